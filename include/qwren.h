@@ -1,0 +1,346 @@
+/*
+ * qwren.h - Qwen 3.5 on your own device.
+ *
+ * The one public header of libqwren. It is plain C17 (and compiles as C++), needs nothing but <stddef.h>, <stdint.h> and
+ * <stdbool.h>, and is meant to be read from top to bottom:
+ *
+ *   1  errors and versions          4  tokenizer               7  sessions: tokens in, logits out
+ *   2  allocator and log            5  images                  8  chat: a conversation in, an answer out
+ *   3  models                       6  prompts and parsing
+ *
+ * A whole program:
+ *
+ *   qwren_error err;  qwren_model *m;  qwren_session *s;  qwren_result *r;
+ *   if (qwren_model_open(&m, "models/qwren-nano", NULL, &err) ||
+ *       qwren_session_create(&s, m, NULL, &err) ||
+ *       qwren_chat(s, "{\"messages\":[{\"role\":\"user\",\"content\":\"What is 17 + 25?\"}]}", NULL, &r, &err)) {
+ *       fprintf(stderr, "%s\n", err.text);
+ *       return 1;
+ *   }
+ *   puts(qwren_result_content(r));
+ *   qwren_result_free(r);  qwren_session_free(s);  qwren_model_close(m);
+ *
+ * Rules that hold everywhere
+ *   Results    Functions that can fail return a qwren_status: 0 is success, everything else is negative. The trailing
+ *              `qwren_error *err` may be NULL; when it is given and the call fails it holds one sentence: what, where, what to do.
+ *              On failure every output pointer is set to NULL (or 0) and nothing has to be freed.
+ *   Ownership  What a *_create, *_open, *_decode or qwren_chat call hands out belongs to the caller, who gives it back with
+ *              the *_free or *_close function named beside it. Memory returned through `char **` or `int32_t **` is given
+ *              back with qwren_free(). A `const` pointer returned by a getter belongs to its object and lives as long as it.
+ *   Threads    A model, a tokenizer and an image are read-only once made: any number of threads may use them at once. A session
+ *              or a parser is used by one thread at a time. Different sessions on one model may run at the same time.
+ *   Options    Option structs carry their own size so that later versions can add fields: fill them with the *_default()
+ *              function, then change what you need. A NULL options pointer means the defaults.
+ *   Text       All strings are UTF-8. A length argument of SIZE_MAX means "up to the terminating NUL".
+ *   Quiet      The library never prints, never exits and never opens a network connection.
+ */
+#ifndef QWREN_H
+#define QWREN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(QWREN_STATIC)
+#  define QWREN_API
+#elif defined(__GNUC__)
+#  define QWREN_API __attribute__((visibility("default")))
+#else
+#  define QWREN_API
+#endif
+
+/* ------------------------------------------------------------------------------------------ 1  errors and versions */
+
+#define QWREN_VERSION_MAJOR 0
+#define QWREN_VERSION_MINOR 1
+#define QWREN_VERSION_PATCH 0
+
+/* "0.1.0": the version of the library that is running, which may differ from the header's. */
+QWREN_API const char *qwren_version(void);
+
+/* X(name, value, short text). One list gives the enum, the names and the texts. */
+#define QWREN_STATUS_LIST(X)                                                   \
+    X(OK,            0, "success")                                             \
+    X(E_ARGUMENT,   -1, "an argument is wrong")                                \
+    X(E_IO,         -2, "a file could not be read or written")                 \
+    X(E_FORMAT,     -3, "a file or text is damaged or not what it claims")     \
+    X(E_UNSUPPORTED,-4, "valid, but this build or version does not support it")\
+    X(E_MEMORY,     -5, "not enough memory")                                   \
+    X(E_LIMIT,      -6, "a limit is exceeded (context, pixels, sizes)")        \
+    X(E_TEMPLATE,   -7, "the conversation cannot be rendered as a prompt")     \
+    X(E_CANCELLED,  -8, "cancelled by the caller")                             \
+    X(E_INTERNAL,   -9, "a bug in qwren: please report it")
+
+typedef enum qwren_status {
+#define QWREN_STATUS_ENUM(name, value, text) QWREN_##name = value,
+    QWREN_STATUS_LIST(QWREN_STATUS_ENUM)
+#undef QWREN_STATUS_ENUM
+} qwren_status;
+
+typedef struct qwren_error {
+    qwren_status code;
+    char text[512]; /* one sentence without the program's name and without a newline; always terminated */
+} qwren_error;
+
+QWREN_API const char *qwren_status_name(qwren_status code); /* "E_FORMAT"; "E_UNKNOWN" for a number not in the list */
+QWREN_API const char *qwren_status_text(qwren_status code); /* the short text of the list */
+
+/* -------------------------------------------------------------------------------------------- 2  allocator and log */
+
+/* All heap memory of the library (and of its JSON library) comes from here. Process-wide: set it before any other call, never while
+ * objects are alive. realloc follows C's rules. NULL restores malloc/realloc/free. Image codecs use their own libraries' heap. */
+typedef struct qwren_allocator {
+    void *(*alloc)(void *ctx, size_t size);
+    void *(*realloc)(void *ctx, void *p, size_t size);
+    void (*free)(void *ctx, void *p);
+    void *ctx;
+} qwren_allocator;
+QWREN_API void qwren_set_allocator(const qwren_allocator *a);
+
+/* Gives back memory that the library returned through `char **`, `int32_t **` or `float **`. NULL is allowed. */
+QWREN_API void qwren_free(void *p);
+
+typedef enum qwren_log_level { QWREN_LOG_DEBUG, QWREN_LOG_INFO, QWREN_LOG_WARN } qwren_log_level;
+/* Where notices go (a template with an unknown hash, an ignored config key); NULL, the default, drops them. Process-wide;
+ * the function may be called from any thread. `text` has no newline and is valid only during the call. */
+QWREN_API void qwren_set_log(void (*fn)(void *ctx, qwren_log_level level, const char *text), void *ctx);
+
+/* ------------------------------------------------------------------------------------------------------- 3  models */
+
+typedef struct qwren_model qwren_model;         /* weights + tokenizer of one checkpoint, shared, read-only */
+typedef struct qwren_tokenizer qwren_tokenizer; /* the text side of a checkpoint: vocabulary, special tokens, template kind */
+typedef struct qwren_session qwren_session;     /* one timeline of tokens on a model: KV cache and recurrent states */
+typedef struct qwren_image qwren_image;         /* decoded 8-bit RGB pixels */
+typedef struct qwren_parser qwren_parser;       /* output text -> reasoning, content, tool calls, as it grows */
+typedef struct qwren_result qwren_result;       /* a finished answer */
+
+/* Progress of long work: done of total (bytes, layers, tokens; `what` says which). Return false to cancel (QWREN_E_CANCELLED). */
+typedef bool (*qwren_progress_fn)(void *ctx, const char *what, uint64_t done, uint64_t total);
+
+typedef struct qwren_model_options {
+    size_t struct_size;
+    int n_threads;              /* worker threads of this model's pool; 0 = the number of physical cores this process may use */
+    bool config_only;           /* read and check headers and shapes, allow inspection and preprocessing, but no sessions */
+    qwren_progress_fn progress; /* may be NULL */
+    void *progress_ctx;
+} qwren_model_options;
+QWREN_API qwren_model_options qwren_model_options_default(void);
+
+/* Maps the checkpoint directory (config.json, *.safetensors, tokenizer.json, ...) at `path`. Headers, shapes and config are checked against
+ * each other before any use; weights are read when first touched. On success *out must be closed with qwren_model_close(), after
+ * all of its sessions. On failure *out is NULL and *err names the file and what was wrong with it. */
+QWREN_API qwren_status qwren_model_open(qwren_model **out, const char *path, const qwren_model_options *opt, qwren_error *err);
+QWREN_API void qwren_model_close(qwren_model *m); /* NULL is allowed */
+
+/* The model's tokenizer; belongs to the model. */
+QWREN_API const qwren_tokenizer *qwren_model_tokenizer(const qwren_model *m);
+
+typedef struct qwren_model_info {
+    const char *path, *architecture;   /* as opened; "Qwen3_5ForConditionalGeneration" */
+    const char *size_name;             /* "0.8B", "2B", "4B", "9B" when the shape is one of the published ones, else "custom" */
+    /* text */
+    int n_layers, n_attention_layers, n_delta_layers, hidden_size, intermediate_size;
+    int n_heads, n_kv_heads, head_dim, rotary_dim;
+    int linear_key_heads, linear_value_heads, linear_key_dim, linear_value_dim, conv_kernel;
+    int vocab_size, max_positions;
+    bool tied_embeddings, has_mtp, has_vision;
+    /* vision; 0 when absent */
+    int vision_depth, vision_hidden, vision_heads, vision_intermediate, patch_size, merge_size, temporal_patch_size;
+    int64_t min_pixels, max_pixels;
+    /* totals over all tensors of the files */
+    size_t n_tensors;
+    uint64_t n_parameters, n_bytes, n_parameters_text, n_parameters_vision, n_parameters_mtp;
+} qwren_model_info;
+QWREN_API const qwren_model_info *qwren_model_get_info(const qwren_model *m);
+
+typedef struct qwren_tensor_info {
+    const char *name;  /* as in the file */
+    const char *type;  /* "BF16", "F32", ... */
+    const char *part;  /* "text", "vision", "mtp" or "other" */
+    const char *file;  /* base name of the file that holds it */
+    int n_dims;
+    size_t shape[5];   /* outermost first */
+    size_t n_bytes;
+} qwren_tensor_info;
+/* Tensor i of n_tensors, in file order. False when i is out of range. Strings belong to the model. */
+QWREN_API bool qwren_model_get_tensor(const qwren_model *m, size_t i, qwren_tensor_info *out);
+
+/* Memory of one session of n_ctx tokens in bytes: what grows with n_ctx, what does not, and scratch. */
+typedef struct qwren_memory_info { uint64_t kv_bytes, state_bytes, scratch_bytes, total_bytes; } qwren_memory_info;
+QWREN_API qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx, qwren_memory_info *out, qwren_error *err);
+
+/* ---------------------------------------------------------------------------------------------------- 4  tokenizer */
+
+/* Opens the tokenizer of a directory that may hold nothing else (tokenizer.json; tokenizer_config.json, chat_template.jinja and
+ * config.json are read when present). Close with qwren_tokenizer_close(). */
+QWREN_API qwren_status qwren_tokenizer_open(qwren_tokenizer **out, const char *path, qwren_error *err);
+QWREN_API void qwren_tokenizer_close(qwren_tokenizer *t);
+
+typedef enum qwren_special {
+    QWREN_SPECIAL_ALL,  /* every added token in the text becomes its id (Hugging Face's default) */
+    QWREN_SPECIAL_SOME, /* special ones are plain text; added but not special ones (<think>, <tool_call>, ...) still match */
+    QWREN_SPECIAL_NONE  /* nothing matches: for text of users and tools */
+} qwren_special;
+
+/* Text -> ids, exactly as the reference (NFC, split, byte-level BPE; ill-formed UTF-8 becomes U+FFFD). No BOS or EOS is added.
+ * *ids [*n_ids] is given back with qwren_free(). O(n log n) in the length for any text. */
+QWREN_API qwren_status qwren_tokenize(const qwren_tokenizer *t, const char *text, size_t len, qwren_special mode,
+                                      int32_t **ids, size_t *n_ids, qwren_error *err);
+
+/* Ids -> text. Ill-formed sequences become U+FFFD; ids without a token are an error. `skip_special` leaves out special tokens. */
+QWREN_API qwren_status qwren_detokenize(const qwren_tokenizer *t, const int32_t *ids, size_t n_ids, bool skip_special,
+                                        char **text, size_t *len, qwren_error *err);
+
+/* Id of an added token such as "<|im_end|>", or -1. */
+QWREN_API int32_t qwren_token_id(const qwren_tokenizer *t, const char *added_token);
+/* Number of ids that have a token (below it: valid; the embedding may have more rows). */
+QWREN_API int32_t qwren_token_count(const qwren_tokenizer *t);
+/* Whether this checkpoint thinks when the request does not say: read from its own chat template. */
+QWREN_API bool qwren_thinks_by_default(const qwren_tokenizer *t);
+
+/* ------------------------------------------------------------------------------------------------------- 5  images */
+
+typedef struct qwren_image_limits {
+    size_t struct_size;
+    uint64_t max_file_bytes; /* default 64 MiB */
+    uint64_t max_pixels;     /* width x height after decoding; default 100,000,000 */
+} qwren_image_limits;
+QWREN_API qwren_image_limits qwren_image_limits_default(void);
+
+/* PNG, JPEG or WebP bytes -> 8-bit RGB: EXIF orientation applied, transparency laid on white, first frame only. Headers
+ * are checked against the limits before pixels are decoded. Free with qwren_image_free(). */
+QWREN_API qwren_status qwren_image_decode(qwren_image **out, const void *bytes, size_t n_bytes, const qwren_image_limits *limits, qwren_error *err);
+/* The same from a file. */
+QWREN_API qwren_status qwren_image_open(qwren_image **out, const char *path, const qwren_image_limits *limits, qwren_error *err);
+/* From pixels the caller has: rows of width x 3 bytes, `stride` bytes apart (0 = packed). The pixels are copied. */
+QWREN_API qwren_status qwren_image_from_rgb(qwren_image **out, const uint8_t *rgb, int width, int height, size_t stride, qwren_error *err);
+QWREN_API void qwren_image_free(qwren_image *img);
+QWREN_API int qwren_image_width(const qwren_image *img);
+QWREN_API int qwren_image_height(const qwren_image *img);
+/* Packed rows of width x 3 bytes, top to bottom. */
+QWREN_API const uint8_t *qwren_image_pixels(const qwren_image *img);
+
+/* What the tower would see: *patches [grid[0]*grid[1]*grid[2], C*T*P*P] (channel, time, y, x within a row), values in [-1, 1], rows in 2x2
+ * merge order; grid = time, height, width in patches. Give back with qwren_free(). */
+QWREN_API qwren_status qwren_image_preprocess(const qwren_model *m, const qwren_image *img, float **patches, size_t *n_rows,
+                                              size_t *row_len, int grid[3], qwren_error *err);
+
+/* ----------------------------------------------------------------------------------------- 6  prompts and parsing */
+
+/* A *request* is a JSON object as OpenAI's chat completions take it: messages, tools, tool_choice, chat_template_kwargs
+ * {enable_thinking, add_vision_id}, enable_thinking, add_generation_prompt, and (for qwren_chat) max_tokens, temperature, top_p, top_k,
+ * min_p, presence_penalty, frequency_penalty, repetition_penalty, seed, stop, logit_bias. Unknown fields are ignored. */
+
+typedef struct qwren_render_options {
+    size_t struct_size;
+    bool strict;           /* the official template's bytes and errors; otherwise any history that has a meaning is rendered */
+    int thinks_by_default; /* 1 or 0; -1 = as the tokenizer's checkpoint (or not thinking, when none is given) */
+} qwren_render_options;
+QWREN_API qwren_render_options qwren_render_options_default(void);
+
+/* Request -> prompt text, each image as one <|vision_start|><|image_pad|><|vision_end|>. `t` may be NULL. The text is NUL-terminated
+ * and given back with qwren_free(). */
+QWREN_API qwren_status qwren_render(const qwren_tokenizer *t, const char *request, size_t len, const qwren_render_options *opt,
+                                    char **prompt, size_t *prompt_len, qwren_error *err);
+
+typedef struct qwren_parser_options {
+    size_t struct_size;
+    bool thinking;           /* the prompt ended inside an open <think> block */
+    bool keep_markup;        /* reasoning_format "none": everything is content */
+    const char *tools;       /* JSON array of tools, or NULL: calls are recognised only if there are any */
+    const char *tool_choice; /* "auto" (default), "none", "required" */
+} qwren_parser_options;
+QWREN_API qwren_parser_options qwren_parser_options_default(void);
+
+typedef enum qwren_event_kind {
+    QWREN_EVENT_PREFILL,   /* done of total prompt tokens are computed */
+    QWREN_EVENT_REASONING, /* text was added to the thought */
+    QWREN_EVENT_CONTENT,   /* text was added to the answer */
+    QWREN_EVENT_TOOL_CALL  /* a whole call: name and arguments */
+} qwren_event_kind;
+
+typedef struct qwren_event {
+    qwren_event_kind kind;
+    const char *text;      /* REASONING, CONTENT: whole UTF-8 characters, NUL-terminated, valid during the call */
+    size_t len;
+    size_t index;          /* TOOL_CALL: counts from 0 */
+    const char *call_id, *name, *arguments; /* TOOL_CALL: arguments is a JSON object as text */
+    size_t done, total;    /* PREFILL */
+} qwren_event;
+/* Return false to stop: a parser ignores the rest, qwren_chat ends with finish reason "cancelled". */
+typedef bool (*qwren_event_fn)(void *ctx, const qwren_event *ev);
+
+/* A parser for text. Feed it pieces cut anywhere; the deltas' concatenation equals the final result. Free with qwren_parser_free(). */
+QWREN_API qwren_status qwren_parser_create(qwren_parser **out, const qwren_parser_options *opt, qwren_event_fn fn, void *ctx, qwren_error *err);
+QWREN_API qwren_status qwren_parser_push(qwren_parser *p, const char *text, size_t len, qwren_error *err);
+/* Ends the output. `finish` is why the engine stopped ("stop", "length", ...). *json: {"reasoning_content","content","tool_calls","finish_reason"};
+ * give back with qwren_free(). */
+QWREN_API qwren_status qwren_parser_finish(qwren_parser *p, const char *finish, char **json, qwren_error *err);
+QWREN_API void qwren_parser_free(qwren_parser *p);
+
+/* ---------------------------------------------------------------------------- 7  sessions: tokens in, logits out */
+
+typedef struct qwren_session_options {
+    size_t struct_size;
+    size_t n_ctx; /* room in tokens; 0 = the smaller of the model's maximum and 32768 */
+} qwren_session_options;
+QWREN_API qwren_session_options qwren_session_options_default(void);
+
+/* All of the session's memory is taken here, in one piece. The model must outlive the session. */
+QWREN_API qwren_status qwren_session_create(qwren_session **out, const qwren_model *m, const qwren_session_options *opt, qwren_error *err);
+QWREN_API void qwren_session_free(qwren_session *s);
+QWREN_API void qwren_session_reset(qwren_session *s);              /* back to an empty timeline */
+QWREN_API size_t qwren_session_length(const qwren_session *s);     /* tokens so far, image tokens included */
+QWREN_API size_t qwren_session_capacity(const qwren_session *s);
+
+/* Appends tokens. Each <|image_pad|> among ids stands for the next image of `images` and is expanded to its number of image tokens; the
+ * number of pads must equal n_images. When all_logits is not NULL it receives float [n_expanded, vocab_size] (given back with
+ * qwren_free()) and *n_rows the number of rows; otherwise only the last position's logits are computed. On failure (context full,
+ * cancelled, no memory) the session is reset. */
+QWREN_API qwren_status qwren_session_eval(qwren_session *s, const int32_t *ids, size_t n_ids, const qwren_image *const *images, size_t n_images,
+                                          float **all_logits, size_t *n_rows, qwren_error *err);
+/* Logits after the last token, float [vocab_size]; NULL when the session is empty. Valid until the next eval, reset or free. */
+QWREN_API const float *qwren_session_logits(const qwren_session *s);
+
+/* --------------------------------------------------------------- 8  chat: a conversation in, an answer out */
+
+/* Turns an image_url of a request into an image. data: URLs never come here, the library decodes them itself. Free the image is the library's. */
+typedef qwren_status (*qwren_image_loader)(void *ctx, const char *url, qwren_image **out, qwren_error *err);
+
+typedef struct qwren_chat_options {
+    size_t struct_size;
+    qwren_event_fn on_event;       /* may be NULL */
+    void *event_ctx;
+    qwren_image_loader load_image; /* NULL: only data: URLs are accepted */
+    void *load_ctx;
+    bool strict;                   /* as in qwren_render_options */
+    bool no_loop_guard;            /* the guard ends a thought or answer that repeats itself; on by default */
+    bool greedy;                   /* temperature 0 unless the request says otherwise */
+} qwren_chat_options;
+QWREN_API qwren_chat_options qwren_chat_options_default(void);
+
+/* Renders, tokenises, computes what the session does not hold yet, samples, parses. The session's timeline afterwards ends with the answer, so
+ * that a request which continues this conversation starts from there. Sampling values absent from the request come from the checkpoint's
+ * generation_config.json, then from the model card. Free *out with qwren_result_free(). */
+QWREN_API qwren_status qwren_chat(qwren_session *s, const char *request, const qwren_chat_options *opt, qwren_result **out, qwren_error *err);
+
+typedef struct qwren_stats {
+    size_t prompt_tokens, reused_tokens, image_tokens, completion_tokens, reasoning_tokens;
+    double image_s, prefill_s, decode_s, first_token_s, total_s;
+} qwren_stats;
+
+QWREN_API const char *qwren_result_reasoning(const qwren_result *r);     /* NULL when there is none */
+QWREN_API const char *qwren_result_content(const qwren_result *r);       /* NULL when there is none */
+QWREN_API const char *qwren_result_finish_reason(const qwren_result *r); /* "stop", "length", "tool_calls", "loop", "cancelled" */
+QWREN_API const char *qwren_result_json(const qwren_result *r);          /* {"reasoning_content","content","tool_calls","finish_reason","usage"} */
+QWREN_API const qwren_stats *qwren_result_stats(const qwren_result *r);
+QWREN_API void qwren_result_free(qwren_result *r);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,34 @@
+/* Files: read-only mappings, whole reads with a limit, and writes that are never half done. */
+#ifndef QW_BASE_FILE_H
+#define QW_BASE_FILE_H
+
+#include "base/status.h"
+
+/* A read-only mapping of a whole regular file. An empty file has data NULL and size 0. */
+typedef struct qw_map {
+    const uint8_t *data;
+    size_t size;
+} qw_map;
+qwren_status qw_map_open(qw_map *out, const char *path, qwren_error *err);
+void qw_map_close(qw_map *m); /* safe on a zeroed struct */
+
+/* Whole regular file into fresh memory (qw_free), NUL-terminated; larger than max_bytes is QWREN_E_LIMIT. */
+qwren_status qw_file_read(const char *path, size_t max_bytes, char **out, size_t *len, qwren_error *err);
+/* Whole stream (stdin) likewise; `name` is for the error text. */
+qwren_status qw_file_read_stream(void *stdio_file, const char *name, size_t max_bytes, char **out, size_t *len, qwren_error *err);
+bool qw_file_exists(const char *path); /* a regular file that can be read */
+bool qw_dir_exists(const char *path);
+
+/* Written beside the target as PATH.tmp-PID, renamed onto it by commit. Without commit, close removes the temporary file. */
+typedef struct qw_writer qw_writer;
+qwren_status qw_writer_open(qw_writer **out, const char *path, qwren_error *err);
+qwren_status qw_writer_write(qw_writer *w, const void *p, size_t n, qwren_error *err);
+qwren_status qw_writer_commit(qw_writer *w, qwren_error *err); /* flush, fsync, rename; the writer stays to be closed */
+void qw_writer_close(qw_writer *w);                            /* NULL is allowed */
+
+/* dir + "/" + name into fresh memory (qw_free), NULL when memory is short. */
+char *qw_path_join(const char *dir, const char *name);
+/* Part after the last '/'. */
+const char *qw_path_base(const char *path);
+
+#endif

@@ -1,0 +1,23 @@
+/* A pool of workers and parallel loops. Results never depend on the number of threads as long as an item's result does not
+ * depend on other items: items are only distributed, never merged. */
+#ifndef QW_BASE_THREAD_H
+#define QW_BASE_THREAD_H
+
+#include "base/status.h"
+
+typedef struct qw_pool qw_pool;
+
+/* Physical cores this process may use (affinity mask and cgroup CPU quota respected), at least 1. */
+int qw_cpu_count(void);
+
+/* n_threads counts the caller: 1 starts no thread. Workers sleep between loops. */
+qwren_status qw_pool_create(qw_pool **out, int n_threads, qwren_error *err);
+void qw_pool_free(qw_pool *p);
+int qw_pool_size(const qw_pool *p);
+
+/* Calls fn(ctx, begin, end, worker) over [0, n) in pieces of at most `grain` items, taken by an atomic counter; worker is 0..size-1 and unique
+ * among the calls running at one time. Returns when all are done. Several threads may call it on one pool: the calls take turns. fn must not call it. */
+typedef void (*qw_range_fn)(void *ctx, size_t begin, size_t end, int worker);
+void qw_parallel_for(qw_pool *p, size_t n, size_t grain, qw_range_fn fn, void *ctx);
+
+#endif

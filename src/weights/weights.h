@@ -1,0 +1,18 @@
+/* Files on disk -> named tensors that point into read-only mappings. Zero copy; every header field is checked against the file
+ * before a tensor exists. One container per .c file behind this header (safetensors.c now; gguf.c has its place). */
+#ifndef QW_WEIGHTS_H
+#define QW_WEIGHTS_H
+
+#include "quant/tensor.h"
+
+typedef struct qw_weights qw_weights;
+
+/* Opens all weight files of the directory `path`: model.safetensors.index.json and its shards, or model.safetensors. */
+qwren_status qw_weights_open(qw_weights **out, const char *path, qwren_error *err);
+void qw_weights_close(qw_weights *w);
+
+size_t qw_weights_count(const qw_weights *w);
+const qw_tensor *qw_weights_at(const qw_weights *w, size_t i);               /* in file order; i < count */
+const qw_tensor *qw_weights_find(const qw_weights *w, const char *our_name); /* NULL when absent */
+
+#endif
