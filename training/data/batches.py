@@ -30,7 +30,7 @@ def micro_batch(kind, seed, split="train", level=MAX_LINES, picture_kinds=None):
     rng = random.Random(seed)
     if kind in ("pic_off", "pic_on", "cells"):
         size = pictures.SIZES[0] if rng.random() < 0.6 else rng.choice(pictures.SIZES[1:])
-        count, questions = {"pic_off": (9, 8), "pic_on": (7, 6), "cells": (40, 1)}[kind]
+        count, questions = {"pic_off": (6, 8), "pic_on": (5, 6), "cells": (24, 1)}[kind]
         return [pictures.make_group(rng, split, questions, kind == "pic_on", size, picture_kinds) for _ in range(count)]
     if kind in ("lookup", "recall"):
         lines = max(2, round(level ** rng.uniform(0.35, 1.0)))
@@ -45,8 +45,8 @@ def micro_batch(kind, seed, split="train", level=MAX_LINES, picture_kinds=None):
     if kind == "reply":
         return [tools.make_reply_group(rng, split, 8)]
     add_item, items, thinking = {
-        "sum_on": (sums.add_item, 16, True), "sum_off": (sums.add_item, 32, False),
-        "translation": (translation.add_item, 28, 0.3), "unknown": (unknown.add_item, 24, 0.4)}[kind]
+        "sum_on": (sums.add_item, 16, True), "sum_off": (sums.add_item, 24, False),
+        "translation": (translation.add_item, 20, 0.3), "unknown": (unknown.add_item, 16, 0.4)}[kind]
     return [text_group(rng, split, add_item, items, thinking)]
 
 
