@@ -1,5 +1,6 @@
-/* JSON values: a thin face over jansson, which only json.c includes. Key order is kept, integers are exact to 64 bits (larger ones are an
- * error), strings may hold NUL and are valid UTF-8. Values are immutable here; children are borrowed from their root. */
+/* JSON values: a thin face over jansson, which only json.c includes. Key order is kept, integers are exact to 64 bits; larger
+ * ones keep their digits: kind QW_JSON_INT, qw_json_int() answers the fallback, qw_json_number() the nearest double, qw_json_dump() the digits
+ * (the official template prints tools and arguments that way). Strings may hold NUL and are valid UTF-8. Values are immutable here; children are borrowed from their root. */
 #ifndef QW_BASE_JSON_H
 #define QW_BASE_JSON_H
 
