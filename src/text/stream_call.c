@@ -1,0 +1,458 @@
+/* One tool call of an answer: <tool_call> <function=NAME> <parameter=KEY> value </parameter> ... </function> </tool_call>, or the same as a JSON object.
+ * stream_parse.c calls it with everything behind a <tool_call> that opens a call; it answers call, text, or "more". Tested by
+ * tests/golden/test_parse.c and tests/unit/test_stream.c (pathological texts in linear time). */
+#include "base/alloc.h"
+#include "text/arguments.h"
+#include "text/prompt.h"
+#include "text/stream_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char FUNCTION[] = "<function=", FUNCTION_END[] = "</function>", PARAMETER[] = "<parameter=", PARAMETER_END[] = "</parameter>";
+#define LEN(word) (sizeof(word) - 1)
+
+/* ------------------------------------------------------------------------------------------------- looking at `in` */
+
+typedef enum match { MATCH_NO, MATCH_YES, MATCH_OPEN } match; /* OPEN: the text ends inside the word */
+
+static match match_at(const qw_stream *s, size_t at, const char *word, size_t len)
+{
+    size_t n = s->in.len - at;
+    if (n >= len)
+        return memcmp(s->in.data + at, word, len) == 0 ? MATCH_YES : MATCH_NO;
+    return n == 0 || memcmp(s->in.data + at, word, n) == 0 ? MATCH_OPEN : MATCH_NO;
+}
+
+static bool tag_at(const qw_stream *s, size_t at, qw_tag tag) { return at < s->in.len && s->in.data[at] == TAG_BYTE(tag); }
+
+/* First byte at or behind `at` that is no blank, remembered in s->look, so that blanks that come one by one are not counted again. */
+static size_t skip_blanks(qw_stream *s, size_t at)
+{
+    size_t i = s->look > at ? s->look : at;
+    while (i < s->in.len && qw_is_markup_blank(s->in.data[i]))
+        i++;
+    s->look = i;
+    return i;
+}
+
+static void go(qw_stream *s, call_state state, size_t at)
+{
+    s->call.state = state;
+    s->call.at = s->scan = at;
+    s->look = 0;
+}
+
+void qw_call_begin(qw_stream *s, size_t body)
+{
+    s->call.body = body;
+    s->call.n_params = 0;
+    if (s->in.data[body] == '{') {
+        qw_jsonscan_init(&s->call.json);
+        go(s, C_JSON, body);
+    } else {
+        go(s, C_NAME, body + LEN(FUNCTION));
+    }
+}
+
+/* Scans for the '>' that ends a name; a tag holds one at its own end. */
+static match find_name_end(qw_stream *s, size_t *end)
+{
+    for (; s->scan < s->in.len; s->scan++) {
+        char c = s->in.data[s->scan];
+        if (c == '\n')
+            return MATCH_NO;
+        if (c != '>' && !IS_TAG(c))
+            continue;
+        *end = s->scan + (IS_TAG(c) ? 1 : 0);
+        return MATCH_YES;
+    }
+    return MATCH_OPEN;
+}
+
+/* Where a name goes on behind its '>', which a tag at its end includes. */
+static size_t behind_name(const qw_stream *s, size_t end) { return end < s->in.len && s->in.data[end] == '>' && !IS_TAG(s->in.data[end - 1]) ? end + 1 : end; }
+
+/* ------------------------------------------------------------------------------------------------------- XML parts */
+
+static call_result step_name(qw_stream *s)
+{
+    size_t end = 0;
+    match m = find_name_end(s, &end);
+    if (m == MATCH_NO)
+        return CALL_NONE;
+    if (m == MATCH_OPEN)
+        return s->at_end ? CALL_PARTIAL : CALL_WAIT;
+    s->call.name = s->call.at;
+    s->call.name_end = end;
+    go(s, C_BODY, behind_name(s, end));
+    return CALL_DONE;
+}
+
+/* The text at `i` begins neither <parameter= nor </function>. Cut off with blanks behind it, it might have. */
+static call_result refuse_body(qw_stream *s, size_t i)
+{
+    size_t a = 0, b = 0, n = s->in.len - i;
+    while (a < n && a < LEN(PARAMETER) && s->in.data[i + a] == PARAMETER[a])
+        a++;
+    while (b < n && b < LEN(FUNCTION_END) && s->in.data[i + b] == FUNCTION_END[b])
+        b++;
+    if (a == LEN(PARAMETER)) /* behind a form feed: the reference waits for ever */
+        return CALL_PARTIAL;
+    size_t k = i + (a > b ? a : b);
+    k = s->look > k ? s->look : k;
+    while (k < s->in.len && qw_is_ascii_blank(s->in.data[k]))
+        k++;
+    s->look = k;
+    if (k == s->in.len)
+        return s->at_end ? CALL_PARTIAL : CALL_WAIT;
+    s->call.dead_end = s->call.at;
+    return CALL_NONE;
+}
+
+static call_result step_body(qw_stream *s)
+{
+    size_t i = s->scan;
+    while (i < s->in.len && qw_is_markup_blank(s->in.data[i]))
+        i++;
+    s->scan = i;
+    if (match_at(s, i, FUNCTION_END, LEN(FUNCTION_END)) == MATCH_YES) {
+        go(s, C_CLOSE, i + LEN(FUNCTION_END));
+        return CALL_DONE;
+    }
+    if (match_at(s, i, PARAMETER, LEN(PARAMETER)) == MATCH_YES) {
+        go(s, C_KEY, i + LEN(PARAMETER));
+        return CALL_DONE;
+    }
+    size_t solid = i;
+    while (solid < s->in.len && qw_is_ascii_blank(s->in.data[solid])) /* form feeds, which the markup does not allow */
+        solid++;
+    return refuse_body(s, solid);
+}
+
+static call_parameter *add_parameter(qw_stream *s)
+{
+    call_parser *c = &s->call;
+    if (c->n_params == c->cap_params) {
+        size_t cap = c->cap_params ? c->cap_params * 2 : 8;
+        call_parameter *p = qw_realloc_array(c->params, cap, sizeof *p);
+        if (!p)
+            return NULL;
+        c->params = p;
+        c->cap_params = cap;
+    }
+    return &c->params[c->n_params++];
+}
+
+static call_result step_key(qw_stream *s, qwren_status *st, qwren_error *err)
+{
+    size_t end = 0;
+    match m = find_name_end(s, &end);
+    if (m == MATCH_NO) /* a key over two lines: no reading of it can end */
+        return CALL_PARTIAL;
+    if (m == MATCH_OPEN)
+        return s->at_end ? CALL_PARTIAL : CALL_WAIT;
+    call_parameter *p = add_parameter(s);
+    if (!p) {
+        *st = qw_fail_memory(err, sizeof *p * s->call.n_params, "a call's parameters");
+        return CALL_PARTIAL;
+    }
+    *p = (call_parameter){ .key = s->call.at, .key_end = end, .value = behind_name(s, end) };
+    go(s, C_VALUE, p->value);
+    return CALL_DONE;
+}
+
+/* Does a value end at the '<' at `at`? </parameter> counts when markup or the end follows, so that a value may hold the word; a </function> that
+ * closes the call ends a value whose </parameter> was forgotten. *next is where the call goes on. */
+static match ends_value(qw_stream *s, size_t at, size_t *next)
+{
+    match parameter = match_at(s, at, PARAMETER_END, LEN(PARAMETER_END));
+    match function = match_at(s, at, FUNCTION_END, LEN(FUNCTION_END));
+    if (parameter != MATCH_YES && function != MATCH_YES)
+        return (parameter == MATCH_OPEN || function == MATCH_OPEN) && !s->at_end ? MATCH_OPEN : MATCH_NO;
+    *next = parameter == MATCH_YES ? at + LEN(PARAMETER_END) : at;
+    size_t i = skip_blanks(s, at + (parameter == MATCH_YES ? LEN(PARAMETER_END) : LEN(FUNCTION_END)));
+    if (i == s->in.len)
+        return s->at_end ? MATCH_YES : MATCH_OPEN;
+    if (tag_at(s, i, QW_TAG_CALL_END))
+        return MATCH_YES;
+    if (function == MATCH_YES)
+        return MATCH_NO;
+    match a = match_at(s, i, PARAMETER, LEN(PARAMETER)), b = match_at(s, i, FUNCTION_END, LEN(FUNCTION_END));
+    if (a == MATCH_YES || b == MATCH_YES)
+        return MATCH_YES;
+    return (a == MATCH_OPEN || b == MATCH_OPEN) && !s->at_end ? MATCH_OPEN : MATCH_NO;
+}
+
+/* The first end of a value at or behind s->call.at. */
+static match find_value_end(qw_stream *s)
+{
+    call_parser *c = &s->call;
+    if (c->value_next && c->value_from <= c->at && c->at <= c->value_end)
+        return MATCH_YES;
+    for (;;) {
+        const char *angle = s->scan < s->in.len ? memchr(s->in.data + s->scan, '<', s->in.len - s->scan) : NULL;
+        size_t at = angle ? (size_t)(angle - s->in.data) : s->in.len, next = 0;
+        if (s->scan != at)
+            s->look = 0;
+        s->scan = at;
+        if (!angle)
+            return MATCH_OPEN;
+        match m = ends_value(s, at, &next);
+        if (m == MATCH_OPEN)
+            return MATCH_OPEN;
+        if (m == MATCH_YES) {
+            c->value_from = c->at;
+            c->value_end = at;
+            c->value_next = next;
+            return MATCH_YES;
+        }
+        s->scan = at + 1;
+        s->look = 0;
+    }
+}
+
+static call_result step_value(qw_stream *s)
+{
+    call_parser *c = &s->call;
+    if (find_value_end(s) == MATCH_OPEN)
+        return s->at_end ? CALL_PARTIAL : CALL_WAIT;
+    if (s->at_end && c->value_next == s->in.len && c->value_next > c->value_end) /* </parameter> and nothing more */
+        return CALL_PARTIAL;
+    if (c->value_next <= c->dead_end)
+        return CALL_NONE;
+    c->params[c->n_params - 1].value_end = c->value_end;
+    go(s, C_BODY, c->value_next);
+    return CALL_DONE;
+}
+
+/* ------------------------------------------------------------------------------------------------------ arguments */
+
+/* Python's strip() of in[begin, end), tags written out; the '>' at the end of a tag ended the name. */
+static void read_name(qw_stream *s, size_t begin, size_t end, qw_buf *out)
+{
+    bool tag = end > begin && IS_TAG(s->in.data[end - 1]);
+    qw_buf_clear(out);
+    qw_stream_unfold(out, s->in.data + begin, end - begin);
+    size_t from = 0, to = out->len - (tag && out->len ? 1 : 0);
+    qw_trim(qw_buf_text(out), &from, &to);
+    qw_buf_truncate(out, to);
+    qw_buf_remove_front(out, from);
+}
+
+/* The line breaks that the markup puts around a value go: one at each end, nothing else. */
+static void trim_value(const char **p, size_t *n)
+{
+    size_t front = *n && **p == '\n' ? 1 : *n > 1 && (*p)[0] == '\r' && (*p)[1] == '\n' ? 2 : 0;
+    *p += front;
+    *n -= front;
+    *n -= *n && (*p)[*n - 1] == '\n';
+    *n -= *n && (*p)[*n - 1] == '\r';
+}
+
+typedef struct named { char *key; size_t order, winner; } named; /* winner: of the parameters with this key, the last */
+
+static int by_key(const void *a, const void *b)
+{
+    const named *x = a, *y = b;
+    int d = strcmp(x->key, y->key);
+    return d ? d : (x->order > y->order) - (x->order < y->order);
+}
+
+static int by_order(const void *a, const void *b)
+{
+    const named *x = a, *y = b;
+    return (x->order > y->order) - (x->order < y->order);
+}
+
+/* A repeated key keeps its first place and its last value. Leaves the places in order and returns their number. */
+static size_t drop_repeated(named *names, size_t n)
+{
+    size_t kept = 0;
+    qsort(names, n, sizeof *names, by_key);
+    for (size_t i = 0; i < n; i++) {
+        if (kept && strcmp(names[kept - 1].key, names[i].key) == 0) {
+            names[kept - 1].winner = names[i].order;
+            qw_free(names[i].key);
+        } else {
+            names[kept++] = names[i];
+        }
+    }
+    qsort(names, kept, sizeof *names, by_order);
+    return kept;
+}
+
+static qwren_status append_argument(qw_stream *s, const named *name, const qw_json *schema, qw_buf *scratch, qwren_error *err)
+{
+    const call_parameter *p = &s->call.params[name->winner];
+    qw_buf_clear(scratch);
+    qw_stream_unfold(scratch, s->in.data + p->value, p->value_end - p->value);
+    QW_TRY(qw_buf_status(scratch, err));
+    const char *value = qw_buf_text(scratch);
+    size_t n = scratch->len;
+    trim_value(&value, &n);
+    qw_buf_puts(&s->arguments, s->arguments.len > 1 ? ", " : "");
+    qw_json_dump_string(&s->arguments, name->key, strlen(name->key));
+    qw_buf_puts(&s->arguments, ": ");
+    return qw_argument_append(&s->arguments, schema, name->key, value, n, err);
+}
+
+static qwren_status read_keys(qw_stream *s, named *names, qw_buf *scratch, qwren_error *err)
+{
+    for (size_t i = 0; i < s->call.n_params; i++) {
+        read_name(s, s->call.params[i].key, s->call.params[i].key_end, scratch);
+        names[i] = (named){ qw_strndup(qw_buf_text(scratch), scratch->len), i, i };
+        if (!names[i].key || scratch->failed)
+            return qw_fail_memory(err, scratch->len, "a call's parameter");
+    }
+    return QWREN_OK;
+}
+
+/* s->name and s->arguments from the parts that were found. */
+static qwren_status build_call(qw_stream *s, qwren_error *err)
+{
+    size_t n = s->call.n_params;
+    qw_buf scratch = QW_BUF_INIT;
+    named *names = qw_calloc(n + 1, sizeof *names);
+    if (!names)
+        return qw_fail_memory(err, n * sizeof *names, "a call's parameters");
+    read_name(s, s->call.name, s->call.name_end, &s->name);
+    const qw_json *schema = qw_tool_schema(s->tools, qw_buf_text(&s->name), s->name.len);
+    qw_buf_clear(&s->arguments);
+    qw_buf_putc(&s->arguments, '{');
+    qwren_status st = read_keys(s, names, &scratch, err);
+    if (st == QWREN_OK)
+        n = drop_repeated(names, n);
+    for (size_t i = 0; st == QWREN_OK && i < n; i++)
+        st = append_argument(s, &names[i], schema, &scratch, err);
+    qw_buf_putc(&s->arguments, '}');
+    for (size_t i = 0; i < n; i++)
+        qw_free(names[i].key);
+    qw_free(names);
+    qw_buf_free(&scratch);
+    QW_TRY(st);
+    QW_TRY(qw_buf_status(&s->name, err));
+    return qw_buf_status(&s->arguments, err);
+}
+
+/* Behind </function>: the </tool_call>, which may be missing. */
+static call_result step_close(qw_stream *s, bool *built, qwren_status *st, qwren_error *err)
+{
+    size_t i = skip_blanks(s, s->call.at);
+    if (i == s->in.len && !s->at_end)
+        return CALL_WAIT;
+    if (tag_at(s, i, QW_TAG_CALL_END))
+        s->call.at = i + 1;
+    *st = build_call(s, err);
+    *built = true;
+    return CALL_DONE;
+}
+
+/* ------------------------------------------------------------------------------------------------------ JSON calls */
+
+/* {"name": "f", "arguments": {...}} into s->name and s->arguments; *fits is false when it is something else. */
+static qwren_status read_json_call(qw_stream *s, bool *fits, qwren_error *err)
+{
+    qw_buf text = QW_BUF_INIT;
+    qw_json *root = NULL;
+    *fits = false;
+    qw_stream_unfold(&text, s->in.data + s->call.body, s->call.json_end - s->call.body);
+    qwren_status st = qw_buf_status(&text, err);
+    if (st == QWREN_OK)
+        st = qw_json_parse(&root, qw_buf_text(&text), text.len, "call", NULL);
+    qw_buf_free(&text);
+    if (st == QWREN_E_MEMORY)
+        return qw_fail_memory(err, s->call.json_end - s->call.body, "a call");
+    size_t n = 0;
+    const char *name = qw_json_string(qw_json_get(root, "name"), &n);
+    const qw_json *arguments = qw_json_get(root, "arguments");
+    if (name && (!arguments || qw_json_is(arguments, QW_JSON_OBJECT))) {
+        qw_buf_clear(&s->name);
+        qw_buf_append(&s->name, name, n);
+        qw_buf_clear(&s->arguments);
+        if (arguments)
+            qw_json_dump(&s->arguments, arguments);
+        else
+            qw_buf_puts(&s->arguments, "{}");
+        *fits = true;
+        st = qw_buf_status(&s->arguments, err);
+    }
+    qw_json_free(root);
+    return *fits ? st : QWREN_OK;
+}
+
+static call_result step_json(qw_stream *s, qwren_status *st, qwren_error *err)
+{
+    qw_jsonscan_result r = QW_JSONSCAN_MORE;
+    bool fits = false;
+    while (r == QW_JSONSCAN_MORE && s->scan < s->in.len)
+        r = qw_jsonscan_push(&s->call.json, (unsigned char)s->in.data[s->scan++]);
+    if (r == QW_JSONSCAN_MORE && !s->at_end)
+        return CALL_WAIT;
+    if (r != QW_JSONSCAN_DONE) {
+        go(s, C_JSON_BAD, s->call.body);
+        return CALL_DONE;
+    }
+    s->call.json_end = s->scan;
+    *st = read_json_call(s, &fits, err);
+    if (*st == QWREN_OK && !fits)
+        return CALL_NONE;
+    go(s, C_JSON_CLOSE, s->call.json_end);
+    return CALL_DONE;
+}
+
+static call_result step_json_close(qw_stream *s, bool *built)
+{
+    size_t i = skip_blanks(s, s->call.at);
+    if (tag_at(s, i, QW_TAG_CALL_END)) {
+        s->call.at = i + 1;
+        *built = true;
+        return CALL_DONE;
+    }
+    size_t solid = i;
+    while (solid < s->in.len && qw_is_ascii_blank(s->in.data[solid]))
+        solid++;
+    if (solid < s->in.len)
+        return CALL_NONE;
+    if (!s->at_end)
+        return CALL_WAIT;
+    s->call.at = s->in.len;
+    *built = true;
+    return CALL_DONE;
+}
+
+/* Text, if ever a </tool_call> comes; without one, the output was cut inside the object. */
+static call_result step_json_bad(qw_stream *s)
+{
+    call_parser *c = &s->call;
+    if (c->close_at >= c->body)
+        return CALL_NONE;
+    const char *p = s->scan < s->in.len ? memchr(s->in.data + s->scan, TAG_BYTE(QW_TAG_CALL_END), s->in.len - s->scan) : NULL;
+    s->scan = s->in.len;
+    if (p) {
+        c->close_at = (size_t)(p - s->in.data);
+        return CALL_NONE;
+    }
+    return s->at_end ? CALL_PARTIAL : CALL_WAIT;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- driver */
+
+qwren_status qw_call_parse(qw_stream *s, call_result *result, qwren_error *err)
+{
+    bool built = false;
+    qwren_status st = QWREN_OK;
+    do {
+        switch (s->call.state) {
+        case C_NAME: *result = step_name(s); break;
+        case C_BODY: *result = step_body(s); break;
+        case C_KEY: *result = step_key(s, &st, err); break;
+        case C_VALUE: *result = step_value(s); break;
+        case C_CLOSE: *result = step_close(s, &built, &st, err); break;
+        case C_JSON: *result = step_json(s, &st, err); break;
+        case C_JSON_CLOSE: *result = step_json_close(s, &built); break;
+        case C_JSON_BAD: *result = step_json_bad(s); break;
+        }
+    } while (*result == CALL_DONE && !built && st == QWREN_OK);
+    return st;
+}
