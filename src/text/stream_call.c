@@ -36,11 +36,21 @@ static size_t skip_blanks(qw_stream *s, size_t at)
     return i;
 }
 
+/* The same with form feeds, which the markup does not allow but the reference trims. */
+static size_t skip_odd_blanks(qw_stream *s, size_t at)
+{
+    size_t i = s->call.solid > at ? s->call.solid : at;
+    while (i < s->in.len && qw_is_ascii_blank(s->in.data[i]))
+        i++;
+    s->call.solid = i;
+    return i;
+}
+
 static void go(qw_stream *s, call_state state, size_t at)
 {
     s->call.state = state;
     s->call.at = s->scan = at;
-    s->look = 0;
+    s->call.solid = s->look = 0;
 }
 
 void qw_call_begin(qw_stream *s, size_t body)
@@ -124,10 +134,7 @@ static call_result step_body(qw_stream *s)
         go(s, C_KEY, i + LEN(PARAMETER));
         return CALL_DONE;
     }
-    size_t solid = i;
-    while (solid < s->in.len && qw_is_ascii_blank(s->in.data[solid])) /* form feeds, which the markup does not allow */
-        solid++;
-    return refuse_body(s, solid);
+    return refuse_body(s, skip_odd_blanks(s, i));
 }
 
 static call_parameter *add_parameter(qw_stream *s)
@@ -409,10 +416,7 @@ static call_result step_json_close(qw_stream *s, bool *built)
         *built = true;
         return CALL_DONE;
     }
-    size_t solid = i;
-    while (solid < s->in.len && qw_is_ascii_blank(s->in.data[solid]))
-        solid++;
-    if (solid < s->in.len)
+    if (skip_odd_blanks(s, i) < s->in.len)
         return CALL_NONE;
     if (!s->at_end)
         return CALL_WAIT;

@@ -48,6 +48,7 @@ typedef struct call_parser {
     call_state state;
     size_t body;              /* behind <tool_call> and blanks */
     size_t at;                /* where the part at hand begins */
+    size_t solid;             /* ... and its first byte that is no blank of any kind, as far as is known */
     size_t name, name_end;
     call_parameter *params;
     size_t n_params, cap_params;

@@ -11,7 +11,7 @@ static const char tools_before[] =
     "<tools>";
 
 static const char tools_after[] =
-    "\n</tools>\n"
+    "\n</tools>"
     "\n"
     "\n"
     "If you choose to call a function ONLY reply in the following format with NO suffix:\n"
