@@ -1,0 +1,206 @@
+/* base/thread.c: every item exactly once, on no more workers than asked for, from several callers at once. Also run under the thread sanitizer. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/thread.h"
+#include "support/fault.h"
+
+#define MAX_ITEMS 5000
+
+typedef struct visits {
+    atomic_int times[MAX_ITEMS];
+    atomic_int busy[64]; /* per worker: calls running now */
+    size_t n, grain;
+    int size;
+    atomic_int bad;      /* pieces that were too long, out of range, or on a worker already at work */
+} visits;
+
+static void visit(void *ctx, size_t begin, size_t end, int worker)
+{
+    visits *v = ctx;
+    if (worker < 0 || worker >= v->size || begin >= end || end > v->n || end - begin > v->grain) {
+        atomic_fetch_add(&v->bad, 1);
+        return;
+    }
+    if (atomic_fetch_add(&v->busy[worker], 1) != 0)
+        atomic_fetch_add(&v->bad, 1);
+    for (size_t i = begin; i < end; i++)
+        atomic_fetch_add(&v->times[i], 1);
+    atomic_fetch_sub(&v->busy[worker], 1);
+}
+
+static void expect_each_once(qw_pool *p, size_t n, size_t grain)
+{
+    static visits v;
+    memset(&v, 0, sizeof v);
+    v.n = n;
+    v.grain = grain;
+    v.size = qw_pool_size(p);
+    qw_parallel_for(p, n, grain, visit, &v);
+    assert_int_equal(v.bad, 0);
+    for (size_t i = 0; i < n; i++)
+        if (v.times[i] != 1)
+            fail_msg("item %zu of %zu (grain %zu, %d threads) was visited %d times", i, n, grain, v.size, v.times[i]);
+}
+
+static void every_item_is_visited_exactly_once(void **state)
+{
+    (void)state;
+    static const size_t counts[] = { 0, 1, 2, 3, 7, 64, 65, 1000, MAX_ITEMS }, grains[] = { 1, 2, 3, 16, 1000, MAX_ITEMS * 2 };
+    for (int threads = 1; threads <= 6; threads++) {
+        qw_pool *p;
+        assert_int_equal(qw_pool_create(&p, threads, NULL), QWREN_OK);
+        assert_int_equal(qw_pool_size(p), threads);
+        for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
+            for (size_t g = 0; g < sizeof grains / sizeof *grains; g++)
+                expect_each_once(p, counts[c], grains[g]);
+        qw_pool_free(p);
+    }
+}
+
+static void many_short_loops_in_a_row_lose_nothing(void **state)
+{
+    (void)state;
+    qw_pool *p;
+    assert_int_equal(qw_pool_create(&p, 4, NULL), QWREN_OK);
+    for (int i = 0; i < 3000; i++)
+        expect_each_once(p, (size_t)(i % 9), 1);
+    qw_pool_free(p);
+}
+
+typedef struct square { const int *in; int *out; } square;
+
+static void square_items(void *ctx, size_t begin, size_t end, int worker)
+{
+    square *s = ctx;
+    (void)worker;
+    for (size_t i = begin; i < end; i++)
+        s->out[i] = s->in[i] * s->in[i];
+}
+
+/* Plain memory, no atomics: the loop's end must order the workers' writes before the caller's reads, and its begin the other way. */
+static void results_are_visible_to_the_caller(void **state)
+{
+    (void)state;
+    enum { N = 257 };
+    int in[N], out[N];
+    qw_pool *p;
+    assert_int_equal(qw_pool_create(&p, 3, NULL), QWREN_OK);
+    for (int round = 0; round < 300; round++) {
+        for (int i = 0; i < N; i++)
+            in[i] = i + round;
+        qw_parallel_for(p, N, 5, square_items, &(square){ in, out });
+        for (int i = 0; i < N; i++)
+            assert_int_equal(out[i], (i + round) * (i + round));
+    }
+    qw_pool_free(p);
+}
+
+typedef struct caller { qw_pool *pool; atomic_int *total; } caller;
+
+static void count_items(void *ctx, size_t begin, size_t end, int worker)
+{
+    (void)worker;
+    atomic_fetch_add((atomic_int *)ctx, (int)(end - begin));
+}
+
+static void *call_many(void *arg)
+{
+    caller *c = arg;
+    for (int i = 0; i < 200; i++)
+        qw_parallel_for(c->pool, 17, 2, count_items, c->total);
+    return NULL;
+}
+
+static void several_callers_take_turns(void **state)
+{
+    (void)state;
+    atomic_int total = 0;
+    pthread_t threads[4];
+    caller c = { NULL, &total };
+    assert_int_equal(qw_pool_create(&c.pool, 3, NULL), QWREN_OK);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, call_many, &c), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(total, 4 * 200 * 17);
+    qw_pool_free(c.pool);
+}
+
+static void remember_thread(void *ctx, size_t begin, size_t end, int worker)
+{
+    (void)begin;
+    (void)end;
+    (void)worker;
+    *(pthread_t *)ctx = pthread_self();
+}
+
+static void one_thread_means_the_callers_own(void **state)
+{
+    (void)state;
+    qw_pool *p;
+    pthread_t ran;
+    assert_int_equal(qw_pool_create(&p, 1, NULL), QWREN_OK);
+    qw_parallel_for(p, 1, 1, remember_thread, &ran);
+    assert_true(pthread_equal(ran, pthread_self()));
+    qw_pool_free(p);
+    qw_pool_free(NULL);
+}
+
+static void the_machine_has_at_least_one_core(void **state)
+{
+    (void)state;
+    assert_in_range(qw_cpu_count(), 1, 4096);
+}
+
+static void a_senseless_number_of_threads_is_refused(void **state)
+{
+    (void)state;
+    qwren_error err;
+    static const int senseless[] = { -1, 1000000 };
+    for (size_t i = 0; i < 2; i++) {
+        qw_pool *p = (qw_pool *)1;
+        assert_int_equal(qw_pool_create(&p, senseless[i], &err), QWREN_E_ARGUMENT);
+        assert_null(p);
+        assert_true(strlen(err.text) > 0);
+    }
+}
+
+static qwren_status create_pool(void *ctx, qwren_error *err)
+{
+    (void)ctx;
+    qw_pool *p;
+    QW_TRY(qw_pool_create(&p, 3, err));
+    qw_pool_free(p);
+    return QWREN_OK;
+}
+
+static void a_pool_without_memory_is_an_error_and_leaks_nothing(void **state)
+{
+    (void)state;
+    fault_install();
+    assert_true(fault_try_all(create_pool, NULL, 1) >= 1);
+    fault_remove();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_item_is_visited_exactly_once),
+        cmocka_unit_test(many_short_loops_in_a_row_lose_nothing),
+        cmocka_unit_test(results_are_visible_to_the_caller),
+        cmocka_unit_test(several_callers_take_turns),
+        cmocka_unit_test(one_thread_means_the_callers_own),
+        cmocka_unit_test(the_machine_has_at_least_one_core),
+        cmocka_unit_test(a_senseless_number_of_threads_is_refused),
+        cmocka_unit_test(a_pool_without_memory_is_an_error_and_leaks_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
