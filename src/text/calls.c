@@ -44,18 +44,22 @@ static bool is_blank(const char *s, size_t n)
 
 /* OpenAI's clients send the arguments as JSON text. What is not an object was a model's mistake once, and is shown to it as such: refusing it would
  * end the conversation for good. */
-static void write_lenient_arguments(qw_prompt *out, const qw_json *arguments)
+static qwren_status write_lenient_arguments(qw_prompt *out, const qw_json *arguments, qwren_error *err)
 {
     size_t n = 0;
     const char *s = qw_json_string(arguments, &n);
     qw_json *parsed = NULL;
-    if (s && !is_blank(s, n) && qw_json_parse(&parsed, s, n, "arguments", NULL) == QWREN_OK)
+    qwren_status st = s && !is_blank(s, n) ? qw_json_parse(&parsed, s, n, "arguments", NULL) : QWREN_E_FORMAT;
+    if (st == QWREN_E_MEMORY)
+        return qw_fail_memory(err, n, "a call's arguments");
+    if (st == QWREN_OK)
         arguments = parsed;
     if (qw_json_is(arguments, QW_JSON_OBJECT))
         write_parameters(out, arguments);
     else if (qw_json_kind_of(arguments) != QW_JSON_NULL && !(s && is_blank(s, n)))
         write_parameter(out, "arguments", strlen("arguments"), arguments);
     qw_json_free(parsed);
+    return QWREN_OK;
 }
 
 static qwren_status write_call(qw_prompt *out, const qw_json *call, const char *before, bool strict, size_t message, size_t i, qwren_error *err)
@@ -75,7 +79,7 @@ static qwren_status write_call(qw_prompt *out, const qw_json *call, const char *
     qw_prompt_trusted(out, ">\n");
     const qw_json *arguments = qw_json_get(call, "arguments");
     if (!strict)
-        write_lenient_arguments(out, arguments);
+        QW_TRY(write_lenient_arguments(out, arguments, err));
     else if (qw_json_is(arguments, QW_JSON_OBJECT))
         write_parameters(out, arguments);
     else if (arguments)

@@ -30,9 +30,10 @@ static bool holds(const char *s, size_t n, const char *word)
 static size_t tail_begin(const char *s, size_t n)
 {
     static const char mark[] = "{%- if add_generation_prompt";
-    for (size_t i = n >= sizeof mark ? n - sizeof mark + 1 : 0; i > 0; i--)
-        if (memcmp(s + i, mark, sizeof mark - 1) == 0)
-            return i;
+    size_t k = sizeof mark - 1;
+    for (size_t end = n; end >= k; end--)
+        if (memcmp(s + end - k, mark, k) == 0)
+            return end - k;
     return n;
 }
 
