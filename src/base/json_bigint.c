@@ -1,5 +1,5 @@
 /* Integers of any length in JSON (json_bigint.h). A chat template prints tools and arguments digit by digit, so a number may not be rounded on its
- * way through the parser. Tested by tests/unit/test_json.c and tests/golden/test_template.c. */
+ * way through the parser. Tested by tests/unit/test_base_json.c and tests/golden/test_template.c. */
 #include "base/json_bigint.h"
 
 #include "base/rng.h"
@@ -22,7 +22,10 @@ static void make_mark(void)
 
 const char *qw_bigint_digits(const char *s, size_t len)
 {
-    if (len <= MARK_LEN || mark[0] == '\0' || memcmp(s, mark, MARK_LEN) != 0)
+    if (len <= MARK_LEN)
+        return NULL;
+    pthread_once(&mark_once, make_mark);
+    if (memcmp(s, mark, MARK_LEN) != 0)
         return NULL;
     return s + MARK_LEN;
 }

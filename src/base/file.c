@@ -1,0 +1,228 @@
+/* Files (file.h). Tested by tests/unit/test_base_file.c. */
+#include "base/file.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- reading */
+
+static qwren_status fail_io(qwren_error *err, const char *path, const char *doing)
+{
+    return qw_fail(err, QWREN_E_IO, "%s: %s: %s", path, doing, strerror(errno));
+}
+
+/* An open regular file and its size; directories, pipes and devices are refused. */
+static qwren_status open_regular(const char *path, int *fd, size_t *size, qwren_error *err)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0)
+        return fail_io(err, path, "cannot be opened");
+    struct stat s;
+    qwren_status st = QWREN_OK;
+    if (fstat(*fd, &s) != 0)
+        st = fail_io(err, path, "cannot be examined");
+    else if (!S_ISREG(s.st_mode))
+        st = qw_fail(err, QWREN_E_IO, "%s: is %s, a regular file is needed", path, S_ISDIR(s.st_mode) ? "a directory" : "not a regular file");
+    if (st != QWREN_OK) {
+        close(*fd);
+        return st;
+    }
+    *size = (size_t)s.st_size;
+    return QWREN_OK;
+}
+
+qwren_status qw_map_open(qw_map *out, const char *path, qwren_error *err)
+{
+    int fd;
+    *out = (qw_map){ NULL, 0 };
+    QW_TRY(open_regular(path, &fd, &out->size, err));
+    qwren_status st = QWREN_OK;
+    if (out->size) {
+        void *p = mmap(NULL, out->size, PROT_READ, MAP_SHARED, fd, 0);
+        if (p == MAP_FAILED)
+            st = fail_io(err, path, "cannot be mapped");
+        else
+            out->data = p;
+    }
+    close(fd);
+    if (st != QWREN_OK)
+        out->size = 0;
+    return st;
+}
+
+void qw_map_close(qw_map *m)
+{
+    if (m->data) {
+        union { const uint8_t *given; void *taken; } p = { m->data };
+        munmap(p.taken, m->size);
+    }
+    *m = (qw_map){ NULL, 0 };
+}
+
+static qwren_status fail_large(qwren_error *err, const char *name, size_t max_bytes)
+{
+    return qw_fail(err, QWREN_E_LIMIT, "%s: larger than the limit of %zu bytes", name, max_bytes);
+}
+
+qwren_status qw_file_read_stream(void *stdio_file, const char *name, size_t max_bytes, char **out, size_t *len, qwren_error *err)
+{
+    qw_buf b = QW_BUF_INIT;
+    char piece[16384];
+    *out = NULL;
+    *len = 0;
+    for (;;) {
+        size_t n = fread(piece, 1, sizeof piece, stdio_file);
+        if (n == 0)
+            break;
+        qw_buf_append(&b, piece, n);
+        if (b.len > max_bytes || b.failed)
+            break;
+    }
+    qwren_status st = QWREN_OK;
+    if (ferror((FILE *)stdio_file))
+        st = fail_io(err, name, "cannot be read");
+    else if (b.len > max_bytes)
+        st = fail_large(err, name, max_bytes);
+    if (st != QWREN_OK) {
+        qw_buf_free(&b);
+        return st;
+    }
+    return qw_buf_take(&b, out, len, err);
+}
+
+qwren_status qw_file_read(const char *path, size_t max_bytes, char **out, size_t *len, qwren_error *err)
+{
+    int fd;
+    size_t size;
+    *out = NULL;
+    *len = 0;
+    QW_TRY(open_regular(path, &fd, &size, err));
+    if (size > max_bytes) {
+        close(fd);
+        return fail_large(err, path, max_bytes);
+    }
+    FILE *f = fdopen(fd, "rb");
+    if (!f) {
+        qwren_status st = fail_io(err, path, "cannot be read");
+        close(fd);
+        return st;
+    }
+    qwren_status st = qw_file_read_stream(f, path, max_bytes, out, len, err);
+    fclose(f);
+    return st;
+}
+
+bool qw_file_exists(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISREG(s.st_mode) && access(path, R_OK) == 0;
+}
+
+bool qw_dir_exists(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+}
+
+/* ---- writing */
+
+struct qw_writer {
+    FILE *file;
+    char *path, *temporary; /* temporary is NULL once renamed, and for devices and pipes that are written directly */
+};
+
+static bool is_special(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) == 0 && !S_ISREG(s.st_mode);
+}
+
+qwren_status qw_writer_open(qw_writer **out, const char *path, qwren_error *err)
+{
+    *out = NULL;
+    qw_writer *w = qw_calloc(1, sizeof *w);
+    qw_buf name = QW_BUF_INIT;
+    qw_buf_printf(&name, "%s.tmp-%ld", path, (long)getpid());
+    char *temporary = NULL;
+    qwren_status st = qw_buf_take(&name, &temporary, NULL, err);
+    char *copy = qw_strdup(path);
+    if (!w || !copy || st != QWREN_OK) {
+        qw_free(w);
+        qw_free(copy);
+        qw_free(temporary);
+        return qw_fail_memory(err, sizeof *w, "a file writer");
+    }
+    bool direct = is_special(path);
+    *w = (qw_writer){ fopen(direct ? path : temporary, "wbe"), copy, temporary };
+    if (!w->file)
+        st = fail_io(err, path, "cannot be written");
+    if (direct || st != QWREN_OK) {
+        qw_free(w->temporary);
+        w->temporary = NULL;
+    }
+    if (st != QWREN_OK) {
+        qw_writer_close(w);
+        return st;
+    }
+    *out = w;
+    return QWREN_OK;
+}
+
+qwren_status qw_writer_write(qw_writer *w, const void *p, size_t n, qwren_error *err)
+{
+    return n == 0 || fwrite(p, 1, n, w->file) == n ? QWREN_OK : fail_io(err, w->path, "cannot be written");
+}
+
+qwren_status qw_writer_commit(qw_writer *w, qwren_error *err)
+{
+    if (fflush(w->file) != 0 || (w->temporary && fsync(fileno(w->file)) != 0))
+        return fail_io(err, w->path, "cannot be written");
+    if (!w->temporary)
+        return QWREN_OK;
+    if (rename(w->temporary, w->path) != 0)
+        return fail_io(err, w->path, "cannot be put in place");
+    qw_free(w->temporary);
+    w->temporary = NULL;
+    return QWREN_OK;
+}
+
+void qw_writer_close(qw_writer *w)
+{
+    if (!w)
+        return;
+    if (w->file)
+        fclose(w->file);
+    if (w->temporary)
+        unlink(w->temporary);
+    qw_free(w->temporary);
+    qw_free(w->path);
+    qw_free(w);
+}
+
+/* ---- paths */
+
+char *qw_path_join(const char *dir, const char *name)
+{
+    size_t n = strlen(dir);
+    qw_buf b = QW_BUF_INIT;
+    qw_buf_append(&b, dir, n);
+    if (n && dir[n - 1] != '/')
+        qw_buf_putc(&b, '/');
+    qw_buf_puts(&b, name);
+    char *out = NULL;
+    return qw_buf_take(&b, &out, NULL, NULL) == QWREN_OK ? out : NULL;
+}
+
+const char *qw_path_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
