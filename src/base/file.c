@@ -101,7 +101,7 @@ qwren_status qw_file_read_stream(void *stdio_file, const char *name, size_t max_
 qwren_status qw_file_read(const char *path, size_t max_bytes, char **out, size_t *len, qwren_error *err)
 {
     int fd;
-    size_t size;
+    size_t size = 0;
     *out = NULL;
     *len = 0;
     QW_TRY(open_regular(path, &fd, &size, err));

@@ -1,0 +1,50 @@
+#!/bin/sh
+# Installs into an empty prefix and uses the copy as a stranger would: a program of ten lines by pkg-config, shared and static, and by CMake.
+#   install.sh BUILD-FOLDER COMPILER [FLAGS]
+set -eu
+build=$1 cc=$2 flags=${3-}
+prefix=$(mktemp -d)
+trap 'rm -rf "$prefix"' EXIT
+cmake --install "$build" --prefix "$prefix" >/dev/null
+
+cat >"$prefix/ten.c" <<'END'
+#include <qwren.h>
+#include <stdio.h>
+#include <string.h>
+int main(void)
+{
+    qwren_error err;
+    qwren_model *m = (qwren_model *)&err;
+    qwren_status st = qwren_model_open(&m, "/no/such/model", NULL, &err);
+    printf("%s %s\n", qwren_version(), err.text);
+    return !(st == QWREN_E_IO && m == NULL && strstr(err.text, "/no/such/model"));
+}
+END
+pc=$(find "$prefix" -name qwren.pc)
+PKG_CONFIG_PATH=$(dirname "$pc")
+export PKG_CONFIG_PATH
+lib=$(pkg-config --variable=libdir qwren)
+
+# shellcheck disable=SC2046,SC2086
+$cc $flags -std=c17 -Wall -Wextra -Werror "$prefix/ten.c" $(pkg-config --cflags --libs qwren) -o "$prefix/shared"
+LD_LIBRARY_PATH=$lib "$prefix/shared"
+# shellcheck disable=SC2046,SC2086
+$cc $flags -std=c17 "$prefix/ten.c" $(pkg-config --cflags qwren) "$lib/libqwren.a" $(pkg-config --static --libs qwren | sed 's/-lqwren//') -o "$prefix/static"
+"$prefix/static"
+
+mkdir "$prefix/cmake-user"
+cat >"$prefix/cmake-user/CMakeLists.txt" <<'END'
+cmake_minimum_required(VERSION 3.22)
+project(user C)
+find_package(qwren REQUIRED)
+add_executable(user ../ten.c)
+target_link_libraries(user qwren::qwren)
+END
+cmake -S "$prefix/cmake-user" -B "$prefix/cmake-user/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" -DCMAKE_C_FLAGS="$flags" >/dev/null
+cmake --build "$prefix/cmake-user/build" >/dev/null
+"$prefix/cmake-user/build/user"
+
+# The installed program finds the installed model, far from the sources.
+if [ -x "$prefix/bin/qwren" ] && [ -d "$prefix/share/qwren/models/qwren-nano" ]; then
+    (cd / && "$prefix/bin/qwren" inspect) | grep -q . || { echo "the installed program does not find its model"; exit 1; }
+fi

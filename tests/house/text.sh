@@ -1,0 +1,14 @@
+#!/bin/sh
+# Sources stay readable: no file over 900 lines, no tabs, no blanks at line ends, each file of src opens with a comment that introduces it.
+#   text.sh ROOT
+set -eu
+cd "$1"
+find src programs include tests -name '*.[ch]' | sort | xargs awk '
+    FNR == 1 {
+        if (FILENAME ~ /^src\// && $0 !~ /^\/\*/) { print FILENAME ": does not open with a comment"; bad = 1 }
+    }
+    /\t/ { print FILENAME ":" FNR ": a tab"; bad = 1 }
+    / $/ { print FILENAME ":" FNR ": blanks at the end of the line"; bad = 1 }
+    FNR == 901 { print FILENAME ": longer than 900 lines"; bad = 1 }
+    END { exit bad || NR == 0 }
+'
