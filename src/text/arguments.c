@@ -2,7 +2,6 @@
  * stream_call.c for each finished call. Tested by tests/golden/test_parse.c and tests/unit/test_arguments.c. */
 #include "text/arguments.h"
 
-#include "base/alloc.h"
 #include "text/pyliteral.h"
 
 #include <math.h>
@@ -31,21 +30,19 @@ const qw_json *qw_tool_schema(const qw_json *tools, const char *name, size_t len
     return NULL;
 }
 
-/* One step of a JSON pointer: `part` [n] with ~1 and ~0 decoded. */
+/* One step of a JSON pointer: `part` [n] with ~1 and ~0 decoded. Names over 255 bytes are not found. */
 static const qw_json *pointer_step(const qw_json *node, const char *part, size_t n)
 {
-    char *key = qw_strndup(part, n);
+    char key[256];
     size_t k = 0;
-    if (!key)
-        return NULL;
     for (size_t i = 0; i < n; i++) {
         bool escaped = part[i] == '~' && i + 1 < n && (part[i + 1] == '0' || part[i + 1] == '1');
+        if (k + 1 == sizeof key)
+            return NULL;
         key[k++] = escaped ? (part[++i] == '1' ? '/' : '~') : part[i];
     }
     key[k] = '\0';
-    const qw_json *child = qw_json_get(node, key);
-    qw_free(key);
-    return child;
+    return qw_json_get(node, key);
 }
 
 /* Follows local references: {"$ref": "#/$defs/P"}. */

@@ -45,6 +45,13 @@ static bool take_word(reader *r, const char *word)
     return true;
 }
 
+/* r->string is used again and again, and forgets that memory ran short; *out does not. */
+static bool keep_failure(reader *r)
+{
+    r->out->failed = r->out->failed || r->string.failed;
+    return !r->out->failed;
+}
+
 /* ---- strings */
 
 static int digit_value(char c)
@@ -133,7 +140,7 @@ static bool read_string(reader *r)
             break;
     }
     qw_json_dump_string(r->out, qw_buf_text(&r->string), r->string.len);
-    return true;
+    return keep_failure(r);
 }
 
 /* ---- numbers */
@@ -193,7 +200,7 @@ static bool read_number(reader *r)
     if (*r->at == '-' || *r->at == '+')
         r->at++;
     qw_buf_clear(text);
-    if (!spell_number(r, text, &real))
+    if (!spell_number(r, text, &real) || !keep_failure(r))
         return false;
     if (r->at < r->end && (*r->at == '_' || *r->at == 'j' || *r->at == 'J' || *r->at == '.'))
         return false;
@@ -203,7 +210,9 @@ static bool read_number(reader *r)
         qw_buf_append(r->out, qw_buf_text(text), text->len);
         return true;
     }
-    if (qw_json_parse(&v, qw_buf_text(text), text->len, "number", NULL) != QWREN_OK)
+    qwren_status st = qw_json_parse(&v, qw_buf_text(text), text->len, "number", NULL);
+    r->out->failed = r->out->failed || st == QWREN_E_MEMORY;
+    if (st != QWREN_OK)
         return false;
     qw_json_dump_double(r->out, qw_json_number(v, 0));
     qw_json_free(v);
@@ -328,8 +337,7 @@ bool qw_pyliteral_to_json(qw_buf *out, const char *text, size_t len)
     skip_blanks(&r);
     bool ok = r.at < r.end && (*r.at == '{' || *r.at == '[' || *r.at == '(') && read_container(&r);
     skip_blanks(&r);
-    ok = ok && r.at == r.end && !r.string.failed;
-    out->failed = out->failed || r.string.failed;
+    ok = keep_failure(&r) && ok && r.at == r.end;
     qw_buf_free(&r.string);
     if (!ok && out->len > begin)
         qw_buf_truncate(out, begin);

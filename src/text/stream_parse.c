@@ -26,6 +26,13 @@ static size_t next_tag(const qw_stream *s, size_t at)
 
 /* ------------------------------------------------------------------------------------------------------- content */
 
+/* The text goes, but not the memory of a failure. */
+static void clear_between(qw_stream *s)
+{
+    s->content.text.failed = s->content.text.failed || s->between.failed;
+    qw_buf_clear(&s->between);
+}
+
 /* Text behind a call joins the content with one line break, unless it turns out to hold a false <tool_call>; then it stays as it is. Where both
  * come to the same it need not wait. */
 static void try_release_between(qw_stream *s)
@@ -38,7 +45,7 @@ static void try_release_between(qw_stream *s)
     if (s->between_held)
         return;
     qw_sink_append(&s->content, b->data, b->len);
-    qw_buf_clear(&s->between);
+    clear_between(s);
     s->between_open = false;
 }
 
@@ -69,7 +76,7 @@ static void close_between(qw_stream *s)
     if (begin < end && s->content.text.len)
         qw_sink_append(&s->content, "\n", 1);
     qw_sink_append(&s->content, p + begin, end - begin);
-    qw_buf_clear(&s->between);
+    clear_between(s);
     s->between_open = false;
 }
 
@@ -84,7 +91,7 @@ void qw_stream_close_content(qw_stream *s)
 static void append_false_call(qw_stream *s, size_t end)
 {
     qw_sink_append(&s->content, qw_buf_text(&s->between), s->between.len);
-    qw_buf_clear(&s->between);
+    clear_between(s);
     qw_sink_append(&s->content, s->in.data + s->pos, end - s->pos);
     open_between(s);
 }
