@@ -17,7 +17,6 @@ function(qwren_need module why)
     set(QWREN_REQUIRES ${QWREN_REQUIRES} ${module} PARENT_SCOPE)
 endfunction()
 
-qwren_need(jansson "it reads JSON")
 if(QWREN_JPEG)
     qwren_need(libjpeg "it reads JPEG pictures; -DQWREN_JPEG=OFF leaves them out")
     target_compile_definitions(qwren_dependencies INTERFACE QW_HAVE_JPEG=1)

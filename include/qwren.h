@@ -91,7 +91,7 @@ QWREN_API const char *qwren_status_text(qwren_status code); /* the short text of
 
 /* -------------------------------------------------------------------------------------------- 2  allocator and log */
 
-/* All heap memory of the library (and of its JSON library) comes from here. Process-wide: set it before any other call, never while
+/* All heap memory of the library comes from here. Process-wide: set it before any other call, never while
  * objects are alive. realloc follows C's rules. NULL restores malloc/realloc/free. Image codecs use their own libraries' heap. */
 typedef struct qwren_allocator {
     void *(*alloc)(void *ctx, size_t size);

@@ -1,4 +1,4 @@
-/* The one door to the heap (alloc.h). jansson is sent through it too, see json.c. Tested by tests/unit/test_base_memory.c. */
+/* The one door to the heap (alloc.h). Nothing else in the library calls malloc. Tested by tests/unit/test_base_memory.c. */
 #include "base/alloc.h"
 
 #include "qwren.h"

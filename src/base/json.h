@@ -1,12 +1,12 @@
-/* JSON values: a thin face over jansson, which only json.c includes. Key order is kept, integers are exact to 64 bits; larger
- * ones keep their digits: kind QW_JSON_INT, qw_json_int() answers the fallback, qw_json_number() the nearest double, qw_json_dump() the digits
- * (the official template prints tools and arguments that way). Strings may hold NUL and are valid UTF-8. Values are immutable here; children are borrowed from their root. */
+/* JSON values. Key order is kept (a key that comes again keeps its first place and takes its last value), integers are exact to 64 bits; larger ones keep
+ * their digits: kind QW_JSON_INT, qw_json_int() answers the fallback, qw_json_number() the nearest double, qw_json_dump() the digits. Strings may hold
+ * NUL and are valid UTF-8. Values are immutable; children are borrowed from their root. Any number of threads may read one root. */
 #ifndef QW_BASE_JSON_H
 #define QW_BASE_JSON_H
 
 #include "base/buf.h"
 
-typedef struct qw_json qw_json; /* never defined: a jansson json_t in disguise */
+typedef struct qw_json qw_json; /* defined in json_value.h, for json*.c alone */
 
 /* `where` names the source in errors ("config.json: line 3 ..."). Free the root with qw_json_free(). Nesting deeper than 512 is an error. */
 qwren_status qw_json_parse(qw_json **out, const char *text, size_t len, const char *where, qwren_error *err);
@@ -26,7 +26,7 @@ int64_t qw_json_int(const qw_json *v, int64_t fallback);               /* intege
 double qw_json_number(const qw_json *v, double fallback);              /* integers and reals */
 
 /* Members in order: for (qw_json_iter it = qw_json_first(o); it.key; qw_json_next(o, &it)) ... */
-typedef struct qw_json_iter { const char *key; size_t key_len; const qw_json *value; void *state; } qw_json_iter;
+typedef struct qw_json_iter { const char *key; size_t key_len; const qw_json *value; size_t position; } qw_json_iter;
 qw_json_iter qw_json_first(const qw_json *object);
 void qw_json_next(const qw_json *object, qw_json_iter *it);
 
