@@ -1,5 +1,6 @@
-/* Parameters by schema. A model writes every parameter as text between tags; what it means depends on the type that the tool declared for it. Called by
- * stream_call.c for each finished call. Tested by tests/golden/test_parse.c and tests/unit/test_arguments.c. */
+/* Parameters by schema. A model writes every parameter as text between tags; what it means depends on the type that the tool
+ * declared for it. Called by stream_call.c for each finished call. Tested by tests/golden/test_parse.c and
+ * tests/unit/test_arguments.c. */
 #include "text/arguments.h"
 
 #include "text/pyliteral.h"
@@ -10,9 +11,9 @@
 
 enum { T_STRING = 1, T_INTEGER = 2, T_NUMBER = 4, T_BOOLEAN = 8, T_OBJECT = 16, T_ARRAY = 32, T_NULL = 64, T_OTHER = 128 };
 
-#define MAX_REFERENCES 8  /* $ref to $ref */
-#define MAX_UNIONS 6      /* anyOf within anyOf */
-#define MAX_VISITS 1000   /* schemas looked at for one parameter: a schema that refers to itself widely must not take for ever */
+#define MAX_REFERENCES 8 /* $ref to $ref */
+#define MAX_UNIONS 6     /* anyOf within anyOf */
+#define MAX_VISITS 1000  /* schemas looked at for one parameter: a schema that refers to itself widely must not take for ever */
 
 /* ------------------------------------------------------------------------------------------------ types of a schema */
 
@@ -64,7 +65,10 @@ static const qw_json *resolve(const qw_json *schema, const qw_json *root)
 
 static unsigned type_by_name(const qw_json *v)
 {
-    static const struct { const char *name; unsigned type; } names[] = {
+    static const struct {
+        const char *name;
+        unsigned type;
+    } names[] = {
         { "string", T_STRING }, { "integer", T_INTEGER }, { "number", T_NUMBER }, { "boolean", T_BOOLEAN },
         { "object", T_OBJECT }, { "array", T_ARRAY },     { "null", T_NULL },
     };
@@ -81,8 +85,10 @@ static unsigned type_by_name(const qw_json *v)
 
 static unsigned type_of_value(const qw_json *v)
 {
-    static const unsigned by_kind[] = { [QW_JSON_NULL] = T_NULL,     [QW_JSON_BOOL] = T_BOOLEAN, [QW_JSON_INT] = T_INTEGER, [QW_JSON_REAL] = T_NUMBER,
-                                        [QW_JSON_STRING] = T_STRING, [QW_JSON_ARRAY] = T_ARRAY,  [QW_JSON_OBJECT] = T_OBJECT };
+    static const unsigned by_kind[] = {
+        [QW_JSON_NULL] = T_NULL,     [QW_JSON_BOOL] = T_BOOLEAN, [QW_JSON_INT] = T_INTEGER,  [QW_JSON_REAL] = T_NUMBER,
+        [QW_JSON_STRING] = T_STRING, [QW_JSON_ARRAY] = T_ARRAY,  [QW_JSON_OBJECT] = T_OBJECT
+    };
     return by_kind[qw_json_kind_of(v)];
 }
 
@@ -132,10 +138,7 @@ static unsigned types_of(const qw_json *schema, const qw_json *root, int depth, 
 
 /* --------------------------------------------------------------------------------------------------- text to value */
 
-static bool is_word(const char *s, size_t n, const char *word)
-{
-    return strlen(word) == n && strncasecmp(s, word, n) == 0;
-}
+static bool is_word(const char *s, size_t n, const char *word) { return strlen(word) == n && strncasecmp(s, word, n) == 0; }
 
 static bool is_null_word(const char *s, size_t n) { return is_word(s, n, "null") || is_word(s, n, "none"); }
 

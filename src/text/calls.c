@@ -1,5 +1,5 @@
-/* Tool calls of past turns, printed as the model would have written them. Called by template.c for each assistant's message. Tested by
- * tests/golden/test_template.c and tests/unit/test_template.c. */
+/* Tool calls of past turns, printed as the model would have written them. Called by template.c for each assistant's message.
+ * Tested by tests/golden/test_template.c and tests/unit/test_template.c. */
 #include "text/calls.h"
 
 #include "text/content.h"
@@ -42,8 +42,8 @@ static bool is_blank(const char *s, size_t n)
     return begin == n;
 }
 
-/* OpenAI's clients send the arguments as JSON text. What is not an object was a model's mistake once, and is shown to it as such: refusing it would
- * end the conversation for good. */
+/* OpenAI's clients send the arguments as JSON text. What is not an object was a model's mistake once, and is shown to it as
+ * such: refusing it would end the conversation for good. */
 static qwren_status write_lenient_arguments(qw_prompt *out, const qw_json *arguments, qwren_error *err)
 {
     size_t n = 0;
@@ -62,7 +62,8 @@ static qwren_status write_lenient_arguments(qw_prompt *out, const qw_json *argum
     return QWREN_OK;
 }
 
-static qwren_status write_call(qw_prompt *out, const qw_json *call, const char *before, bool strict, size_t message, size_t i, qwren_error *err)
+static qwren_status write_call(qw_prompt *out, const qw_json *call, const char *before, bool strict, size_t message, size_t i,
+                               qwren_error *err)
 {
     size_t n = 0;
     const char *name = NULL;

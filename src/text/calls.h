@@ -4,7 +4,8 @@
 
 #include "text/prompt.h"
 
-/* Appends the calls of `message` to *out. `after_text`: the turn has words before the first call. `index` of the message is for errors. */
+/* Appends the calls of `message` to *out. `after_text`: the turn has words before the first call. `index` of the message is for
+ * errors. */
 qwren_status qw_calls_render(qw_prompt *out, const qw_json *message, bool after_text, bool strict, size_t index, qwren_error *err);
 
 #endif

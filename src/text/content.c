@@ -1,5 +1,5 @@
-/* Message contents: strings, part lists, and what clients send in their place. Between a message of the request and template.c, which trims and
- * frames what is made here. Tested by tests/golden/test_template.c and tests/unit/test_template.c. */
+/* Message contents: strings, part lists, and what clients send in their place. Between a message of the request and template.c,
+ * which trims and frames what is made here. Tested by tests/golden/test_template.c and tests/unit/test_template.c. */
 #include "text/content.h"
 
 #include <string.h>
@@ -20,8 +20,7 @@ static bool contains(const qw_json *v, const char *key, bool *able)
 {
     *able = true;
     switch (qw_json_kind_of(v)) {
-    case QW_JSON_OBJECT:
-        return qw_json_get(v, key) != NULL;
+    case QW_JSON_OBJECT: return qw_json_get(v, key) != NULL;
     case QW_JSON_STRING: {
         size_t n = 0, k = strlen(key);
         const char *s = qw_json_string(v, &n);
@@ -37,9 +36,7 @@ static bool contains(const qw_json *v, const char *key, bool *able)
                 return true;
         }
         return false;
-    default:
-        *able = false;
-        return false;
+    default: *able = false; return false;
     }
 }
 
@@ -76,10 +73,7 @@ static qwren_status classify_strictly(const qw_json *part, part_kind *kind, qwre
     return QWREN_OK;
 }
 
-static bool has(const qw_json *part, const char *key)
-{
-    return qw_json_kind_of(qw_json_get(part, key)) != QW_JSON_NULL;
-}
+static bool has(const qw_json *part, const char *key) { return qw_json_kind_of(qw_json_get(part, key)) != QW_JSON_NULL; }
 
 /* Every name that clients use for the same three things. */
 static part_kind classify_leniently(const qw_json *part)
@@ -124,7 +118,8 @@ static void write_media(qw_prompt *out, part_kind kind, const qw_json *part, con
         qw_prompt_trusted(out, ": ");
     }
     qw_prompt_trusted(out, "<|vision_start|>");
-    qw_prompt_note_media(out, image ? QW_MEDIA_IMAGE : QW_MEDIA_VIDEO, part, part_url(part, image ? image_keys : video_keys), rules->message);
+    qw_prompt_note_media(out, image ? QW_MEDIA_IMAGE : QW_MEDIA_VIDEO, part, part_url(part, image ? image_keys : video_keys),
+                         rules->message);
     qw_prompt_trusted(out, image ? "<|image_pad|>" : "<|video_pad|>");
     qw_prompt_trusted(out, "<|vision_end|>");
 }
@@ -167,11 +162,12 @@ static void write_text_leniently(qw_prompt *out, const qw_json *part)
 static qwren_status unknown_part(const qw_json *part, const qw_content_rules *rules, size_t i, qwren_error *err)
 {
     const char *type = qw_json_string(qw_json_get(part, "type"), NULL);
-    return qw_fail(err, QWREN_E_TEMPLATE, "messages[%zu].content[%zu]: %s%.40s%s; known are text, image_url and video_url", rules->message, i,
-                   type ? "unknown part type \"" : "a part without a type", type ? type : "", type ? "\"" : "");
+    return qw_fail(err, QWREN_E_TEMPLATE, "messages[%zu].content[%zu]: %s%.40s%s; known are text, image_url and video_url", rules->message,
+                   i, type ? "unknown part type \"" : "a part without a type", type ? type : "", type ? "\"" : "");
 }
 
-static qwren_status write_part(qw_prompt *out, const qw_json *part, size_t i, const qw_content_rules *rules, qw_media_counts *counts, qwren_error *err)
+static qwren_status write_part(qw_prompt *out, const qw_json *part, size_t i, const qw_content_rules *rules, qw_media_counts *counts,
+                               qwren_error *err)
 {
     part_kind kind = PART_UNKNOWN;
     if (rules->strict)
@@ -194,7 +190,8 @@ static qwren_status write_part(qw_prompt *out, const qw_json *part, size_t i, co
 }
 
 /* Lenient mode only: an object or a scalar in place of a string or a list. */
-static qwren_status write_other(qw_prompt *out, const qw_json *content, const qw_content_rules *rules, qw_media_counts *counts, qwren_error *err)
+static qwren_status write_other(qw_prompt *out, const qw_json *content, const qw_content_rules *rules, qw_media_counts *counts,
+                                qwren_error *err)
 {
     bool object = qw_json_is(content, QW_JSON_OBJECT);
     if (object && classify_leniently(content) != PART_UNKNOWN)
@@ -216,7 +213,8 @@ static bool is_plain_list(const qw_json *content)
     return false;
 }
 
-qwren_status qw_content_render(qw_prompt *out, const qw_json *content, const qw_content_rules *rules, qw_media_counts *counts, qwren_error *err)
+qwren_status qw_content_render(qw_prompt *out, const qw_json *content, const qw_content_rules *rules, qw_media_counts *counts,
+                               qwren_error *err)
 {
     size_t n = 0;
     qw_prompt_clear(out);

@@ -1,5 +1,5 @@
-/* The end of a JSON object, found byte by byte (jsonscan.h). stream_call.c asks it about calls that are written as JSON. Tested by
- * tests/unit/test_stream.c. */
+/* The end of a JSON object, found byte by byte (jsonscan.h). stream_call.c asks it about calls that are written as JSON. Tested
+ * by tests/unit/test_stream.c. */
 #include "text/jsonscan.h"
 
 #include <string.h>
@@ -10,10 +10,19 @@ enum {
     KEY,            /* a member's name must come */
     KEY_OR_CLOSE,   /* just behind '{' */
     COLON,
-    AFTER,          /* behind a value: comma or closing bracket */
-    STRING, ESCAPE, HEX,
-    MINUS, ZERO, DIGITS, POINT, FRACTION, EXPONENT, EXPONENT_SIGN, EXPONENT_DIGITS,
-    LITERAL         /* inside true, false, null */
+    AFTER, /* behind a value: comma or closing bracket */
+    STRING,
+    ESCAPE,
+    HEX,
+    MINUS,
+    ZERO,
+    DIGITS,
+    POINT,
+    FRACTION,
+    EXPONENT,
+    EXPONENT_SIGN,
+    EXPONENT_DIGITS,
+    LITERAL /* inside true, false, null */
 };
 
 /* The literals in one string; `literal` is the offset of the next letter, a NUL ends each. */

@@ -1,5 +1,5 @@
-/* The prompt under construction (prompt.h): bytes, the spans that came from the request, the media in order. template.c and content.c
- * write through these functions, so that no byte of a request enters unmarked. Tested by tests/unit/test_template.c. */
+/* The prompt under construction (prompt.h): bytes, the spans that came from the request, the media in order. template.c and
+ * content.c write through these functions, so that no byte of a request enters unmarked. Tested by tests/unit/test_template.c. */
 #include "text/prompt.h"
 
 #include "base/alloc.h"
@@ -57,15 +57,9 @@ static void add_media(qw_prompt *p, qw_media m)
         p->media[p->n_media++] = m;
 }
 
-void qw_prompt_trusted(qw_prompt *p, const char *s)
-{
-    qw_buf_puts(&p->text, s);
-}
+void qw_prompt_trusted(qw_prompt *p, const char *s) { qw_buf_puts(&p->text, s); }
 
-void qw_prompt_mark_untrusted(qw_prompt *p, size_t begin)
-{
-    add_span(p, begin, p->text.len);
-}
+void qw_prompt_mark_untrusted(qw_prompt *p, size_t begin) { add_span(p, begin, p->text.len); }
 
 void qw_prompt_untrusted(qw_prompt *p, const char *s, size_t n)
 {
@@ -74,10 +68,7 @@ void qw_prompt_untrusted(qw_prompt *p, const char *s, size_t n)
     add_span(p, begin, p->text.len);
 }
 
-void qw_prompt_number(qw_prompt *p, size_t n)
-{
-    qw_buf_printf(&p->text, "%zu", n);
-}
+void qw_prompt_number(qw_prompt *p, size_t n) { qw_buf_printf(&p->text, "%zu", n); }
 
 void qw_prompt_note_media(qw_prompt *p, qw_media_kind kind, const qw_json *part, const char *url, size_t message)
 {
@@ -109,18 +100,15 @@ void qw_prompt_append(qw_prompt *dst, const qw_prompt *src, size_t begin, size_t
     }
 }
 
-qwren_status qw_prompt_status(const qw_prompt *p, qwren_error *err)
-{
-    return qw_buf_status(&p->text, err);
-}
+qwren_status qw_prompt_status(const qw_prompt *p, qwren_error *err) { return qw_buf_status(&p->text, err); }
 
 /* What Python's str.isspace() calls white, and strip() takes away. U+200B and U+FEFF are not in it. */
 static bool is_white(uint32_t c)
 {
     if (c <= 0x20)
         return (c >= 0x09 && c <= 0x0D) || c >= 0x1C;
-    return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-           c == 0x3000;
+    return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+           c == 0x205F || c == 0x3000;
 }
 
 void qw_trim(const char *s, size_t *begin, size_t *end)

@@ -1,15 +1,15 @@
-/* A prompt under construction: text that knows which of its bytes came from the request. Private to src/text. Failure is sticky, as in
- * qw_buf: append freely, then ask qw_prompt_status() once. */
+/* A prompt under construction: text that knows which of its bytes came from the request. Private to src/text. Failure is
+ * sticky, as in qw_buf: append freely, then ask qw_prompt_status() once. */
 #ifndef QW_TEXT_PROMPT_H
 #define QW_TEXT_PROMPT_H
 
 #include "text/template.h"
 
-void qw_prompt_clear(qw_prompt *p);                                    /* empty again, memory kept */
-void qw_prompt_trusted(qw_prompt *p, const char *s);                   /* the template's own words */
-void qw_prompt_untrusted(qw_prompt *p, const char *s, size_t n);       /* the request's words */
-void qw_prompt_mark_untrusted(qw_prompt *p, size_t begin);             /* everything from `begin` to the end came from the request */
-void qw_prompt_number(qw_prompt *p, size_t n);                         /* decimal, trusted */
+void qw_prompt_clear(qw_prompt *p);                              /* empty again, memory kept */
+void qw_prompt_trusted(qw_prompt *p, const char *s);             /* the template's own words */
+void qw_prompt_untrusted(qw_prompt *p, const char *s, size_t n); /* the request's words */
+void qw_prompt_mark_untrusted(qw_prompt *p, size_t begin);       /* everything from `begin` to the end came from the request */
+void qw_prompt_number(qw_prompt *p, size_t n);                   /* decimal, trusted */
 /* Notes a picture or film whose pad token is about to be written. */
 void qw_prompt_note_media(qw_prompt *p, qw_media_kind kind, const qw_json *part, const char *url, size_t message);
 /* Bytes [begin, end) of src with what is known about them; src != dst. A placeholder is either inside the range or outside it. */

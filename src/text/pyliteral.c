@@ -1,5 +1,5 @@
-/* Python literals -> JSON text. Models that learned from Python write {'a': True, 'b': None} where a schema asks for an object; arguments.c
- * tries this reading when JSON fails. Tested by tests/golden/test_parse.c and tests/unit/test_arguments.c. */
+/* Python literals -> JSON text. Models that learned from Python write {'a': True, 'b': None} where a schema asks for an object;
+ * arguments.c tries this reading when JSON fails. Tested by tests/golden/test_parse.c and tests/unit/test_arguments.c. */
 #include "text/pyliteral.h"
 
 #include "base/json.h"
@@ -39,7 +39,8 @@ static bool take_word(reader *r, const char *word)
     if ((size_t)(r->end - r->at) < n || memcmp(r->at, word, n) != 0)
         return false;
     const char *next = r->at + n;
-    if (next < r->end && (*next == '_' || (*next >= '0' && *next <= '9') || (*next >= 'A' && *next <= 'Z') || (*next >= 'a' && *next <= 'z')))
+    if (next < r->end &&
+        (*next == '_' || (*next >= '0' && *next <= '9') || (*next >= 'A' && *next <= 'Z') || (*next >= 'a' && *next <= 'z')))
         return false;
     r->at = next;
     return true;

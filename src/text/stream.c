@@ -1,5 +1,6 @@
-/* The output parser's outside (stream.h): pieces in, events and the final object out. Stands between the detokenizer and the caller's event
- * function. The grammar is in stream_parse.c and stream_call.c. Tested by tests/golden/test_parse.c, tests/unit/test_stream.c, tests/fuzz/fuzz_stream.c. */
+/* The output parser's outside (stream.h): pieces in, events and the final object out. Stands between the detokenizer and the
+ * caller's event function. The grammar is in stream_parse.c and stream_call.c. Tested by tests/golden/test_parse.c,
+ * tests/unit/test_stream.c, tests/fuzz/fuzz_stream.c. */
 #include "text/stream.h"
 
 #include "base/alloc.h"
@@ -92,7 +93,10 @@ qwren_status qw_stream_emit_call(qw_stream *s, qwren_error *err)
     QW_TRY(qw_buf_status(&s->id, err));
     QW_TRY(qw_buf_status(&s->calls, err));
     qw_stream_flush(s);
-    send(s, &(qwren_event){ .kind = QWREN_EVENT_TOOL_CALL, .index = s->n_calls++, .call_id = qw_buf_text(&s->id), .name = qw_buf_text(&s->name),
+    send(s, &(qwren_event){ .kind = QWREN_EVENT_TOOL_CALL,
+                            .index = s->n_calls++,
+                            .call_id = qw_buf_text(&s->id),
+                            .name = qw_buf_text(&s->name),
                             .arguments = qw_buf_text(&s->arguments) });
     return QWREN_OK;
 }
@@ -225,7 +229,8 @@ void qw_stream_free(qw_stream *s)
 {
     if (!s)
         return;
-    qw_buf *const bufs[] = { &s->raw, &s->spelled, &s->in, &s->thought.text, &s->content.text, &s->between, &s->calls, &s->name, &s->arguments, &s->id };
+    qw_buf *const bufs[] = { &s->raw,     &s->spelled, &s->in,   &s->thought.text, &s->content.text,
+                             &s->between, &s->calls,   &s->name, &s->arguments,    &s->id };
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
         qw_buf_free(bufs[i]);
     qw_free(s->call.params);

@@ -1,12 +1,9 @@
-/* One tool call of an answer: <tool_call> <function=NAME> <parameter=KEY> value </parameter> ... </function> </tool_call>, or the same as a JSON object.
- * stream_parse.c calls it with everything behind a <tool_call> that opens a call; it answers call, text, or "more". Tested by
- * tests/golden/test_parse.c and tests/unit/test_stream.c (pathological texts in linear time). */
+/* One tool call of an answer: <tool_call> <function=NAME> <parameter=KEY> value </parameter> ... </function> </tool_call>, or
+ * the same as a JSON object. stream_parse.c calls it with everything behind a <tool_call> that opens a call; it answers call,
+ * text, or "more". Tested by tests/golden/test_parse.c and tests/unit/test_stream.c (pathological texts in linear time). */
 #include "base/alloc.h"
-#include "text/arguments.h"
-#include "text/prompt.h"
 #include "text/stream_state.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static const char FUNCTION[] = "<function=", FUNCTION_END[] = "</function>", PARAMETER[] = "<parameter=", PARAMETER_END[] = "</parameter>";
@@ -26,7 +23,8 @@ static match match_at(const qw_stream *s, size_t at, const char *word, size_t le
 
 static bool tag_at(const qw_stream *s, size_t at, qw_tag tag) { return at < s->in.len && s->in.data[at] == TAG_BYTE(tag); }
 
-/* First byte at or behind `at` that is no blank, remembered in s->look, so that blanks that come one by one are not counted again. */
+/* First byte at or behind `at` that is no blank, remembered in s->look, so that blanks that come one by one are not counted
+ * again. */
 static size_t skip_blanks(qw_stream *s, size_t at)
 {
     size_t i = s->look > at ? s->look : at;
@@ -81,7 +79,10 @@ static match find_name_end(qw_stream *s, size_t *end)
 }
 
 /* Where a name goes on behind its '>', which a tag at its end includes. */
-static size_t behind_name(const qw_stream *s, size_t end) { return end < s->in.len && s->in.data[end] == '>' && !IS_TAG(s->in.data[end - 1]) ? end + 1 : end; }
+static size_t behind_name(const qw_stream *s, size_t end)
+{
+    return end < s->in.len && s->in.data[end] == '>' && !IS_TAG(s->in.data[end - 1]) ? end + 1 : end;
+}
 
 /* ------------------------------------------------------------------------------------------------------- XML parts */
 
@@ -169,8 +170,8 @@ static call_result step_key(qw_stream *s, qwren_status *st, qwren_error *err)
     return CALL_DONE;
 }
 
-/* Does a value end at the '<' at `at`? </parameter> counts when markup or the end follows, so that a value may hold the word; a </function> that
- * closes the call ends a value whose </parameter> was forgotten. *next is where the call goes on. */
+/* Does a value end at the '<' at `at`? </parameter> counts when markup or the end follows, so that a value may hold the word; a
+ * </function> that closes the call ends a value whose </parameter> was forgotten. *next is where the call goes on. */
 static match ends_value(qw_stream *s, size_t at, size_t *next)
 {
     match parameter = match_at(s, at, PARAMETER_END, LEN(PARAMETER_END));
@@ -233,115 +234,6 @@ static call_result step_value(qw_stream *s)
     return CALL_DONE;
 }
 
-/* ------------------------------------------------------------------------------------------------------ arguments */
-
-/* Python's strip() of in[begin, end), tags written out; the '>' at the end of a tag ended the name. */
-static void read_name(qw_stream *s, size_t begin, size_t end, qw_buf *out)
-{
-    bool tag = end > begin && IS_TAG(s->in.data[end - 1]);
-    qw_buf_clear(out);
-    qw_stream_unfold(out, s->in.data + begin, end - begin);
-    size_t from = 0, to = out->len - (tag && out->len ? 1 : 0);
-    qw_trim(qw_buf_text(out), &from, &to);
-    qw_buf_truncate(out, to);
-    qw_buf_remove_front(out, from);
-}
-
-/* The line breaks that the markup puts around a value go: one at each end, nothing else. */
-static void trim_value(const char **p, size_t *n)
-{
-    size_t front = *n && **p == '\n' ? 1 : *n > 1 && (*p)[0] == '\r' && (*p)[1] == '\n' ? 2 : 0;
-    *p += front;
-    *n -= front;
-    *n -= *n && (*p)[*n - 1] == '\n';
-    *n -= *n && (*p)[*n - 1] == '\r';
-}
-
-typedef struct named { char *key; size_t order, winner; } named; /* winner: of the parameters with this key, the last */
-
-static int by_key(const void *a, const void *b)
-{
-    const named *x = a, *y = b;
-    int d = strcmp(x->key, y->key);
-    return d ? d : (x->order > y->order) - (x->order < y->order);
-}
-
-static int by_order(const void *a, const void *b)
-{
-    const named *x = a, *y = b;
-    return (x->order > y->order) - (x->order < y->order);
-}
-
-/* A repeated key keeps its first place and its last value. Leaves the places in order and returns their number. */
-static size_t drop_repeated(named *names, size_t n)
-{
-    size_t kept = 0;
-    qsort(names, n, sizeof *names, by_key);
-    for (size_t i = 0; i < n; i++) {
-        if (kept && strcmp(names[kept - 1].key, names[i].key) == 0) {
-            names[kept - 1].winner = names[i].order;
-            qw_free(names[i].key);
-        } else {
-            names[kept++] = names[i];
-        }
-    }
-    qsort(names, kept, sizeof *names, by_order);
-    return kept;
-}
-
-static qwren_status append_argument(qw_stream *s, const named *name, const qw_json *schema, qw_buf *scratch, qwren_error *err)
-{
-    const call_parameter *p = &s->call.params[name->winner];
-    qw_buf_clear(scratch);
-    qw_stream_unfold(scratch, s->in.data + p->value, p->value_end - p->value);
-    QW_TRY(qw_buf_status(scratch, err));
-    const char *value = qw_buf_text(scratch);
-    size_t n = scratch->len;
-    trim_value(&value, &n);
-    qw_buf_puts(&s->arguments, s->arguments.len > 1 ? ", " : "");
-    qw_json_dump_string(&s->arguments, name->key, strlen(name->key));
-    qw_buf_puts(&s->arguments, ": ");
-    return qw_argument_append(&s->arguments, schema, name->key, value, n, err);
-}
-
-static qwren_status read_keys(qw_stream *s, named *names, qw_buf *scratch, qwren_error *err)
-{
-    for (size_t i = 0; i < s->call.n_params; i++) {
-        read_name(s, s->call.params[i].key, s->call.params[i].key_end, scratch);
-        names[i] = (named){ qw_strndup(qw_buf_text(scratch), scratch->len), i, i };
-        if (!names[i].key || scratch->failed)
-            return qw_fail_memory(err, scratch->len, "a call's parameter");
-    }
-    return QWREN_OK;
-}
-
-/* s->name and s->arguments from the parts that were found. */
-static qwren_status build_call(qw_stream *s, qwren_error *err)
-{
-    size_t n = s->call.n_params;
-    qw_buf scratch = QW_BUF_INIT;
-    named *names = qw_calloc(n + 1, sizeof *names);
-    if (!names)
-        return qw_fail_memory(err, n * sizeof *names, "a call's parameters");
-    read_name(s, s->call.name, s->call.name_end, &s->name);
-    const qw_json *schema = qw_tool_schema(s->tools, qw_buf_text(&s->name), s->name.len);
-    qw_buf_clear(&s->arguments);
-    qw_buf_putc(&s->arguments, '{');
-    qwren_status st = read_keys(s, names, &scratch, err);
-    if (st == QWREN_OK)
-        n = drop_repeated(names, n);
-    for (size_t i = 0; st == QWREN_OK && i < n; i++)
-        st = append_argument(s, &names[i], schema, &scratch, err);
-    qw_buf_putc(&s->arguments, '}');
-    for (size_t i = 0; i < n; i++)
-        qw_free(names[i].key);
-    qw_free(names);
-    qw_buf_free(&scratch);
-    QW_TRY(st);
-    QW_TRY(qw_buf_status(&s->name, err));
-    return qw_buf_status(&s->arguments, err);
-}
-
 /* Behind </function>: the </tool_call>, which may be missing. */
 static call_result step_close(qw_stream *s, bool *built, qwren_status *st, qwren_error *err)
 {
@@ -350,43 +242,12 @@ static call_result step_close(qw_stream *s, bool *built, qwren_status *st, qwren
         return CALL_WAIT;
     if (tag_at(s, i, QW_TAG_CALL_END))
         s->call.at = i + 1;
-    *st = build_call(s, err);
+    *st = qw_call_build(s, err);
     *built = true;
     return CALL_DONE;
 }
 
 /* ------------------------------------------------------------------------------------------------------ JSON calls */
-
-/* {"name": "f", "arguments": {...}} into s->name and s->arguments; *fits is false when it is something else. */
-static qwren_status read_json_call(qw_stream *s, bool *fits, qwren_error *err)
-{
-    qw_buf text = QW_BUF_INIT;
-    qw_json *root = NULL;
-    *fits = false;
-    qw_stream_unfold(&text, s->in.data + s->call.body, s->call.json_end - s->call.body);
-    qwren_status st = qw_buf_status(&text, err);
-    if (st == QWREN_OK)
-        st = qw_json_parse(&root, qw_buf_text(&text), text.len, "call", NULL);
-    qw_buf_free(&text);
-    if (st == QWREN_E_MEMORY)
-        return qw_fail_memory(err, s->call.json_end - s->call.body, "a call");
-    size_t n = 0;
-    const char *name = qw_json_string(qw_json_get(root, "name"), &n);
-    const qw_json *arguments = qw_json_get(root, "arguments");
-    if (name && (!arguments || qw_json_is(arguments, QW_JSON_OBJECT))) {
-        qw_buf_clear(&s->name);
-        qw_buf_append(&s->name, name, n);
-        qw_buf_clear(&s->arguments);
-        if (arguments)
-            qw_json_dump(&s->arguments, arguments);
-        else
-            qw_buf_puts(&s->arguments, "{}");
-        *fits = true;
-        st = qw_buf_status(&s->arguments, err);
-    }
-    qw_json_free(root);
-    return *fits ? st : QWREN_OK;
-}
 
 static call_result step_json(qw_stream *s, qwren_status *st, qwren_error *err)
 {
@@ -401,7 +262,7 @@ static call_result step_json(qw_stream *s, qwren_status *st, qwren_error *err)
         return CALL_DONE;
     }
     s->call.json_end = s->scan;
-    *st = read_json_call(s, &fits, err);
+    *st = qw_call_build_json(s, &fits, err);
     if (*st == QWREN_OK && !fits)
         return CALL_NONE;
     go(s, C_JSON_CLOSE, s->call.json_end);

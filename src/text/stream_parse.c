@@ -1,5 +1,6 @@
-/* The grammar of an answer: thought, blanks, content, calls (stream_state.h). Works through `in` as far as it can be decided; the rules are those of
- * tests/oracle/parse_ref.py, which sees the whole text at once. Tested by tests/golden/test_parse.c and tests/unit/test_stream.c. */
+/* The grammar of an answer: thought, blanks, content, calls (stream_state.h). Works through `in` as far as it can be decided;
+ * the rules are those of tests/oracle/parse_ref.py, which sees the whole text at once. Tested by tests/golden/test_parse.c and
+ * tests/unit/test_stream.c. */
 #include "text/stream_state.h"
 
 #include <string.h>
@@ -33,8 +34,8 @@ static void clear_between(qw_stream *s)
     qw_buf_clear(&s->between);
 }
 
-/* Text behind a call joins the content with one line break, unless it turns out to hold a false <tool_call>; then it stays as it is. Where both
- * come to the same it need not wait. */
+/* Text behind a call joins the content with one line break, unless it turns out to hold a false <tool_call>; then it stays as
+ * it is. Where both come to the same it need not wait. */
 static void try_release_between(qw_stream *s)
 {
     size_t join = s->content.text.len > 0;
@@ -100,7 +101,8 @@ static void append_false_call(qw_stream *s, size_t end)
 
 typedef enum verdict { NO, YES, UNDECIDED } verdict;
 
-/* <tool_call> at `at` opens a call when "<function=" or "{" follows its blanks; *body is where that stands. A bare mention does not. */
+/* <tool_call> at `at` opens a call when "<function=" or "{" follows its blanks; *body is where that stands. A bare mention does
+ * not. */
 static verdict opens_call(qw_stream *s, size_t at, size_t *body)
 {
     static const char word[] = "<function=";
@@ -230,8 +232,7 @@ static qwren_status step_call(qw_stream *s, bool *progress, qwren_error *err)
     QW_TRY(qw_call_parse(s, &result, err));
     *progress = result != CALL_WAIT;
     switch (result) {
-    case CALL_WAIT:
-        break;
+    case CALL_WAIT: break;
     case CALL_DONE:
         qw_stream_close_content(s);
         QW_TRY(qw_stream_emit_call(s, err));

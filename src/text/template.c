@@ -1,6 +1,7 @@
-/* Qwen 3.5's chat template in C: messages, tools and pictures -> the prompt's text, with the bytes that came from the request marked. The first
- * stop of a conversation on its way to the tokenizer. Strict mode is byte for byte the official template, its errors included
- * (tests/golden/test_template.c); lenient mode orders an unusual history into turns first (tests/unit/test_template.c). */
+/* Qwen 3.5's chat template in C: messages, tools and pictures -> the prompt's text, with the bytes that came from the request
+ * marked. The first stop of a conversation on its way to the tokenizer. Strict mode is byte for byte the official template, its
+ * errors included (tests/golden/test_template.c); lenient mode orders an unusual history into turns first
+ * (tests/unit/test_template.c). */
 #include "text/template.h"
 
 #include "base/alloc.h"
@@ -13,8 +14,8 @@
 
 typedef enum turn_role { ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL, ROLE_OTHER } turn_role;
 
-/* One turn of the prompt: a message, and the late system messages that are read out before it (indices folds[first .. first + n)). A message of
- * SIZE_MAX stands for a user's turn made of such messages alone. */
+/* One turn of the prompt: a message, and the late system messages that are read out before it (indices folds[first .. first +
+ * n)). A message of SIZE_MAX stands for a user's turn made of such messages alone. */
 typedef struct turn {
     turn_role role;
     size_t message;
@@ -24,15 +25,15 @@ typedef struct turn {
 typedef struct renderer {
     const qw_template_input *in;
     qw_prompt *out;
-    qw_prompt content;      /* of the message at hand */
-    size_t begin, end;      /* content trimmed: bytes [begin, end) */
+    qw_prompt content; /* of the message at hand */
+    size_t begin, end; /* content trimmed: bytes [begin, end) */
     qw_media_counts counts;
     turn *turns;
     size_t n_turns;
-    size_t *folds;          /* message indices of late system messages */
+    size_t *folds; /* message indices of late system messages */
     size_t n_folds;
-    size_t n_leading;       /* system messages before everything else */
-    size_t first_after;     /* turns from here on come after the last query */
+    size_t n_leading;   /* system messages before everything else */
+    size_t first_after; /* turns from here on come after the last query */
 } renderer;
 
 /* ---------------------------------------------------------------------------------------------- roles and turns */
@@ -68,12 +69,14 @@ static qwren_status unknown_role(const renderer *r, size_t i, qwren_error *err)
     if (!qw_json_is(message, QW_JSON_OBJECT))
         return qw_fail(err, QWREN_E_TEMPLATE, "messages[%zu]: must be an object with \"role\" and \"content\"", i);
     if (!s)
-        return qw_fail(err, QWREN_E_TEMPLATE, "messages[%zu]: the role is missing; known are system, developer, user, assistant and tool", i);
-    return qw_fail(err, QWREN_E_TEMPLATE, "messages[%zu]: unknown role \"%.40s\"; known are system, developer, user, assistant and tool", i, s);
+        return qw_fail(err, QWREN_E_TEMPLATE, "messages[%zu]: the role is missing; known are system, developer, user, assistant and tool",
+                       i);
+    return qw_fail(err, QWREN_E_TEMPLATE, "messages[%zu]: unknown role \"%.40s\"; known are system, developer, user, assistant and tool", i,
+                   s);
 }
 
-/* Strict: one turn per message, and only message 0 may be a system message; what breaks this is found later, in the template's order. Lenient:
- * leading system messages become one block, later ones are read out at the head of the next user's turn. */
+/* Strict: one turn per message, and only message 0 may be a system message; what breaks this is found later, in the template's
+ * order. Lenient: leading system messages become one block, later ones are read out at the head of the next user's turn. */
 static qwren_status order_turns(renderer *r, qwren_error *err)
 {
     size_t n = qw_json_size(r->in->messages), pending = 0;
@@ -107,8 +110,11 @@ static qwren_status order_turns(renderer *r, qwren_error *err)
 static qwren_status render_message(renderer *r, size_t message, qw_media_counts *counts, qwren_error *err)
 {
     turn_role role = role_at(r, message);
-    qw_content_rules rules = { .strict = r->in->strict, .add_vision_id = r->in->add_vision_id, .is_system = role == ROLE_SYSTEM && message == 0,
-                               .is_tool = role == ROLE_TOOL, .message = message };
+    qw_content_rules rules = { .strict = r->in->strict,
+                               .add_vision_id = r->in->add_vision_id,
+                               .is_system = role == ROLE_SYSTEM && message == 0,
+                               .is_tool = role == ROLE_TOOL,
+                               .message = message };
     QW_TRY(qw_content_render(&r->content, qw_json_get(message_at(r, message), "content"), &rules, counts, err));
     r->begin = 0;
     r->end = r->content.text.len;
@@ -118,7 +124,8 @@ static qwren_status render_message(renderer *r, size_t message, qw_media_counts 
 
 static void append_content(renderer *r) { qw_prompt_append(r->out, &r->content, r->begin, r->end); }
 
-/* Several messages as one text: trimmed, the empty ones left out, a blank line between them. `written` says whether text stands before. */
+/* Several messages as one text: trimmed, the empty ones left out, a blank line between them. `written` says whether text stands
+ * before. */
 static qwren_status append_joined(renderer *r, size_t message, bool *written, qwren_error *err)
 {
     QW_TRY(render_message(r, message, &r->counts, err));
@@ -179,8 +186,8 @@ static bool is_wrapped_result(const renderer *r)
     return begins_with(s, n, "<tool_response>") && ends_with(s, n, "</tool_response>");
 }
 
-/* Thoughts stay in the prompt only after the last thing a person asked. Without any question (lenient: a history whose beginning was cut away)
- * everything counts as after it. */
+/* Thoughts stay in the prompt only after the last thing a person asked. Without any question (lenient: a history whose
+ * beginning was cut away) everything counts as after it. */
 static qwren_status find_last_query(renderer *r, qwren_error *err)
 {
     for (size_t i = r->n_turns; i-- > 0;) {
@@ -236,8 +243,8 @@ static size_t behind_last(const char *s, size_t begin, size_t end, const char *w
     return at;
 }
 
-/* A thought that stands in the content itself, as older clients send it: what is before the first </think> and behind the last <think> of that is
- * the thought [*begin, *end), what is behind the last </think> remains as content. False when there is none. */
+/* A thought that stands in the content itself, as older clients send it: what is before the first </think> and behind the last
+ * <think> of that is the thought [*begin, *end), what is behind the last </think> remains as content. False when there is none. */
 static bool split_thought(renderer *r, size_t *begin, size_t *end)
 {
     const char *s = qw_buf_text(&r->content.text);
@@ -291,7 +298,8 @@ static qwren_status write_assistant(renderer *r, const turn *t, bool after_query
     return QWREN_OK;
 }
 
-/* Results in a row share one user's turn. The template opens none when a result is the very first message; leniently there is always one. */
+/* Results in a row share one user's turn. The template opens none when a result is the very first message; leniently there is
+ * always one. */
 static qwren_status write_tool(renderer *r, size_t i, qwren_error *err)
 {
     const turn *t = &r->turns[i];

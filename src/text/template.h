@@ -1,31 +1,34 @@
-/* Conversation -> prompt: Qwen 3.5's chat template, written out in C (docs: the official chat_template.jinja travels with every checkpoint).
- * `strict` gives that template's bytes and errors; otherwise every history that has a meaning is rendered. */
+/* Conversation -> prompt: Qwen 3.5's chat template, written out in C (docs: the official chat_template.jinja travels with every
+ * checkpoint). `strict` gives that template's bytes and errors; otherwise every history that has a meaning is rendered. */
 #ifndef QW_TEXT_TEMPLATE_H
 #define QW_TEXT_TEMPLATE_H
 
 #include "base/json.h"
 
-/* What a checkpoint's own template says. The published ones differ in one line: whether a request that does not say so is thought about. */
+/* What a checkpoint's own template says. The published ones differ in one line: whether a request that does not say so is
+ * thought about. */
 typedef struct qw_template_kind {
     bool thinks_by_default; /* 4B, 9B: true; 0.8B, 2B: false */
     bool known;             /* the text is one of the published templates, byte for byte */
 } qw_template_kind;
 
-/* Reads the kind off a chat_template.jinja; `text` may be NULL (no template: not thinking, unknown). An unknown template gets the nearest
- * kind, and a notice to the log. */
+/* Reads the kind off a chat_template.jinja; `text` may be NULL (no template: not thinking, unknown). An unknown template gets
+ * the nearest kind, and a notice to the log. */
 qw_template_kind qw_template_detect(const char *text, size_t len);
 
 typedef struct qw_template_input {
-    const qw_json *messages;    /* array; borrowed, and must outlive the prompt's media */
-    const qw_json *tools;       /* array or NULL; in strict mode any other kind counts as none, as in the template */
+    const qw_json *messages; /* array; borrowed, and must outlive the prompt's media */
+    const qw_json *tools;    /* array or NULL; in strict mode any other kind counts as none, as in the template */
     bool strict;
     bool thinks_by_default;
-    int thinking;               /* 1, 0; -1 = the default */
+    int thinking; /* 1, 0; -1 = the default */
     bool add_generation_prompt;
-    bool add_vision_id;         /* "Picture N: " before each picture */
+    bool add_vision_id; /* "Picture N: " before each picture */
 } qw_template_input;
 
-typedef struct qw_span { size_t begin, end; } qw_span; /* bytes [begin, end) */
+typedef struct qw_span {
+    size_t begin, end;
+} qw_span; /* bytes [begin, end) */
 
 typedef enum qw_media_kind { QW_MEDIA_IMAGE, QW_MEDIA_VIDEO } qw_media_kind;
 
@@ -40,15 +43,16 @@ typedef struct qw_media {
 
 typedef struct qw_prompt {
     qw_buf text;
-    qw_span *untrusted;  /* ascending, disjoint, not empty: bytes that came from the request. Special tokens spelled there are only text. */
+    qw_span *untrusted; /* ascending, disjoint, not empty: bytes that came from the request. Special tokens spelled there are only text. */
     size_t n_untrusted, cap_untrusted;
     qw_media *media;
     size_t n_media, cap_media;
-    bool in_think;       /* the text ends inside an open <think> block: where the output's parser begins */
+    bool in_think; /* the text ends inside an open <think> block: where the output's parser begins */
 } qw_prompt;
 
-/* Fills *out, which needs no initialisation; qw_prompt_deinit() gives it back, and is allowed after a failure. A conversation that cannot be
- * rendered is QWREN_E_TEMPLATE: in strict mode with the template's own sentence, otherwise naming the message and the part. */
+/* Fills *out, which needs no initialisation; qw_prompt_deinit() gives it back, and is allowed after a failure. A conversation
+ * that cannot be rendered is QWREN_E_TEMPLATE: in strict mode with the template's own sentence, otherwise naming the message
+ * and the part. */
 qwren_status qw_template_render(qw_prompt *out, const qw_template_input *in, qwren_error *err);
 void qw_prompt_deinit(qw_prompt *p);
 

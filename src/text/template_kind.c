@@ -1,11 +1,12 @@
-/* Which of the published templates a checkpoint carries (template.h). Read when a tokenizer is opened. Tested by tests/unit/test_template.c. */
+/* Which of the published templates a checkpoint carries (template.h). Read when a tokenizer is opened. Tested by
+ * tests/unit/test_template.c. */
 #include "base/log.h"
 #include "text/template.h"
 
 #include <string.h>
 
-/* FNV-1a, 64 bit, of the official template up to its last `{%- if add_generation_prompt`: all that the published variants share. A notice
- * hangs on it, no decision, so it need not resist forgery. */
+/* FNV-1a, 64 bit, of the official template up to its last `{%- if add_generation_prompt`: all that the published variants
+ * share. A notice hangs on it, no decision, so it need not resist forgery. */
 #define OFFICIAL_HEAD_BYTES 7504
 #define OFFICIAL_HEAD_HASH 0x796c462d27037e9dU
 

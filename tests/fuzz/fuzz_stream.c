@@ -1,5 +1,5 @@
-/* The output parser under any bytes: the first byte chooses the options, the rest is an answer. Whole, in pieces and byte by byte it must give one result, and the
- * events must add up to it. By id, the bytes 1 to 4 stand for the tags. */
+/* The output parser under any bytes: the first byte chooses the options, the rest is an answer. Whole, in pieces and byte by
+ * byte it must give one result, and the events must add up to it. By id, the bytes 1 to 4 stand for the tags. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +9,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char tools_text[] =
-    "[{\"name\": \"f\", \"parameters\": {\"properties\": {\"s\": {\"type\": \"string\"}, \"i\": {\"type\": \"integer\"}, \"x\": {\"type\": [\"number\", \"null\"]},"
-    " \"b\": {\"type\": \"boolean\"}, \"o\": {\"type\": \"object\"}, \"a\": {\"type\": \"array\"}}}}]";
+static const char tools_text[] = "[{\"name\": \"f\", \"parameters\": {\"properties\": {\"s\": {\"type\": \"string\"}, \"i\": {\"type\": "
+                                 "\"integer\"}, \"x\": {\"type\": [\"number\", \"null\"]},"
+                                 " \"b\": {\"type\": \"boolean\"}, \"o\": {\"type\": \"object\"}, \"a\": {\"type\": \"array\"}}}}]";
 
-typedef struct heard { qw_buf thought, content; size_t calls; } heard;
+typedef struct heard {
+    qw_buf thought, content;
+    size_t calls;
+} heard;
 
 static void check(bool ok)
 {
@@ -65,7 +68,9 @@ static qw_buf run(const qw_json *tools, unsigned flags, const char *text, size_t
     qw_stream *s = NULL;
     qw_json *result = NULL;
     bool by_id = flags & 1;
-    qw_stream_options opt = { .markup_by_id = by_id, .thinking = flags & 2, .keep_markup = (flags & 28) == 28, .tools = flags & 32 ? NULL : tools };
+    qw_stream_options opt = {
+        .markup_by_id = by_id, .thinking = flags & 2, .keep_markup = (flags & 28) == 28, .tools = flags & 32 ? NULL : tools
+    };
     check(qw_stream_create(&s, &opt, hear, &h, NULL) == QWREN_OK);
     for (size_t i = 0; i < size; i += piece)
         push(s, by_id, text + i, size - i < piece ? size - i : piece);

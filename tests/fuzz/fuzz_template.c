@@ -1,5 +1,6 @@
-/* The chat template under any JSON: a request's text, rendered strictly and leniently. What comes out is a prompt whose spans and media are in order, or an error with
- * a sentence; outside the untrusted bytes there is nothing but the template's own words. */
+/* The chat template under any JSON: a request's text, rendered strictly and leniently. What comes out is a prompt whose spans
+ * and media are in order, or an error with a sentence; outside the untrusted bytes there is nothing but the template's own
+ * words. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

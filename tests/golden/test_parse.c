@@ -1,5 +1,5 @@
-/* The output parser against the reference parser (tests/oracle/parse_ref.py), which reads the whole text at once: every case as its chunks
- * come, cut in two at every byte, and byte by byte; by spelling and by id. */
+/* The output parser against the reference parser (tests/oracle/parse_ref.py), which reads the whole text at once: every case as
+ * its chunks come, cut in two at every byte, and byte by byte; by spelling and by id. */
 #include "support/jsonl.h"
 
 #include "text/stream.h"
@@ -91,10 +91,7 @@ static void close_stream(qw_stream *s, const qw_json *row, answer *a, const char
     qw_stream_free(s);
 }
 
-static void push(qw_stream *s, const char *p, size_t n)
-{
-    assert_int_equal(qw_stream_push(s, p, n, NULL), QWREN_OK);
-}
+static void push(qw_stream *s, const char *p, size_t n) { assert_int_equal(qw_stream_push(s, p, n, NULL), QWREN_OK); }
 
 static void as_the_chunks_come(const qw_json *row, void *ctx)
 {
@@ -177,12 +174,12 @@ static void tags_as_ids(const qw_json *row, void *ctx)
     qw_buf_free(&text);
 }
 
-#define CASE_TEST(name, fn)                               \
-    static void name(void **state)                        \
-    {                                                     \
-        (void)state;                                      \
-        each_case("parse/cases.jsonl", N_CASES, fn, NULL); \
-    }
+#define CASE_TEST(name, fn)                                                                                                                \
+  static void name(void **state)                                                                                                           \
+  {                                                                                                                                        \
+    (void)state;                                                                                                                           \
+    each_case("parse/cases.jsonl", N_CASES, fn, NULL);                                                                                     \
+  }
 
 CASE_TEST(chunks_give_the_reference_result, as_the_chunks_come)
 CASE_TEST(a_cut_anywhere_changes_nothing, cut_at_every_byte)

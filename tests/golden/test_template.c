@@ -1,4 +1,5 @@
-/* The prompt against the official template: every case that tests/oracle/make_template.py rendered with jinja2, to the byte, errors included. */
+/* The prompt against the official template: every case that tests/oracle/make_template.py rendered with jinja2, to the byte,
+ * errors included. */
 #include "support/jsonl.h"
 
 #include "text/template.h"
@@ -49,7 +50,7 @@ static void check_strict(const qw_json *row, void *ctx)
 static bool is_odd(const char *id)
 {
     return strncmp(id, "tool-calls-dict/", 16) == 0 /* one call without its list: the template ignores it */
-        || strncmp(id, "tool-first/", 11) == 0;     /* the template opens no turn for it */
+           || strncmp(id, "tool-first/", 11) == 0;  /* the template opens no turn for it */
 }
 
 static void check_lenient(const qw_json *row, void *ctx)

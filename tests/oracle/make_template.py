@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write cases.jsonl: messages + tools + flags -> rendered prompt (or error).
 
-usage: python make_template.py models/qwren-nano/chat_template.jinja tests/golden/data/template
+usage: python make_template.py tests/golden/data/template/chat_template.jinja tests/golden/data/template
 """
 import json
 import pathlib

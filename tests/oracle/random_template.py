@@ -34,9 +34,6 @@ class Generator:
             return "<tool_response>" + "".join(self.r.choices(WORDS, k=self.r.randint(0, 3))) + "</tool_response>"
         return "".join(self.r.choices(WORDS, k=self.r.randint(0, 8)))
 
-    def key(self):
-        return self.text().replace("\0", "") or "k"  # jansson keeps no NUL in a key
-
     def value(self, depth=0):
         kind = self.r.random()
         if kind < 0.4 or depth > 3:
@@ -45,7 +42,7 @@ class Generator:
             return self.r.choice(SCALARS) if self.maybe(0.7) else self.r.uniform(-1, 1) * 10 ** self.r.randint(-20, 25)
         if kind < 0.87:
             return [self.value(depth + 1) for _ in range(self.r.randint(0, 3))]
-        return {self.key(): self.value(depth + 1) for _ in range(self.r.randint(0, 3))}
+        return {self.text(): self.value(depth + 1) for _ in range(self.r.randint(0, 3))}
 
     def part(self):
         kind = self.r.random()
@@ -72,7 +69,7 @@ class Generator:
         if self.maybe(0.02):
             del f["name"]
         if self.maybe(0.85):
-            f["arguments"] = {self.key(): self.value() for _ in range(self.r.randint(0, 4))}
+            f["arguments"] = {self.text(): self.value() for _ in range(self.r.randint(0, 4))}
         if self.maybe(0.02):
             f["arguments"] = self.r.choice(["{}", None, [], 5])
         if self.maybe(0.02):

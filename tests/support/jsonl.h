@@ -18,7 +18,8 @@
 #  error "QW_TEST_DATA must be the path of tests/golden/data"
 #endif
 
-/* Calls fn for each line of the file; fails the test when the file cannot be read, a line is no JSON, or there are not `want` lines. */
+/* Calls fn for each line of the file; fails the test when the file cannot be read, a line is no JSON, or there are not `want`
+ * lines. */
 static inline void each_case(const char *name, size_t want, void (*fn)(const qw_json *row, void *ctx), void *ctx)
 {
     char path[1024], *text = NULL;
@@ -40,9 +41,6 @@ static inline void each_case(const char *name, size_t want, void (*fn)(const qw_
     assert_int_equal(n, want);
 }
 
-static inline const char *case_text(const qw_json *row, const char *key)
-{
-    return qw_json_string(qw_json_get(row, key), NULL);
-}
+static inline const char *case_text(const qw_json *row, const char *key) { return qw_json_string(qw_json_get(row, key), NULL); }
 
 #endif

@@ -1,5 +1,5 @@
-/* The output parser beyond the reference's cases: tags by id against text that looks like them, pieces cut anywhere, ids of calls, texts made to be slow, and
- * memory that runs short. */
+/* The output parser beyond the reference's cases: tags by id against text that looks like them, pieces cut anywhere, ids of
+ * calls, texts made to be slow, and memory that runs short. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,9 +16,12 @@
 
 static const char tools_text[] =
     "[{\"type\": \"function\", \"function\": {\"name\": \"f\", \"parameters\": {\"type\": \"object\", \"properties\": {"
-    "\"s\": {\"type\": \"string\"}, \"i\": {\"type\": \"integer\"}, \"x\": {\"type\": \"number\"}, \"b\": {\"type\": \"boolean\"}, \"o\": {\"type\": \"object\"}, \"a\": {\"type\": \"array\"},"
-    "\"any\": {\"anyOf\": [{\"type\": \"null\"}, {\"$ref\": \"#/$defs/i~1n\"}]}, \"self\": {\"anyOf\": [{\"$ref\": \"#/properties/self\"}, {\"$ref\": \"#/properties/self\"}, {\"$ref\": \"#/properties/self\"},"
-    "{\"$ref\": \"#/properties/self\"}, {\"$ref\": \"#/properties/self\"}, {\"$ref\": \"#/properties/self\"}, {\"$ref\": \"#/properties/self\"}, {\"$ref\": \"#/properties/self\"}]}},"
+    "\"s\": {\"type\": \"string\"}, \"i\": {\"type\": \"integer\"}, \"x\": {\"type\": \"number\"}, \"b\": {\"type\": \"boolean\"}, \"o\": "
+    "{\"type\": \"object\"}, \"a\": {\"type\": \"array\"},"
+    "\"any\": {\"anyOf\": [{\"type\": \"null\"}, {\"$ref\": \"#/$defs/i~1n\"}]}, \"self\": {\"anyOf\": [{\"$ref\": \"#/properties/self\"}, "
+    "{\"$ref\": \"#/properties/self\"}, {\"$ref\": \"#/properties/self\"},"
+    "{\"$ref\": \"#/properties/self\"}, {\"$ref\": \"#/properties/self\"}, {\"$ref\": \"#/properties/self\"}, {\"$ref\": "
+    "\"#/properties/self\"}, {\"$ref\": \"#/properties/self\"}]}},"
     "\"$defs\": {\"i/n\": {\"type\": \"integer\"}}}}}]";
 static qw_json *tools;
 
@@ -60,7 +63,8 @@ static void expect(qw_stream *s, const char *finish, const char *want)
     qw_stream_free(s);
 }
 
-#define RESULT(reasoning, content, calls, reason) "{'reasoning_content': " reasoning ", 'content': " content ", 'tool_calls': [" calls "], 'finish_reason': '" reason "'}"
+#define RESULT(reasoning, content, calls, reason)                                                                                          \
+  "{'reasoning_content': " reasoning ", 'content': " content ", 'tool_calls': [" calls "], 'finish_reason': '" reason "'}"
 #define CALL(args) "{'name': 'f', 'arguments': {" args "}}"
 
 /* ------------------------------------------------------------------------------------------------------------ by id */
@@ -72,7 +76,9 @@ static void text_that_looks_like_a_tag_is_text(void **state)
     push(s, "I close with </think> and call <tool_call>\n<function=f>\n</function>\n</tool_call>.");
     tag(s, QW_TAG_THINK_END);
     push(s, "\n\nSee <think> and <tool_call>{\"name\": \"f\"}</tool_call>");
-    expect(s, "stop", RESULT("'I close with </think> and call <tool_call>\\n<function=f>\\n</function>\\n</tool_call>.'", "'See <think> and <tool_call>{\\'name\\': \\'f\\'}</tool_call>'", "", "stop"));
+    expect(s, "stop",
+           RESULT("'I close with </think> and call <tool_call>\\n<function=f>\\n</function>\\n</tool_call>.'",
+                  "'See <think> and <tool_call>{\\'name\\': \\'f\\'}</tool_call>'", "", "stop"));
 }
 
 static void a_call_by_id_ends_the_thought(void **state)
@@ -118,7 +124,10 @@ static void a_mention_by_id_is_no_call(void **state)
 
 /* ----------------------------------------------------------------------------------------------------------- events */
 
-typedef struct seen { qw_buf log; int left; } seen;
+typedef struct seen {
+    qw_buf log;
+    int left;
+} seen;
 
 static bool note(void *ctx, const qwren_event *ev)
 {
@@ -135,8 +144,25 @@ static void only_what_is_certain_is_sent(void **state)
     (void)state;
     seen n = { QW_BUF_INIT, -1 };
     qw_stream *s = open_stream(false, true, note, &n);
-    static const char *const pieces[] = { "\n a", " ", "b </th", "ink", ">", "\n\n", "c  ", "<tool_", "call> or <tool_call>", "\n", "<func", "tion=f>\n<parameter=s>\nv", "\n</parameter>\n</function>", "\n</tool_call>", "\n\n", "d" };
-    static const char *const sent[] = { "Ra|", "", "R b|", "", "", "", "Cc|", "", "C  <tool_call> or|", "", "", "", "", "T0 f{\"s\": \"v\"}|", "", "" };
+    static const char *const pieces[] = { "\n a",
+                                          " ",
+                                          "b </th",
+                                          "ink",
+                                          ">",
+                                          "\n\n",
+                                          "c  ",
+                                          "<tool_",
+                                          "call> or <tool_call>",
+                                          "\n",
+                                          "<func",
+                                          "tion=f>\n<parameter=s>\nv",
+                                          "\n</parameter>\n</function>",
+                                          "\n</tool_call>",
+                                          "\n\n",
+                                          "d" };
+    static const char *const sent[] = {
+        "Ra|", "", "R b|", "", "", "", "Cc|", "", "C  <tool_call> or|", "", "", "", "", "T0 f{\"s\": \"v\"}|", "", ""
+    };
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
         qw_buf_clear(&n.log);
         push(s, pieces[i]);
@@ -193,7 +219,7 @@ static void any_reason_but_stop_is_passed_on_and_drops_a_cut_call(void **state)
 
 static bool keep_id(void *ctx, const qwren_event *ev)
 {
-    char (*ids)[64] = ctx;
+    char(*ids)[64] = ctx;
     if (ev->kind == QWREN_EVENT_TOOL_CALL)
         snprintf(ids[ev->index], sizeof ids[0], "%s", ev->call_id);
     return true;
@@ -260,16 +286,49 @@ static void values_by_the_schemas_types(void **state)
 {
     (void)state;
     static const char *const cases[][3] = {
-        { "i", "12", "12" }, { "i", "-0", "0" }, { "i", "1e3", "1000" }, { "i", "1e999", "\"1e999\"" }, { "i", "9007199254740993.0", "\"9007199254740993.0\"" },
-        { "i", "99999999999999999999999", "99999999999999999999999" }, { "i", "0x10", "\"0x10\"" }, { "i", "1_000", "\"1_000\"" }, { "i", "+1", "\"+1\"" }, { "i", "", "\"\"" },
-        { "x", "2.50", "2.5" }, { "x", "1e22", "1e+22" }, { "x", "-1.5E-7", "-1.5e-07" }, { "x", "NaN", "\"NaN\"" }, { "x", "none", "null" },
-        { "b", "TRUE", "true" }, { "b", "1", "\"1\"" }, { "s", "null", "\"null\"" }, { "s", "{\\\"a\\\": 1}", "\"{\\\\\\\"a\\\\\\\": 1}\"" },
-        { "any", "None", "null" }, { "any", "5", "5" }, { "any", "x", "\"x\"" }, { "unknown", "5", "\"5\"" }, { "self", "5", "\"5\"" },
-        { "o", "{'a': 'it\\'s', \"b\": [1, (2, 3), {}],}", "{\"a\": \"it's\", \"b\": [1, [2, 3], {}]}" }, { "o", "{'a': 1, 'a': 2}", "{\"a\": 2}" },
-        { "o", "{1: 2, None: 3, True: 4, 1.5: 5}", "{\"1\": 2, \"null\": 3, \"true\": 4, \"1.5\": 5}" }, { "o", "{1, 2}", "\"{1, 2}\"" }, { "o", "{a: 1}", "\"{a: 1}\"" },
-        { "a", "[1_000, .5, 2., 0x1]", "\"[1_000, .5, 2., 0x1]\"" }, { "a", "[1_000, .5, 2., -0, +3]", "[1000, 0.5, 2.0, 0, 3]" }, { "a", "['a' 'b', '\\x41\\u00e9\\101\\q\\n']", "[\"ab\", \"A\xC3\xA9"
-        "A\\\\q\\n\"]" }, { "a", "[(1), (1,), ()]", "[1, [1], []]" }, { "a", "['\\ud800']", "\"['\\\\ud800']\"" }, { "a", "[1] x", "\"[1] x\"" }, { "a", "{}", "\"{}\"" }, { "a", "[1j]", "\"[1j]\"" },
-        { "a", "[True, none]", "\"[True, none]\"" }, { "a", "[b'x']", "\"[b'x']\"" }, { "a", "[1,,2]", "\"[1,,2]\"" }, { "a", "['open]", "\"['open]\"" },
+        { "i", "12", "12" },
+        { "i", "-0", "0" },
+        { "i", "1e3", "1000" },
+        { "i", "1e999", "\"1e999\"" },
+        { "i", "9007199254740993.0", "\"9007199254740993.0\"" },
+        { "i", "99999999999999999999999", "99999999999999999999999" },
+        { "i", "0x10", "\"0x10\"" },
+        { "i", "1_000", "\"1_000\"" },
+        { "i", "+1", "\"+1\"" },
+        { "i", "", "\"\"" },
+        { "x", "2.50", "2.5" },
+        { "x", "1e22", "1e+22" },
+        { "x", "-1.5E-7", "-1.5e-07" },
+        { "x", "NaN", "\"NaN\"" },
+        { "x", "none", "null" },
+        { "b", "TRUE", "true" },
+        { "b", "1", "\"1\"" },
+        { "s", "null", "\"null\"" },
+        { "s", "{\\\"a\\\": 1}", "\"{\\\\\\\"a\\\\\\\": 1}\"" },
+        { "any", "None", "null" },
+        { "any", "5", "5" },
+        { "any", "x", "\"x\"" },
+        { "unknown", "5", "\"5\"" },
+        { "self", "5", "\"5\"" },
+        { "o", "{'a': 'it\\'s', \"b\": [1, (2, 3), {}],}", "{\"a\": \"it's\", \"b\": [1, [2, 3], {}]}" },
+        { "o", "{'a': 1, 'a': 2}", "{\"a\": 2}" },
+        { "o", "{1: 2, None: 3, True: 4, 1.5: 5}", "{\"1\": 2, \"null\": 3, \"true\": 4, \"1.5\": 5}" },
+        { "o", "{1, 2}", "\"{1, 2}\"" },
+        { "o", "{a: 1}", "\"{a: 1}\"" },
+        { "a", "[1_000, .5, 2., 0x1]", "\"[1_000, .5, 2., 0x1]\"" },
+        { "a", "[1_000, .5, 2., -0, +3]", "[1000, 0.5, 2.0, 0, 3]" },
+        { "a", "['a' 'b', '\\x41\\u00e9\\101\\q\\n']",
+          "[\"ab\", \"A\xC3\xA9"
+          "A\\\\q\\n\"]" },
+        { "a", "[(1), (1,), ()]", "[1, [1], []]" },
+        { "a", "['\\ud800']", "\"['\\\\ud800']\"" },
+        { "a", "[1] x", "\"[1] x\"" },
+        { "a", "{}", "\"{}\"" },
+        { "a", "[1j]", "\"[1j]\"" },
+        { "a", "[True, none]", "\"[True, none]\"" },
+        { "a", "[b'x']", "\"[b'x']\"" },
+        { "a", "[1,,2]", "\"[1,,2]\"" },
+        { "a", "['open]", "\"['open]\"" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect_argument(cases[i][0], cases[i][1], cases[i][2]);
@@ -327,7 +386,10 @@ static size_t run_long(const char *head, const char *unit, size_t n, const char 
 static void long_and_hostile_outputs_take_linear_time(void **state)
 {
     (void)state;
-    static const struct { const char *head, *unit, *tail; bool thinking; } texts[] = {
+    static const struct {
+        const char *head, *unit, *tail;
+        bool thinking;
+    } texts[] = {
         { "", "word ", "", true },
         { "", "a < b <", "", false },
         { "", " ", "", false },
@@ -357,13 +419,14 @@ static void long_and_hostile_outputs_take_linear_time(void **state)
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         for (size_t piece = 1; piece <= 4096; piece *= 64)
-            assert_true(run_long(texts[i].head, texts[i].unit, 100000, texts[i].tail, piece, texts[i].thinking) > 50);
+            assert_true(run_long(texts[i].head, texts[i].unit, 40000, texts[i].tail, piece, texts[i].thinking) > 50);
 }
 
 /* ------------------------------------------------------------------------------------------- any cut, any allocation */
 
 static const char sampler[] =
-    " <think>\nplan <tool_call> \xE6\x97\xA5 </thin\n</think>\n\nLook:\n<tool_call>\n<function=f>\n<parameter=o>\n{'a': [1, 'b']}\n</parameter>\n<parameter=s>\nx </parameter> y\n</parameter>\n"
+    " <think>\nplan <tool_call> \xE6\x97\xA5 </thin\n</think>\n\nLook:\n<tool_call>\n<function=f>\n<parameter=o>\n{'a': [1, "
+    "'b']}\n</parameter>\n<parameter=s>\nx </parameter> y\n</parameter>\n"
     "<parameter=i>\n5.0\n</parameter>\n<parameter=x>\n1.5\n</parameter>\n<parameter=any>\n6\n</parameter>\n</function>\n</tool_call>\n\n"
     "and <tool_call>\n{\"name\": \"f\", \"arguments\": {\"k\": 1}}\n</tool_call> then <tool_call>{oops</tool_call> end";
 
