@@ -5,14 +5,13 @@ usage: python random_parse.py [--count N] [--seed S] -- build/qwren parse --json
 
 The program after `--` reads {"chunks", "thinking", "tools", "tool_choice", "finish", "reasoning_format"} a line and answers the result a line.
 """
-import argparse
 import json
 import pathlib
 import random
-import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import compare  # noqa: E402
 import make_parse  # noqa: E402
 from parse_ref import parse  # noqa: E402
 
@@ -62,25 +61,12 @@ def reference(case):
 
 
 def main():
-    own, program = (sys.argv[1:sys.argv.index("--")], sys.argv[sys.argv.index("--") + 1:]) if "--" in sys.argv else (sys.argv[1:], [])
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--count", type=int, default=5000)
-    p.add_argument("--seed", type=int, default=1)
-    a = p.parse_args(own)
-    g = Generator(a.seed)
-    cases = [g.case() for _ in range(a.count)]
-    lines = "".join(json.dumps(c, ensure_ascii=False) + "\n" for c in cases)
-    out = subprocess.run(program, input=lines.encode(), stdout=subprocess.PIPE, check=True).stdout.decode().split("\n")[:-1]
-    assert len(out) == len(cases), (len(out), len(cases))
-    wrong = calls = 0
-    for c, line in zip(cases, out):
-        want, got = reference(c), json.loads(line)
-        calls += len(want["tool_calls"])
-        if json.dumps(got) != json.dumps(want):
-            wrong += 1
-            if wrong <= 5:
-                print(json.dumps({**c, "chunks": "".join(c["chunks"]), "tools": bool(c["tools"])}, ensure_ascii=False), " got: " + line, "want: " + json.dumps(want, ensure_ascii=False), sep="\n")
-    print(f"{len(cases)} outputs, {calls} calls, {wrong} different")
+    options, program = compare.arguments(__doc__)
+    g = Generator(options.seed)
+    cases = [g.case() for _ in range(options.count)]
+    wanted, wrong = compare.compare(program, cases, reference, lambda got, want: json.dumps(got) == json.dumps(want),
+                                    lambda c: {**c, "chunks": "".join(c["chunks"]), "tools": bool(c["tools"])})
+    print(f"{len(cases)} outputs, {sum(len(w['tool_calls']) for w in wanted)} calls, {wrong} different")
     return wrong > 0
 
 

@@ -5,14 +5,12 @@ usage: python random_template.py TEMPLATE.jinja [--count N] [--seed S] -- build/
 
 The program after `--` reads {"messages", "tools", "flags", "variant"} a line and answers {"text"} or {"error"} a line.
 """
-import argparse
-import json
 import pathlib
 import random
-import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import compare  # noqa: E402
 import template_env  # noqa: E402
 
 WORDS = ["Hi", "a", "  ", "\n", "\n\n", "\t", " x ", "<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>",
@@ -109,26 +107,12 @@ class Generator:
 
 
 def main():
-    own, program = (sys.argv[1:sys.argv.index("--")], sys.argv[sys.argv.index("--") + 1:]) if "--" in sys.argv else (sys.argv[1:], [])
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("template")
-    p.add_argument("--count", type=int, default=5000)
-    p.add_argument("--seed", type=int, default=1)
-    a = p.parse_args(own)
-    templates, g = template_env.load(a.template), Generator(a.seed)
-    cases = [g.case() for _ in range(a.count)]
-    lines = "".join(json.dumps(c, ensure_ascii=False) + "\n" for c in cases)
-    out = subprocess.run(program, input=lines.encode(), stdout=subprocess.PIPE, check=True).stdout.decode().split("\n")[:-1]
-    assert len(out) == len(cases), (len(out), len(cases))
-    wrong = errors = 0
-    for c, line in zip(cases, out):
-        want, got = template_env.render(templates, c["variant"], c["messages"], c["tools"], c["flags"]), json.loads(line)
-        errors += "error" in want
-        if any(got.get(k) != want.get(k) for k in ("text", "error")):
-            wrong += 1
-            if wrong <= 5:
-                print(json.dumps(c, ensure_ascii=False), " got: " + line, "want: " + json.dumps(want, ensure_ascii=False), sep="\n")
-    print(f"{len(cases)} conversations, {errors} of them errors, {wrong} different")
+    options, program = compare.arguments(__doc__, "template")
+    templates, g = template_env.load(options.template), Generator(options.seed)
+    cases = [g.case() for _ in range(options.count)]
+    wanted, wrong = compare.compare(program, cases, lambda c: template_env.render(templates, c["variant"], c["messages"], c["tools"], c["flags"]),
+                                    lambda got, want: all(got.get(k) == want.get(k) for k in ("text", "error")))
+    print(f"{len(cases)} conversations, {sum('error' in w for w in wanted)} of them errors, {wrong} different")
     return wrong > 0
 
 
