@@ -1,0 +1,43 @@
+# qwren logits and preprocess: .npy files of the right shape, whole or not there.
+. "$(dirname "$0")/_lib.sh"
+
+[ -d "$NANO" ] || failed "no model in $NANO"
+PICTURE=$QW_MODELS/demo/shapes.png
+vocab=$("$QWREN" inspect --json "$NANO" | sed 's/.*"vocab_size": \([0-9]*\).*/\1/')
+header() { head -c 128 "$1" | tail -c +11; }
+magic() { head -c 10 "$1" | od -An -tx1 | tr -d ' \n'; }
+size_is() { [ "$(wc -c <"$1")" -eq $((128 + 4 * $2)) ]; }
+
+printf 'What is 17 + 25?' | "$QWREN" tokenize -m "$NANO" >ids.json
+n=$(($(tr -cd , <ids.json | wc -c) + 1))
+check "logits" 0 "$QWREN" logits -m "$NANO" --ids ids.json -o logits.npy
+expect "nothing on stdout" [ ! -s out ]
+expect "magic and version" [ "$(magic logits.npy)" = 934e554d505901007600 ]
+expect "shape: $(header logits.npy)" [ "$(header logits.npy | tr -d ' \n')" = "{'descr':'<f4','fortran_order':False,'shape':($n,$vocab),}" ]
+expect "size" size_is logits.npy $((n * vocab))
+cp logits.npy first.npy
+check "again, from standard input, one thread" 0 "$QWREN" logits -m "$NANO" --ids - -t 1 -o logits.npy <ids.json
+expect "the same bytes" cmp logits.npy first.npy
+expect "nothing else is left" [ "$(ls | grep -c npy)" -eq 2 ]
+
+check "preprocess" 0 "$QWREN" preprocess -m "$NANO" "$PICTURE" -o patches.npy
+expect "the grid: $(cat out)" grep -Eq '^\{"grid_thw": \[1, [0-9]+, [0-9]+\]\}$' out
+high=$(sed 's/.*\[1, \([0-9]*\),.*/\1/' out) wide=$(sed 's/.*, \([0-9]*\)\]}/\1/' out)
+rows=$((high * wide))
+row_len=$(header patches.npy | sed "s/.*'shape': ([0-9]*, \([0-9]*\)).*/\1/")
+expect "shape: $(header patches.npy)" [ "$(header patches.npy | sed "s/.*'shape': (\([0-9]*\),.*/\1/")" -eq "$rows" ]
+expect "size" size_is patches.npy $((rows * row_len))
+
+# A picture among the ids: one pad token becomes as many rows as the picture has tokens.
+merge=$("$QWREN" inspect --json "$NANO" | sed 's/.*"merge_size": \([0-9]*\).*/\1/')
+printf '<|vision_start|><|image_pad|><|vision_end|>What?' | "$QWREN" tokenize -m "$NANO" >ids.json
+n=$(($(tr -cd , <ids.json | wc -c) + rows / (merge * merge)))
+check "logits with a picture" 0 "$QWREN" logits -m "$NANO" --ids ids.json --image "$PICTURE" -o logits.npy
+expect "rows: $(header logits.npy)" size_is logits.npy $((n * vocab))
+rm logits.npy
+check "a pad without a picture" 1 "$QWREN" logits -m "$NANO" --ids ids.json -o logits.npy
+check "a picture without a pad" 1 "$QWREN" logits -m "$NANO" --ids ids.json --image "$PICTURE" --image "$PICTURE" -o logits.npy
+echo "[$vocab]" >ids.json
+check "an id outside the vocabulary" 1 "$QWREN" logits -m "$NANO" --ids ids.json -o logits.npy
+expect "nothing was written" [ ! -e logits.npy ]
+finish

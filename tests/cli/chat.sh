@@ -1,0 +1,70 @@
+# qwren chat driven by a pipe: answers on stdout, everything else on stderr.
+. "$(dirname "$0")/_lib.sh"
+
+[ -d "$NANO" ] || failed "no model in $NANO"
+chat() { timeout 120 "$QWREN" chat -q -m "$NANO" --greedy -n 24 "$@"; }
+say() { printf '%s\n' "$@" >typed; }
+quietly() { # what the commands say goes to `said`; stderr keeps the errors
+    "$@" 2>said
+    quiet_status=$?
+    grep '^qwren: ' said >&2
+    return $quiet_status
+}
+
+say 'What is 17 + 25?'
+check "a message" 0 quietly chat --no-think <typed
+cp out answer
+timeout 60 "$QWREN" run -q -m "$NANO" --greedy -n 24 --no-think 'What is 17 + 25?' >once
+expect "the first answer is that of run" cmp out once
+refute "no prompt is printed" grep -q '^> ' out
+
+say 'What is 17 + 25?' '' '   ' '/reset' 'What is 17 + 25?' '/quit' 'What is 1 + 1?'
+check "reset and quit" 0 quietly chat --no-think <typed
+cat answer answer >twice
+expect "the same question after /reset has the same answer, and nothing follows /quit" cmp out twice
+
+say '/think off' 'What is 17 + 25?'
+check "the command /think" 0 quietly chat --think <typed
+expect "is --no-think" cmp out answer
+printf 'What is\\\n17 + 25?' >typed
+check "a backslash joins lines, and the last needs no line break" 0 quietly chat --no-think <typed
+expect "an answer" [ -s out ]
+
+say '/stats' 'My name is Ada.' 'And what is 2 + 3?' '/stats'
+check "two turns" 0 quietly chat --no-think <typed
+expect "the second turn knows the first: $(cat said)" grep -Eq 'prompt .*\([1-9][0-9]* known from before\)' said
+expect "and says how much room is used" grep -Eq '[1-9][0-9]* of [1-9][0-9]* tokens of room' said
+
+say "/image $QW_MODELS/demo/shapes.png" 'What is in the picture?'
+check "a picture" 0 quietly chat --no-think <typed
+timeout 60 "$QWREN" run -q -m "$NANO" --greedy -n 24 --no-think --image "$QW_MODELS/demo/shapes.png" 'What is in the picture?' >once
+expect "as run answers it" cmp out once
+say '/system You are terse.' 'Hello'
+check "the command /system" 0 quietly chat --no-think <typed
+timeout 60 "$QWREN" run -q -m "$NANO" --greedy -n 24 --no-think --system 'You are terse.' Hello >once
+expect "as run answers it" cmp out once
+say '/help'
+check "the command /help" 0 quietly chat <typed
+for command in image think system result stats reset help quit; do expect "/help names /$command" grep -q "^/$command " said; done
+expect "on stderr" [ ! -s out ]
+
+# ---- mistakes: told, gone on, status 1 at the end
+for line in '/bogus' '/image' '/image missing.png' '/image typed' '/think maybe' '/reset now'; do
+    say "$line" 'What is 17 + 25?'
+    check "mistake $line" 1 quietly chat --no-think <typed
+    expect "$line: told once" [ "$(grep -c '^qwren: ' said)" -eq 1 ]
+    expect "$line: the conversation goes on" cmp out answer
+done
+printf 'a\377b\nWhat is 17 + 25?\n' >typed
+chat --no-think <typed >out 2>said
+expect "ill-formed UTF-8 is status 1" [ $? -eq 1 ]
+expect "and told" grep -q 'UTF-8' said
+expect "and forgotten" cmp out answer
+awk 'BEGIN { for (i = 0; i < 3000; i++) printf "word "; print ""; print "What is 17 + 25?" }' >typed
+chat --no-think --ctx 256 <typed >out 2>said
+expect "a message over the context is status 1" [ $? -eq 1 ]
+expect "and told" grep -q '/reset' said
+expect "and forgotten" cmp out answer
+check "no input at all" 0 quietly chat </dev/null
+expect "nothing is said" [ ! -s out ]
+finish

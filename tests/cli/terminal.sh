@@ -1,0 +1,48 @@
+# On a terminal (made by `script` of util-linux): dimmed thoughts, line editing, history, Ctrl-C at the prompt and in an answer.
+. "$(dirname "$0")/_lib.sh"
+
+[ -d "$NANO" ] || failed "no model in $NANO"
+if ! script -qec true /dev/null </dev/null >/dev/null 2>&1; then
+    echo "no usable script(1): the terminal is not tried here"
+    expect "the program is there" [ -x "$QWREN" ]
+    finish
+fi
+# on_terminal COMMAND: stdin of this function is what is typed; `seen` is what the terminal showed
+on_terminal() { timeout 120 script -qec "$1" /dev/null >raw; plain raw >seen; }
+
+on_terminal "'$QWREN' run -m '$NANO' --think --greedy -n 400 'What is 17 + 25?'; echo status \$?" </dev/null
+expect "status 0" grep -q '^status 0' seen
+expect "the thought is dimmed" grep -q "$(printf '\033\\[2m')" raw
+expect "and the colour taken back" grep -q "$(printf '\033\\[0m')" raw
+NO_COLOR=1 on_terminal "'$QWREN' run -m '$NANO' --think --greedy -n 400 'What is 17 + 25?'" </dev/null
+refute "NO_COLOR is respected" grep -q "$(printf '\033\\[2m')" raw
+expect "the thought is marked instead" grep -q '<think>' seen
+on_terminal "'$QWREN' run -m '$NANO' --no-think --greedy -n 40 'What is 17 + 25?' | cat" </dev/null
+refute "a pipe gets no escape sequences" grep -q "$(printf '\033\\[[02]m')" raw
+
+# ---- a conversation. Each line waits for the prompt that the last one ends in.
+type_lines() { for line in "$@"; do sleep 1.5; printf "$line"; done; sleep 1; }
+type_lines 'What is 17 + 25?\r' 'half a line\003' '/think on\r' '/quit\r' | on_terminal "'$QWREN' chat -m '$NANO' --no-think --greedy -n 24; echo status \$?"
+expect "a greeting" grep -q '/help lists the commands' seen
+expect "a prompt" grep -q '^> ' seen
+expect "Ctrl-C at the prompt says how to leave" grep -q '/quit or Ctrl-D leaves' seen
+expect "and the next line is read" grep -q '(thinking on)' seen
+expect "status 0" grep -q '^status 0' seen
+if [ -f "$XDG_STATE_HOME/qwren/history" ]; then # builds without libedit have none
+    expect "the history is kept" grep -q 'What' "$XDG_STATE_HOME/qwren/history"
+    expect "for its owner alone" [ "$(ls -l "$XDG_STATE_HOME/qwren/history" | cut -c 1-10)" = '-rw-------' ]
+    refute "nothing half-written beside it" [ -n "$(find "$XDG_STATE_HOME/qwren" -name '*.tmp*')" ]
+    type_lines '\033[A\033[A\033[A\r' '/quit\r' | on_terminal "'$QWREN' chat -m '$NANO' --no-think --greedy -n 24"
+    expect "the arrow keys bring old lines back" grep -q '> What is 17 + 25?' seen
+fi
+
+end=$(printf '<|im_end|>' | "$QWREN" tokenize -m "$NANO" | tr -d '[] \n')
+eot=$(printf '<|endoftext|>' | "$QWREN" tokenize -m "$NANO" | tr -d '[] \n')
+type_lines 'Hello\r' '\003' '/stats\r' '/quit\r' | on_terminal "'$QWREN' chat -m '$NANO' -t 1 --no-think --greedy --no-loop-guard -n 1000000 \
+    --logit-bias $end:-1000 --logit-bias $eot:-1000; echo status \$?"
+expect "Ctrl-C stops the answer" grep -q '(stopped)' seen
+expect "without leaving" grep -q 'tokens of room used' seen
+expect "status 0 after /quit" grep -q '^status 0' seen
+type_lines '\004' | on_terminal "'$QWREN' chat -m '$NANO'; echo status \$?"
+expect "Ctrl-D leaves" grep -q 'status 0' seen
+finish
