@@ -35,6 +35,11 @@ SAFETENSORS_TYPE = {"bf16": "BF16", "f16": "F16", "f32": "F32"}
 VALUE_BYTES = {"BF16": 2, "F16": 2, "F32": 4}
 
 
+def first_added(vocab):
+    """<|endoftext|>, the first of the 33 added tokens."""
+    return 248044 if vocab > 248076 else vocab - 33
+
+
 def text_config(size, vocab):
     layers, hidden, inner, heads, kv_heads, value_heads, tied = SHAPES[size][:7]
     small = size == "tiny"
@@ -43,7 +48,7 @@ def text_config(size, vocab):
         "attention_dropout": 0.0,
         "attn_output_gate": True,
         "dtype": "bfloat16",
-        "eos_token_id": 248044 if vocab > 248044 else vocab - 1,
+        "eos_token_id": first_added(vocab),
         "full_attention_interval": 4,
         "head_dim": 64 if small else 256,
         "hidden_act": "silu",
@@ -104,7 +109,7 @@ def configs(size, vocab, text_only, mtp):
     text = text_config(size, vocab)
     if not mtp:
         text["mtp_num_hidden_layers"] = 0
-    special = 248044 if vocab > 248076 else vocab - 33  # <|endoftext|>, the first of the 33 added tokens
+    special = first_added(vocab)
     generation = {"bos_token_id": special, "do_sample": True, "eos_token_id": [special + 2, special], "pad_token_id": special,
                   "temperature": 0.6, "top_k": 20, "top_p": 0.95}
     if text_only:
