@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/rng.h"
 #include "support/fault.h"
@@ -417,9 +418,15 @@ static void long_and_hostile_outputs_take_linear_time(void **state)
         { "", "</think>", "", true },
         { "", "<think>", "", true },
     };
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        for (size_t piece = 1; piece <= 4096; piece *= 64)
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        for (size_t piece = 1; piece <= 4096; piece *= 64) {
+            double start = qw_now_s();
             assert_true(run_long(texts[i].head, texts[i].unit, 40000, texts[i].tail, piece, texts[i].thinking) > 50);
+            if (qw_now_s() - start > 8) /* a hundredth of a second, or minutes when something is quadratic */
+                fail_msg("%s + 40000 x %s + %s in pieces of %zu: %.1f s", texts[i].head, texts[i].unit, texts[i].tail, piece,
+                         qw_now_s() - start);
+        }
+    }
 }
 
 /* ------------------------------------------------------------------------------------------- any cut, any allocation */
