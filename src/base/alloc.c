@@ -7,9 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *system_alloc(void *ctx, size_t size) { (void)ctx; return malloc(size); }
-static void *system_realloc(void *ctx, void *p, size_t size) { (void)ctx; return realloc(p, size); }
-static void system_free(void *ctx, void *p) { (void)ctx; free(p); }
+static void *system_alloc(void *ctx, size_t size)
+{
+    (void)ctx;
+    return malloc(size);
+}
+static void *system_realloc(void *ctx, void *p, size_t size)
+{
+    (void)ctx;
+    return realloc(p, size);
+}
+static void system_free(void *ctx, void *p)
+{
+    (void)ctx;
+    free(p);
+}
 
 static const qwren_allocator system_allocator = { system_alloc, system_realloc, system_free, NULL };
 static qwren_allocator current = { system_alloc, system_realloc, system_free, NULL };

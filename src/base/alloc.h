@@ -8,16 +8,16 @@
 
 #define QW_ALIGN 64 /* a cache line and the widest vector */
 
-void *qw_malloc(size_t size);                 /* size 0 gives a unique pointer */
-void *qw_calloc(size_t n, size_t size);       /* zeroed, checked for overflow */
-void *qw_alloc_array(size_t n, size_t size);  /* not zeroed, checked for overflow */
+void *qw_malloc(size_t size);                /* size 0 gives a unique pointer */
+void *qw_calloc(size_t n, size_t size);      /* zeroed, checked for overflow */
+void *qw_alloc_array(size_t n, size_t size); /* not zeroed, checked for overflow */
 void *qw_realloc(void *p, size_t size);
 void *qw_realloc_array(void *p, size_t n, size_t size);
-void qw_free(void *p);                        /* NULL is allowed */
+void qw_free(void *p); /* NULL is allowed */
 char *qw_strdup(const char *s);
-char *qw_strndup(const char *s, size_t n);    /* copies exactly n bytes (NULs included) and terminates */
+char *qw_strndup(const char *s, size_t n); /* copies exactly n bytes (NULs included) and terminates */
 
-void *qw_alloc_aligned(size_t size);          /* QW_ALIGN-aligned, not zeroed; give back with qw_free_aligned */
+void *qw_alloc_aligned(size_t size); /* QW_ALIGN-aligned, not zeroed; give back with qw_free_aligned */
 void qw_free_aligned(void *p);
 
 /* a*b into *out; false on overflow */

@@ -6,12 +6,18 @@
 /* Value of a character: 0..63, -1 for white space, -2 for what does not belong. '+' and '-', '/' and '_' are the two alphabets. */
 static int value_of(unsigned char c)
 {
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    if (c == '+' || c == '-') return 62;
-    if (c == '/' || c == '_') return 63;
-    if (c == ' ' || c == '\t' || c == '\n' || c == '\r') return -1;
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    if (c == '+' || c == '-')
+        return 62;
+    if (c == '/' || c == '_')
+        return 63;
+    if (c == ' ' || c == '\t' || c == '\n' || c == '\r')
+        return -1;
     return -2;
 }
 

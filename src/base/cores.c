@@ -112,7 +112,9 @@ int qw_cores_quota(const char *root)
 int qw_cores_physical(const char *root, const unsigned char *usable, int n_cpus)
 {
     int n = 0, n_seen = 0;
-    struct core { long package, id; } *seen = qw_alloc_array((size_t)n_cpus, sizeof *seen);
+    struct core {
+        long package, id;
+    } *seen = qw_alloc_array((size_t)n_cpus, sizeof *seen);
     for (int cpu = 0; seen && cpu < n_cpus; cpu++) {
         if (!usable[cpu])
             continue;

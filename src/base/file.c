@@ -30,7 +30,8 @@ static qwren_status open_regular(const char *path, int *fd, size_t *size, qwren_
     if (fstat(*fd, &s) != 0)
         st = fail_io(err, path, "cannot be examined");
     else if (!S_ISREG(s.st_mode))
-        st = qw_fail(err, QWREN_E_IO, "%s: is %s, a regular file is needed", path, S_ISDIR(s.st_mode) ? "a directory" : "not a regular file");
+        st = qw_fail(err, QWREN_E_IO, "%s: is %s, a regular file is needed", path,
+                     S_ISDIR(s.st_mode) ? "a directory" : "not a regular file");
     if (st != QWREN_OK) {
         close(*fd);
         return st;
@@ -61,7 +62,10 @@ qwren_status qw_map_open(qw_map *out, const char *path, qwren_error *err)
 void qw_map_close(qw_map *m)
 {
     if (m->data) {
-        union { const uint8_t *given; void *taken; } p = { m->data };
+        union {
+            const uint8_t *given;
+            void *taken;
+        } p = { m->data };
         munmap(p.taken, m->size);
     }
     *m = (qw_map){ NULL, 0 };

@@ -41,14 +41,14 @@ static uint64_t hash(uint64_t seed, const char *key, size_t len)
     return h ^ h >> 32;
 }
 
-static bool has_key(const qw_json_member *m, const char *key, size_t len)
-{
-    return m->key_len == len && memcmp(m->key, key, len) == 0;
-}
+static bool has_key(const qw_json_member *m, const char *key, size_t len) { return m->key_len == len && memcmp(m->key, key, len) == 0; }
 
 qw_json_member *qw_json_find(const qw_json_object *o, const char *key, size_t len, size_t *slot)
 {
-    union { const qw_json_member *given; qw_json_member *open; } members = { o->members }; /* only the parser changes them */
+    union {
+        const qw_json_member *given;
+        qw_json_member *open;
+    } members = { o->members }; /* only the parser changes them */
     if (!o->index) {
         for (size_t i = 0; i < o->n; i++)
             if (has_key(&o->members[i], key, len))
@@ -114,9 +114,6 @@ static qw_json_iter standing_on(const qw_json_object *o, size_t i)
     return (qw_json_iter){ m->key, m->key_len, &m->value, i };
 }
 
-qw_json_iter qw_json_first(const qw_json *object)
-{
-    return standing_on(qw_json_is(object, QW_JSON_OBJECT) ? object->as.object : NULL, 0);
-}
+qw_json_iter qw_json_first(const qw_json *object) { return standing_on(qw_json_is(object, QW_JSON_OBJECT) ? object->as.object : NULL, 0); }
 
 void qw_json_next(const qw_json *object, qw_json_iter *it) { *it = standing_on(object->as.object, it->position + 1); }

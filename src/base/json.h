@@ -13,20 +13,33 @@ qwren_status qw_json_parse(qw_json **out, const char *text, size_t len, const ch
 qwren_status qw_json_read_file(qw_json **out, const char *path, size_t max_bytes, qwren_error *err);
 void qw_json_free(qw_json *root);
 
-typedef enum qw_json_kind { QW_JSON_NULL, QW_JSON_BOOL, QW_JSON_INT, QW_JSON_REAL, QW_JSON_STRING, QW_JSON_ARRAY, QW_JSON_OBJECT } qw_json_kind;
+typedef enum qw_json_kind {
+    QW_JSON_NULL,
+    QW_JSON_BOOL,
+    QW_JSON_INT,
+    QW_JSON_REAL,
+    QW_JSON_STRING,
+    QW_JSON_ARRAY,
+    QW_JSON_OBJECT
+} qw_json_kind;
 /* All getters accept v == NULL (missing) and answer as for the wrong kind. A missing value has kind QW_JSON_NULL. */
 qw_json_kind qw_json_kind_of(const qw_json *v);
-bool qw_json_is(const qw_json *v, qw_json_kind kind);                  /* false for NULL pointers, also for QW_JSON_NULL */
-const qw_json *qw_json_get(const qw_json *object, const char *key);    /* NULL when absent or not an object */
-const qw_json *qw_json_at(const qw_json *array, size_t i);             /* NULL when absent or not an array */
-size_t qw_json_size(const qw_json *v);                                 /* elements of an array, members of an object, else 0 */
-const char *qw_json_string(const qw_json *v, size_t *len);             /* NULL when not a string; len may be NULL */
+bool qw_json_is(const qw_json *v, qw_json_kind kind);               /* false for NULL pointers, also for QW_JSON_NULL */
+const qw_json *qw_json_get(const qw_json *object, const char *key); /* NULL when absent or not an object */
+const qw_json *qw_json_at(const qw_json *array, size_t i);          /* NULL when absent or not an array */
+size_t qw_json_size(const qw_json *v);                              /* elements of an array, members of an object, else 0 */
+const char *qw_json_string(const qw_json *v, size_t *len);          /* NULL when not a string; len may be NULL */
 bool qw_json_bool(const qw_json *v, bool fallback);
-int64_t qw_json_int(const qw_json *v, int64_t fallback);               /* integers only */
-double qw_json_number(const qw_json *v, double fallback);              /* integers and reals */
+int64_t qw_json_int(const qw_json *v, int64_t fallback);  /* integers only */
+double qw_json_number(const qw_json *v, double fallback); /* integers and reals */
 
 /* Members in order: for (qw_json_iter it = qw_json_first(o); it.key; qw_json_next(o, &it)) ... */
-typedef struct qw_json_iter { const char *key; size_t key_len; const qw_json *value; size_t position; } qw_json_iter;
+typedef struct qw_json_iter {
+    const char *key;
+    size_t key_len;
+    const qw_json *value;
+    size_t position;
+} qw_json_iter;
 qw_json_iter qw_json_first(const qw_json *object);
 void qw_json_next(const qw_json *object, qw_json_iter *it);
 

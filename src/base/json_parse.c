@@ -21,8 +21,8 @@ typedef struct parser {
     const char *where;
     qwren_error *err;
     qw_json_document *doc;
-    char *strings;         /* next free byte of doc->strings */
-    qw_json *stack;        /* children of the open brackets */
+    char *strings;  /* next free byte of doc->strings */
+    qw_json *stack; /* children of the open brackets */
     size_t n_stack, cap;
 } parser;
 
@@ -71,7 +71,10 @@ static size_t skip_digits(parser *p)
 
 /* ---- strings */
 
-static int hex_value(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
+static int hex_value(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
 
 /* Four hexadecimal digits at p->at, -1 when they are not. */
 static int32_t take_hex4(parser *p)
@@ -184,7 +187,8 @@ static bool to_int64(const char *text, int64_t *out)
     bool minus = *text == '-';
     int64_t value = 0;
     for (text += minus; *text; text++)
-        if (__builtin_mul_overflow(value, 10, &value) || __builtin_sub_overflow(value, *text - '0', &value)) /* downwards: INT64_MIN has no positive twin */
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_sub_overflow(value, *text - '0', &value)) /* downwards: INT64_MIN has no positive twin */
             return false;
     if (!minus && value == INT64_MIN)
         return false;

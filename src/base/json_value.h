@@ -14,9 +14,18 @@ struct qw_json {
     union {
         bool boolean;
         double real;
-        struct { int64_t value; const char *digits; } integer; /* digits: NUL-terminated, only when it does not fit 64 bits, else NULL */
-        struct { const char *text; size_t len; } string;       /* NUL-terminated besides */
-        struct { const qw_json *items; size_t n; } array;
+        struct {
+            int64_t value;
+            const char *digits;
+        } integer; /* digits: NUL-terminated, only when it does not fit 64 bits, else NULL */
+        struct {
+            const char *text;
+            size_t len;
+        } string; /* NUL-terminated besides */
+        struct {
+            const qw_json *items;
+            size_t n;
+        } array;
         const struct qw_json_object *object;
     } as;
 };

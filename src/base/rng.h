@@ -4,7 +4,9 @@
 
 #include <stdint.h>
 
-typedef struct qw_rng { uint64_t state, inc; } qw_rng;
+typedef struct qw_rng {
+    uint64_t state, inc;
+} qw_rng;
 
 void qw_rng_seed(qw_rng *r, uint64_t seed);
 uint32_t qw_rng_u32(qw_rng *r);

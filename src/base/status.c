@@ -10,15 +10,13 @@
 #define TEXT_OF(x) TEXT_OF_(x)
 #define TEXT_OF_(x) #x
 
-const char *qwren_version(void)
-{
-    return TEXT_OF(QWREN_VERSION_MAJOR) "." TEXT_OF(QWREN_VERSION_MINOR) "." TEXT_OF(QWREN_VERSION_PATCH);
-}
+const char *qwren_version(void) { return TEXT_OF(QWREN_VERSION_MAJOR) "." TEXT_OF(QWREN_VERSION_MINOR) "." TEXT_OF(QWREN_VERSION_PATCH); }
 
 const char *qwren_status_name(qwren_status code)
 {
     switch (code) {
-#define CASE(name, value, text) case QWREN_##name: return #name;
+#define CASE(name, value, text) \
+  case QWREN_##name: return #name;
         QWREN_STATUS_LIST(CASE)
 #undef CASE
     }
@@ -28,7 +26,8 @@ const char *qwren_status_name(qwren_status code)
 const char *qwren_status_text(qwren_status code)
 {
     switch (code) {
-#define CASE(name, value, text) case QWREN_##name: return text;
+#define CASE(name, value, text) \
+  case QWREN_##name: return text;
         QWREN_STATUS_LIST(CASE)
 #undef CASE
     }

@@ -25,15 +25,15 @@ typedef struct worker {
 
 struct qw_pool {
     int size, n_started;
-    worker *workers;           /* [size - 1] */
-    pthread_mutex_t turn;      /* held by the caller whose loop is running */
-    pthread_mutex_t lock;      /* guards what follows */
+    worker *workers;      /* [size - 1] */
+    pthread_mutex_t turn; /* held by the caller whose loop is running */
+    pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wake, done;
     loop loop;
-    unsigned long round;       /* counts loops; a worker sleeps while it has seen this one */
-    int n_busy;                /* workers that have not finished this round */
+    unsigned long round; /* counts loops; a worker sleeps while it has seen this one */
+    int n_busy;          /* workers that have not finished this round */
     bool stop;
-    atomic_size_t next;        /* the next piece */
+    atomic_size_t next; /* the next piece */
 };
 
 static void run_pieces(qw_pool *p, const loop *l, int index)
@@ -76,7 +76,8 @@ static qwren_status start_workers(qw_pool *p, qwren_error *err)
         p->workers[i] = (worker){ .pool = p, .index = i + 1 };
         int code = pthread_create(&p->workers[i].thread, NULL, work, &p->workers[i]);
         if (code != 0)
-            return qw_fail(err, QWREN_E_LIMIT, "the system starts no more than %d of %d threads: %s; ask for fewer", i + 1, p->size, strerror(code));
+            return qw_fail(err, QWREN_E_LIMIT, "the system starts no more than %d of %d threads: %s; ask for fewer", i + 1, p->size,
+                           strerror(code));
         p->n_started++;
     }
     return QWREN_OK;

@@ -6,13 +6,20 @@ static int lead_length(unsigned char c, unsigned char *lo, unsigned char *hi)
 {
     *lo = 0x80;
     *hi = 0xBF;
-    if (c >= 0xC2 && c <= 0xDF) return 1;
-    if (c == 0xE0) *lo = 0xA0;
-    if (c == 0xED) *hi = 0x9F;
-    if (c >= 0xE0 && c <= 0xEF) return 2;
-    if (c == 0xF0) *lo = 0x90;
-    if (c == 0xF4) *hi = 0x8F;
-    if (c >= 0xF0 && c <= 0xF4) return 3;
+    if (c >= 0xC2 && c <= 0xDF)
+        return 1;
+    if (c == 0xE0)
+        *lo = 0xA0;
+    if (c == 0xED)
+        *hi = 0x9F;
+    if (c >= 0xE0 && c <= 0xEF)
+        return 2;
+    if (c == 0xF0)
+        *lo = 0x90;
+    if (c == 0xF4)
+        *hi = 0x8F;
+    if (c >= 0xF0 && c <= 0xF4)
+        return 3;
     return 0;
 }
 

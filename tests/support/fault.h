@@ -15,9 +15,9 @@ void fault_remove(void);
 /* The n-th allocation from now fails (1 = the next), and only that one. 0: none fails. */
 void fault_fail_at(size_t n);
 
-size_t fault_calls(void);      /* allocations and reallocations since fault_install() */
-size_t fault_failed(void);     /* how many of them were made to fail */
-size_t fault_live(void);       /* pieces not yet given back */
+size_t fault_calls(void);  /* allocations and reallocations since fault_install() */
+size_t fault_failed(void); /* how many of them were made to fail */
+size_t fault_live(void);   /* pieces not yet given back */
 size_t fault_live_bytes(void);
 size_t fault_peak_bytes(void);
 

@@ -33,7 +33,10 @@ static void mutate(char *bytes, size_t *size, qw_rng *rng)
         case 0: bytes[at] = (char)qw_rng_u32(rng); break;
         case 1: bytes[at] = (char)(bytes[at] ^ (1 << qw_rng_u32(rng) % 8)); break;
         case 2: *size = at; break;
-        default: memmove(bytes + at, bytes + at + len, *size - at - len); *size -= len; break;
+        default:
+            memmove(bytes + at, bytes + at + len, *size - at - len);
+            *size -= len;
+            break;
         }
     }
 }

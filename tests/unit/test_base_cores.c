@@ -110,7 +110,8 @@ static void version_1_limits_by_quota_and_period(void **state)
 static void hyper_threads_share_a_core(void **state)
 {
     (void)state;
-    static const unsigned char all[8] = { 1, 1, 1, 1, 1, 1, 1, 1 }, half[8] = { 1, 1, 0, 0, 0, 0, 0, 0 }, pair[8] = { 1, 0, 0, 0, 1, 0, 0, 0 };
+    static const unsigned char all[8] = { 1, 1, 1, 1, 1, 1, 1, 1 }, half[8] = { 1, 1, 0, 0, 0, 0, 0, 0 },
+                               pair[8] = { 1, 0, 0, 0, 1, 0, 0, 0 };
     for (int cpu = 0; cpu < 8; cpu++)
         topology(cpu, "0\n", cpu % 4 == 0 ? "0\n" : cpu % 4 == 1 ? "1\n" : cpu % 4 == 2 ? "2\n" : "3\n");
     assert_int_equal(qw_cores_physical(root, all, 8), 4);
@@ -139,14 +140,10 @@ static void cpus_of_unknown_topology_count_one_each(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_A_MACHINE(without_control_groups_there_is_no_limit),
-        ON_A_MACHINE(version_2_limits_by_cpu_max),
-        ON_A_MACHINE(the_smallest_quota_on_the_way_up_counts),
-        ON_A_MACHINE(a_hosts_path_inside_a_container_falls_back_to_the_mount),
-        ON_A_MACHINE(version_1_limits_by_quota_and_period),
-        ON_A_MACHINE(hyper_threads_share_a_core),
-        ON_A_MACHINE(cores_of_two_sockets_are_told_apart),
-        ON_A_MACHINE(cpus_of_unknown_topology_count_one_each),
+        ON_A_MACHINE(without_control_groups_there_is_no_limit), ON_A_MACHINE(version_2_limits_by_cpu_max),
+        ON_A_MACHINE(the_smallest_quota_on_the_way_up_counts),  ON_A_MACHINE(a_hosts_path_inside_a_container_falls_back_to_the_mount),
+        ON_A_MACHINE(version_1_limits_by_quota_and_period),     ON_A_MACHINE(hyper_threads_share_a_core),
+        ON_A_MACHINE(cores_of_two_sockets_are_told_apart),      ON_A_MACHINE(cpus_of_unknown_topology_count_one_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,8 +19,16 @@
 static char folder[] = "/tmp/qwren-test-XXXXXX";
 static char path[sizeof folder + 32];
 
-static int make_folder(void **state) { (void)state; return mkdtemp(folder) ? 0 : -1; }
-static int remove_folder(void **state) { (void)state; return rmdir(folder); } /* fails when a test left a file */
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+static int remove_folder(void **state)
+{
+    (void)state;
+    return rmdir(folder);
+} /* fails when a test left a file */
 
 static const char *in_folder(const char *name)
 {

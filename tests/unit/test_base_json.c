@@ -193,9 +193,47 @@ static void refused(const char *text, size_t len)
 static void what_is_not_json_is_refused_with_its_place(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "", " ", "{", "[1,]", "{\"a\":}", "{\"a\" 1}", "{a:1}", "'a'", "[1] x", "01", "1.", ".5", "+1", "nul", "NaN", "\"\\x\"",
-                                       "\"\\ud800\"", "\"a\nb\"", "\"\xFF\"", "\"\xED\xA0\x80\"", "[1 2]", "\"open", "-", "1e", "99999999999999999999x", "1e999", "[", "{\"a\"", "{\"a\":1", "{\"a\":1,}", "[1", "tru",
-                                       "\"\\u12\"", "\"\\u12g4\"", "\"\\udc00\"", "\"\\ud800\\u0041\"", "\"\\ud800x\"", "\"\\", "[,1]", "{,}", "\xEF\xBB\xBF[]" };
+    static const char *const bad[] = { "",
+                                       " ",
+                                       "{",
+                                       "[1,]",
+                                       "{\"a\":}",
+                                       "{\"a\" 1}",
+                                       "{a:1}",
+                                       "'a'",
+                                       "[1] x",
+                                       "01",
+                                       "1.",
+                                       ".5",
+                                       "+1",
+                                       "nul",
+                                       "NaN",
+                                       "\"\\x\"",
+                                       "\"\\ud800\"",
+                                       "\"a\nb\"",
+                                       "\"\xFF\"",
+                                       "\"\xED\xA0\x80\"",
+                                       "[1 2]",
+                                       "\"open",
+                                       "-",
+                                       "1e",
+                                       "99999999999999999999x",
+                                       "1e999",
+                                       "[",
+                                       "{\"a\"",
+                                       "{\"a\":1",
+                                       "{\"a\":1,}",
+                                       "[1",
+                                       "tru",
+                                       "\"\\u12\"",
+                                       "\"\\u12g4\"",
+                                       "\"\\udc00\"",
+                                       "\"\\ud800\\u0041\"",
+                                       "\"\\ud800x\"",
+                                       "\"\\",
+                                       "[,1]",
+                                       "{,}",
+                                       "\xEF\xBB\xBF[]" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         refused(bad[i], strlen(bad[i]));
     qwren_error err;
@@ -282,8 +320,11 @@ static qwren_status parse_and_print(void *ctx, qwren_error *err)
 static void any_failed_allocation_is_an_error_and_leaks_nothing(void **state)
 {
     (void)state;
-    static char text[] = "{\"a\": [1, 2.5, \"text\", null, true, {\"b\": \"\\u20ac\"}], \"big\": 123456789012345678901234567890, \"c\": {\"d\": {}},"
-                         "\"large\": {\"0\":0,\"1\":0,\"2\":0,\"3\":0,\"4\":0,\"5\":0,\"6\":0,\"7\":0,\"8\":0,\"9\":0,\"10\":0,\"11\":0,\"12\":0,\"13\":0,\"14\":0,\"15\":0,\"16\":0}}";
+    static char text[] =
+        "{\"a\": [1, 2.5, \"text\", null, true, {\"b\": \"\\u20ac\"}], \"big\": 123456789012345678901234567890, \"c\": {\"d\": {}},"
+        "\"large\": "
+        "{\"0\":0,\"1\":0,\"2\":0,\"3\":0,\"4\":0,\"5\":0,\"6\":0,\"7\":0,\"8\":0,\"9\":0,\"10\":0,\"11\":0,\"12\":0,\"13\":0,\"14\":0,"
+        "\"15\":0,\"16\":0}}";
     fault_install();
     assert_true(fault_try_all(parse_and_print, text, 1) > 5);
     fault_remove();

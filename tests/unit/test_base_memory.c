@@ -12,8 +12,18 @@
 #include "base/buf.h"
 #include "support/fault.h"
 
-static int counted(void **state) { (void)state; fault_install(); return 0; }
-static int balanced(void **state) { (void)state; fault_remove(); return 0; }
+static int counted(void **state)
+{
+    (void)state;
+    fault_install();
+    return 0;
+}
+static int balanced(void **state)
+{
+    (void)state;
+    fault_remove();
+    return 0;
+}
 
 /* ---- alloc */
 

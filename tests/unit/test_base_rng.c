@@ -75,10 +75,8 @@ static void the_clock_never_goes_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_sequence_is_the_published_one),
-        cmocka_unit_test(the_same_seed_gives_the_same_numbers_and_another_does_not),
-        cmocka_unit_test(doubles_are_uniform_below_one),
-        cmocka_unit_test(a_seed_from_the_system_is_another_each_time),
+        cmocka_unit_test(the_sequence_is_the_published_one), cmocka_unit_test(the_same_seed_gives_the_same_numbers_and_another_does_not),
+        cmocka_unit_test(doubles_are_uniform_below_one),     cmocka_unit_test(a_seed_from_the_system_is_another_each_time),
         cmocka_unit_test(the_clock_never_goes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,10 +18,10 @@ static void every_status_has_its_name_and_text(void **state)
     assert_string_equal(qwren_status_name(QWREN_OK), "OK");
     assert_string_equal(qwren_status_name(QWREN_E_FORMAT), "E_FORMAT");
     assert_string_equal(qwren_status_text(QWREN_E_MEMORY), "not enough memory");
-#define CHECK(name, value, text)                                          \
-    assert_int_equal(QWREN_##name, value);                                \
-    assert_string_equal(qwren_status_name((qwren_status)(value)), #name); \
-    assert_string_equal(qwren_status_text((qwren_status)(value)), text);
+#define CHECK(name, value, text)                                        \
+  assert_int_equal(QWREN_##name, value);                                \
+  assert_string_equal(qwren_status_name((qwren_status)(value)), #name); \
+  assert_string_equal(qwren_status_text((qwren_status)(value)), text);
     QWREN_STATUS_LIST(CHECK)
 #undef CHECK
 }
@@ -116,7 +116,11 @@ static void try_forwards_the_first_failure_unchanged(void **state)
     assert_int_equal(cleaned, 2);
 }
 
-typedef struct heard { int n; qwren_log_level level; char text[2048]; } heard;
+typedef struct heard {
+    int n;
+    qwren_log_level level;
+    char text[2048];
+} heard;
 
 static void listen(void *ctx, qwren_log_level level, const char *text)
 {

@@ -19,7 +19,7 @@ typedef struct visits {
     atomic_int busy[64]; /* per worker: calls running now */
     size_t n, grain;
     int size;
-    atomic_int bad;      /* pieces that were too long, out of range, or on a worker already at work */
+    atomic_int bad; /* pieces that were too long, out of range, or on a worker already at work */
 } visits;
 
 static void visit(void *ctx, size_t begin, size_t end, int worker)
@@ -75,7 +75,10 @@ static void many_short_loops_in_a_row_lose_nothing(void **state)
     qw_pool_free(p);
 }
 
-typedef struct square { const int *in; int *out; } square;
+typedef struct square {
+    const int *in;
+    int *out;
+} square;
 
 static void square_items(void *ctx, size_t begin, size_t end, int worker)
 {
@@ -103,7 +106,10 @@ static void results_are_visible_to_the_caller(void **state)
     qw_pool_free(p);
 }
 
-typedef struct caller { qw_pool *pool; atomic_int *total; } caller;
+typedef struct caller {
+    qw_pool *pool;
+    atomic_int *total;
+} caller;
 
 static void count_items(void *ctx, size_t begin, size_t end, int worker)
 {
@@ -193,14 +199,10 @@ static void a_pool_without_memory_is_an_error_and_leaks_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_item_is_visited_exactly_once),
-        cmocka_unit_test(many_short_loops_in_a_row_lose_nothing),
-        cmocka_unit_test(results_are_visible_to_the_caller),
-        cmocka_unit_test(several_callers_take_turns),
-        cmocka_unit_test(one_thread_means_the_callers_own),
-        cmocka_unit_test(the_machine_has_at_least_one_core),
-        cmocka_unit_test(a_senseless_number_of_threads_is_refused),
-        cmocka_unit_test(a_pool_without_memory_is_an_error_and_leaks_nothing),
+        cmocka_unit_test(every_item_is_visited_exactly_once),       cmocka_unit_test(many_short_loops_in_a_row_lose_nothing),
+        cmocka_unit_test(results_are_visible_to_the_caller),        cmocka_unit_test(several_callers_take_turns),
+        cmocka_unit_test(one_thread_means_the_callers_own),         cmocka_unit_test(the_machine_has_at_least_one_core),
+        cmocka_unit_test(a_senseless_number_of_threads_is_refused), cmocka_unit_test(a_pool_without_memory_is_an_error_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,30 +47,39 @@ static void each_ill_formed_part_becomes_one_replacement(void **state)
     SANITIZED("", "");
     SANITIZED("plain \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80", "plain \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80");
     SANITIZED("\x80", R);
-    SANITIZED("\xC0\x80", R R);                     /* overlong NUL */
+    SANITIZED("\xC0\x80", R R); /* overlong NUL */
     SANITIZED("\xC1\xBF", R R);
-    SANITIZED("\xE0\x80\x80", R R R);               /* overlong, 3 bytes */
+    SANITIZED("\xE0\x80\x80", R R R); /* overlong, 3 bytes */
     SANITIZED("\xE0\x9F\xBF", R R R);
-    SANITIZED("\xED\xA0\x80", R R R);               /* a surrogate */
+    SANITIZED("\xED\xA0\x80", R R R); /* a surrogate */
     SANITIZED("\xED\xBF\xBF", R R R);
-    SANITIZED("\xF0\x80\x80\x80", R R R R);         /* overlong, 4 bytes */
-    SANITIZED("\xF4\x90\x80\x80", R R R R);         /* above U+10FFFF */
+    SANITIZED("\xF0\x80\x80\x80", R R R R); /* overlong, 4 bytes */
+    SANITIZED("\xF4\x90\x80\x80", R R R R); /* above U+10FFFF */
     SANITIZED("\xF5\x80\x80\x80", R R R R);
     SANITIZED("\xFF\xFE", R R);
-    SANITIZED("\xE2\x82", R);                       /* a truncated character is one part */
+    SANITIZED("\xE2\x82", R); /* a truncated character is one part */
     SANITIZED("\xF0\x9F\x98", R);
-    SANITIZED("\xF0\x9F" "A", R "A");
+    SANITIZED("\xF0\x9F"
+              "A",
+              R "A");
     SANITIZED("\xE2\x82\xE2\x82\xAC", R "\xE2\x82\xAC");
     SANITIZED("\xC3\xC3\xA9", R "\xC3\xA9");
     /* the example of Unicode's table 3-8 */
-    SANITIZED("a\xF1\x80\x80\xE1\x80\xC2" "b\x80" "c\x80\xBF" "d", "a" R R R "b" R "c" R R "d");
+    SANITIZED("a\xF1\x80\x80\xE1\x80\xC2"
+              "b\x80"
+              "c\x80\xBF"
+              "d",
+              "a" R R R "b" R "c" R R "d");
 }
 
 static void nul_is_a_character_like_others(void **state)
 {
     (void)state;
     qw_buf b = QW_BUF_INIT;
-    qw_utf8_sanitize(&b, "a\0\xFF" "b", 4);
+    qw_utf8_sanitize(&b,
+                     "a\0\xFF"
+                     "b",
+                     4);
     assert_int_equal(b.len, 6);
     assert_memory_equal(b.data, "a\0" R "b", 6);
     qw_buf_free(&b);
