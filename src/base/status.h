@@ -16,23 +16,23 @@ qwren_status qw_fail(qwren_error *err, qwren_status code, const char *fmt, ...) 
 /* "not enough memory for N bytes of WHAT" as QWREN_E_MEMORY. */
 qwren_status qw_fail_memory(qwren_error *err, size_t bytes, const char *what);
 
-/* clang-format off: it would indent these by two */
+/* clang-format off */
 
 /* Forwards a failure. */
-#define QW_TRY(expr)                      \
-  do {                                    \
-    qwren_status qw_try_status_ = (expr); \
-    if (qw_try_status_ != QWREN_OK)       \
-      return qw_try_status_;              \
-  } while (0)
+#define QW_TRY(expr)                          \
+    do {                                      \
+        qwren_status qw_try_status_ = (expr); \
+        if (qw_try_status_ != QWREN_OK)       \
+            return qw_try_status_;            \
+    } while (0)
 
 /* Forwards a failure through a clean-up label; `st` is a qwren_status in scope. */
 #define QW_TRY_GOTO(st, expr, label) \
-  do {                               \
-    (st) = (expr);                   \
-    if ((st) != QWREN_OK)            \
-      goto label;                    \
-  } while (0)
+    do {                             \
+        (st) = (expr);               \
+        if ((st) != QWREN_OK)        \
+            goto label;              \
+    } while (0)
 
 /* clang-format on */
 
