@@ -357,7 +357,7 @@ static qwren_status parse_object(parser *p, int depth, qw_json *out)
         if (!take(p, '}'))
             return fail_here(p, "',' or '}' is missing");
     }
-    qwren_status st = make_object(p, p->stack + base, (p->n_stack - base) / 2, out);
+    qwren_status st = make_object(p, p->stack ? p->stack + base : NULL, (p->n_stack - base) / 2, out);
     p->n_stack = base;
     return st;
 }
