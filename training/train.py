@@ -33,6 +33,7 @@ SLOTS, WARM_STEPS, CONSTANT = 8, 40, 0.3
 MUON_RATE, ADAM_RATE = 0.02, 2e-3
 LOSS_WEIGHT = {"sum_off": 0.5, "unknown": 0.4, "cells": 0.5}
 MTP_FROM, MTP_EVERY, MTP_WEIGHT = 200, 4, 0.3
+SEARCH_WEIGHT = 0.5
 SAVE_SECONDS, EVALUATE_SECONDS = 180, 420
 GOAL = 0.97
 
@@ -141,6 +142,8 @@ class Trainer:
         prefix, suffix = self.fast.forward(batch, image)
         wanted = batch["wanted"]
         parts["answer"] = F.cross_entropy(self.fast.logits(suffix.x[wanted]), batch["labels"][wanted])
+        if suffix.search_loss is not None:
+            parts["search"] = SEARCH_WEIGHT * suffix.search_loss
         if with_mtp:
             wanted = wanted.clone()
             wanted[:, 0] = False
@@ -223,11 +226,11 @@ class Trainer:
                 file.write(json.dumps(line) + "\n")
 
     def reach(self, result):
-        """0..1: how far the texts may grow. Half of the questions right at a length opens the next one."""
+        """0..1: how far the texts may grow. Half of the questions right at a length opens the next one; late in the training all are open."""
         lengths = (4, 8, 16, 32, 64)
-        mastered = sum(result.get("lookup/%d" % n, 0) > 0.5 for n in lengths)
-        clock = max(0.0, self.minutes() / self.options.minutes - 0.15) * 2
-        return max([self.scores.get("reach", 0.0), (0.0, 0.1, 0.25, 0.5, 1.0, 1.0)[mastered], min(1.0, clock)])
+        mastered = next((i for i, n in enumerate(lengths) if result.get("lookup/%d" % n, 0) <= 0.5), len(lengths))
+        clock = max(0.0, self.minutes() / self.options.minutes - 0.5) * 2.5
+        return max((0.08, 0.15, 0.3, 0.6, 1.0, 1.0)[mastered], min(1.0, clock))
 
     # ---- the run
 
@@ -238,7 +241,7 @@ class Trainer:
                 break
             self.train_step(progress)
             if self.agree(time.time() - self.evaluated) > EVALUATE_SECONDS:
-                self.evaluate(1)
+                self.evaluate(2)
                 self.evaluated = time.time()
             if self.rank == 0 and time.time() - self.saved > SAVE_SECONDS:
                 self.save()

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import lookup, pictures, sums, tools, translation, unknown
 from .chat import Group, maybe_system
-from .encoding import IMAGE, PAD, encode
+from .encoding import IMAGE, PAD, encode, spans
 
 # micro-batch kinds and their basic share; the training shifts the shares towards what is not yet learnt
 SHARES = {"pic_off": 2.6, "pic_on": 1.4, "cells": 0.6, "sum_on": 0.8, "sum_off": 0.25, "translation": 0.8,
@@ -68,6 +68,7 @@ def arrays(groups):
     """Groups with equally many items each, as arrays:
     ids, labels [N, T] and wanted [N, T] (where there is a loss) of the suffixes, positions [3, N, T];
     with a shared beginning also prefix_ids, prefix_mask [G, P] (padded on the left), prefix_positions [3, G, P];
+    where something is copied from it, copies [M, 3]: row, suffix position that predicts the copy, prefix position of the original;
     with pictures also pixels [G, patches, 1536], grid, image_mask [G, P], cell_class, cell_place."""
     items = [item for group in groups for item in group.items]
     separate = getattr(groups[0], "separate", False)
@@ -85,8 +86,34 @@ def arrays(groups):
     start = np.zeros(len(items), np.int64)
     if not separate and any(group.prefix for group in groups):
         start = add_prefixes(batch, groups, len(items) // len(groups))
+        copies = find_copies(groups, batch["prefix_ids"].shape[1], [len(prompt) for prompt in prompts])
+        if copies:
+            batch["copies"] = np.array(copies)
     batch["positions"] = np.broadcast_to(start[:, None] + np.arange(length), (3, len(items), length)).copy()
     return batch
+
+
+def find_copies(groups, prefix_length, prompt_lengths):
+    """Rows of the array copies, see arrays()."""
+    copies, row = [], 0
+    for group in groups:
+        prefix = spans(group.prefix) if any(item.sources for item in group.items) else []
+        token_at = [token for token, (begin, end) in enumerate(prefix) for _ in range(begin, end)]
+        padding = prefix_length - len(prefix)
+        for item in group.items:
+            for token, char in copied_tokens(item):
+                copies.append((row, prompt_lengths[row] - 1 + token, padding + token_at[char]))
+            row += 1
+    return copies
+
+
+def copied_tokens(item):
+    """(number of the target's token, the character of the prefix that it is copied from)"""
+    for token, (begin, end) in enumerate(spans(item.target)) if item.sources else ():
+        for place, length, original in item.sources:
+            if begin < place + length and end > place:
+                yield token, original + min(max(end - 1, place), place + length - 1) - place
+                break
 
 
 def add_prefixes(batch, groups, items_per_group):

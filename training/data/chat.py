@@ -21,6 +21,7 @@ class Item:
     target: str          # what the model is to write, up to and including <|im_end|>
     messages: list       # the same conversation as an API request
     reply: dict          # the wanted assistant message: content or tool_calls, maybe reasoning_content
+    sources: list        # what is copied: (where in target, length, where in the group's prefix), in characters
 
 
 class Group:
@@ -32,9 +33,9 @@ class Group:
         if self.opened:
             self.prefix += USER + (image_text(picture) if picture is not None else "") + opening
 
-    def add(self, kind, question, content=None, thought="", thinking=False, history=(), call=None, round_trip=None):
+    def add(self, kind, question, content=None, thought="", thinking=False, history=(), call=None, round_trip=None, sources=()):
         """One question.  history: earlier (question, answer) pairs.  call: (name, arguments) is the wanted answer.
-        round_trip: (name, arguments, thought, response): the tool was already called and has answered."""
+        round_trip: (name, arguments, thought, response): the tool was already called and has answered.  sources: see Item."""
         prompt, messages = "", self._system_message()
         for index, (asked, answered) in enumerate([*history, (question, None)]):
             prompt += ("" if index == 0 and self.opened else USER) + asked + END
@@ -52,7 +53,7 @@ class Group:
             reply["tool_calls"] = [{"function": {"name": call[0], "arguments": call[1]}}]
         if thinking:
             reply["reasoning_content"] = thought
-        self.items.append(Item(kind, thinking, prompt, target, messages, reply))
+        self.items.append(Item(kind, thinking, prompt, target, messages, reply, list(sources)))
 
     def _system_message(self):
         return [{"role": "system", "content": self.system}] if self.system else []

@@ -42,3 +42,8 @@ def draw(rng, split, make, content_of):
         if split_of(*content_of(example)) == split:
             return example
     raise RuntimeError("no content left in split " + split)
+
+
+def spans(text):
+    """The characters of each token: (first, one behind the last)."""
+    return tokenizer().encode(text, add_special_tokens=False).offsets

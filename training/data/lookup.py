@@ -48,17 +48,21 @@ def make_value(rng):
 
 
 def make_text(rng, split, lines):
-    """(text, keys, values, absent key)"""
+    """(text, keys, values, where each value begins in the text, absent key)"""
     keys, absent = make_keys(rng, lines)
     values = draw(rng, split, lambda r: [make_value(r) for _ in keys], lambda v: ("lookup", tuple(keys), tuple(v)))
     form, between = rng.choice(STYLES)
-    text = rng.choice(OPENINGS) + between.join(form % pair for pair in zip(keys, values)) + "\n"
-    return text, keys, values, absent
+    text, places, behind = rng.choice(OPENINGS), [], len(form.rsplit("%s", 1)[1])
+    for at, pair in enumerate(zip(keys, values)):
+        text += (between if at else "") + form % pair
+        places.append(len(text) - behind - len(pair[1]))
+    return text + "\n", keys, values, places, absent
 
 
 def make_group(rng, split, lines, questions, thinking=None):
-    text, keys, values, absent = make_text(rng, split, lines)
+    text, keys, values, places, absent = make_text(rng, split, lines)
     group = Group(opening=text, system=maybe_system(rng))
+    start = len(group.prefix) - len(text)
     for _ in range(questions):
         think = rng.random() < 0.3 if thinking is None else thinking
         history = []
@@ -66,21 +70,27 @@ def make_group(rng, split, lines, questions, thinking=None):
             at = rng.randrange(len(keys))
             history = [("What is the value of %s?" % keys[at], values[at])]
         if rng.random() < 0.07:
-            key, content, thought = absent, ABSENT, absent + ": not there"
+            key, content, thought, source = absent, ABSENT, absent + ": not there", (len(absent) + 2 if think else 0, 1, 0)
         else:
             at = rng.randrange(len(keys))
             key, content, thought = keys[at], values[at], keys[at] + ": " + values[at]
-        group.add("lookup", rng.choice(ASK_ONE) % key, content, thought, think, history)
+            source = (len(key) + 2 if think else 0, len(content), start + places[at])
+        group.add("lookup", rng.choice(ASK_ONE) % key, content, thought, think, history, sources=[source])
     return group
 
 
 def make_recall_group(rng, split, lines, questions, asked=8):
-    text, keys, values, _ = make_text(rng, split, lines)
+    text, keys, values, places, _ = make_text(rng, split, lines)
     group = Group(opening=text, system=maybe_system(rng))
+    start = len(group.prefix) - len(text)
     for _ in range(questions):
         chosen = rng.sample(range(len(keys)), min(asked, len(keys)))
         names = [keys[at] for at in chosen]
         wanted = ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
-        content = "\n".join("%s: %s" % (keys[at], values[at]) for at in chosen)
-        group.add("recall", rng.choice(ASK_MANY) % wanted, content)
+        content, sources = "", []
+        for at in chosen:
+            content += ("\n" if content else "") + keys[at] + ": "
+            sources.append((len(content), len(values[at]), start + places[at]))
+            content += values[at]
+        group.add("recall", rng.choice(ASK_MANY) % wanted, content, sources=sources)
     return group

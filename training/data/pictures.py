@@ -72,6 +72,7 @@ def outline(shape, turn):
 
 
 def paint(rng, shapes, height, width):
+    """The picture as somebody might have drawn it: three to five times larger than the model sees it, with hard edges."""
     zoom = rng.choice([3, 4, 5])
     light = rng.choice([255, rng.uniform(215, 255)])
     background = tuple(clip_byte(light + rng.uniform(-6, 6)) for _ in range(3)) if light < 255 else (255, 255, 255)
@@ -84,8 +85,12 @@ def paint(rng, shapes, height, width):
         else:
             corners = outline(shape, rng.uniform(-0.15, 0.15))
             canvas.polygon([(x + r * a, y + r * b) for a, b in corners], fill=shade(rng, shape.colour))
+    return image
+
+
+def shrink(rng, drawing, height, width):
     method = Image.BICUBIC if rng.random() < 0.7 else Image.BOX
-    return np.asarray(image.resize((width, height), method))
+    return np.asarray(drawing.resize((width, height), method))
 
 
 def shade(rng, colour):
@@ -187,7 +192,9 @@ def make_group(rng, split, questions, thinking, size=(96, 96), kinds=None):
     kinds = kinds or KINDS
     names = draw(rng, split, make_names, lambda names: ("picture",) + tuple(sorted(names)))
     shapes = place(rng, names, *size)
-    group = Group(picture=paint(rng, shapes, *size), shapes=shapes, system=maybe_system(rng))
+    drawing = paint(rng, shapes, *size)
+    group = Group(picture=shrink(rng, drawing, *size), shapes=shapes, system=maybe_system(rng))
+    group.drawing = drawing
     while len(group.items) < questions:
         kind = rng.choices(list(kinds), kinds.values())[0]
         asked = ASK[kind](rng, shapes)

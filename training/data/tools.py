@@ -151,11 +151,14 @@ def make_call_group(rng, split, questions, thinking=None, no_tool_share=0.33):
         think = rng.random() < 0.5 if thinking is None else thinking
         if rng.random() < no_tool_share:
             question, _ = draw_question(rng, split, rng.choice(missing))
-            group.add("no_tool", question, NO_TOOL, "No tool fits.", think)
+            group.add("no_tool", question, NO_TOOL, "No tool fits.", think, sources=[(0, 1, 0)])
         else:
             name = rng.choice(listed)
             question, arguments = draw_question(rng, split, name)
-            group.add("call", question, thought="I use %s." % name, thinking=think, call=(name, arguments))
+            declared = group.prefix.index('"name": "%s"' % name) + len('"name": "')
+            before = len("I use ") if think else len("<tool_call>\n<function=")
+            group.add("call", question, thought="I use %s." % name, thinking=think, call=(name, arguments),
+                      sources=[(0, 1, declared), (before, len(name), declared)])
     return group
 
 
