@@ -3,8 +3,7 @@
 #define QW_API_REQUEST_H
 
 #include "base/json.h"
-
-typedef struct qw_logit_bias { int32_t id; float bias; } qw_logit_bias;
+#include "runtime/sampler.h" /* qw_logit_bias */
 
 typedef struct qw_request {
     qw_json *root;               /* owned; messages and tools point into it */

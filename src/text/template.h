@@ -4,6 +4,7 @@
 #define QW_TEXT_TEMPLATE_H
 
 #include "base/json.h"
+#include "tokenizer/tokenizer.h" /* qw_span */
 
 /* What a checkpoint's own template says. The published ones differ in one line: whether a request that does not say so is
  * thought about. */
@@ -25,10 +26,6 @@ typedef struct qw_template_input {
     bool add_generation_prompt;
     bool add_vision_id; /* "Picture N: " before each picture */
 } qw_template_input;
-
-typedef struct qw_span {
-    size_t begin, end;
-} qw_span; /* bytes [begin, end) */
 
 typedef enum qw_media_kind { QW_MEDIA_IMAGE, QW_MEDIA_VIDEO } qw_media_kind;
 
