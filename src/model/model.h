@@ -1,0 +1,33 @@
+/* A checkpoint ready to compute: config, weights, layers, and the device they run on. Read-only once opened: any number of sessions may use it. */
+#ifndef QW_MODEL_MODEL_H
+#define QW_MODEL_MODEL_H
+
+#include "model/mtp.h"
+#include "model/text.h"
+#include "model/vision.h"
+
+typedef struct qw_model {
+    qw_config config;
+    qw_weights *weights;
+    qw_arena arena;
+    qw_ops *ops;             /* NULL when opened for inspection only */
+    qw_text_model text;
+    bool has_vision, has_mtp;
+    qw_vision_model vision;  /* when has_vision */
+    qw_mtp_model mtp;        /* when has_mtp */
+} qw_model;
+
+typedef struct qw_model_params {
+    int n_threads;           /* 0 = physical cores */
+    bool config_only;        /* headers and shapes are checked, but no device is made and no vector converted */
+    qwren_progress_fn progress;
+    void *progress_ctx;
+} qw_model_params;
+
+/* On failure *m may be given to qw_model_deinit() or not; nothing leaks. */
+qwren_status qw_model_init(qw_model *m, const char *dir, const qw_model_params *p, qwren_error *err);
+void qw_model_deinit(qw_model *m);
+/* How pictures are cut for this model. */
+qw_patch_config qw_model_patch_config(const qw_model *m);
+
+#endif

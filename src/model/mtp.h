@@ -1,0 +1,23 @@
+/* The extra prediction head: from a token and the hidden state before it to the token after next. Drafting will use it. */
+#ifndef QW_MODEL_MTP_H
+#define QW_MODEL_MTP_H
+
+#include "model/text.h"
+
+typedef struct qw_mtp_model {
+    qw_matrix fc;                              /* [H, 2H]: embedding half first */
+    const float *norm_embedding, *norm_hidden; /* [H], 1 + w */
+    const float *norm;                         /* [H], 1 + w */
+    qw_layer layer;                            /* full attention */
+} qw_mtp_model;
+
+/* Whether the files have the head's tensors. */
+bool qw_mtp_present(const qw_binder *b);
+qwren_status qw_mtp_bind(qw_mtp_model *out, const qw_text_config *c, const qw_binder *b, qwren_error *err);
+
+/* Row i: the token batch->ids[i] and the trunk's hidden state hidden[i] of the token before it. Afterwards s->h [n, H] holds the head's own hidden states: qw_text_logits
+ * of them predict the token after ids[i]. `state` is the head's own cache. */
+void qw_mtp_forward(qw_ops *ops, const qw_text_model *text, const qw_mtp_model *m, qw_layer_state *state, qw_text_scratch *s, const qw_batch *batch,
+                    const float *hidden);
+
+#endif

@@ -1,0 +1,44 @@
+/* One timeline of tokens on a model: KV cache, DeltaNet states, the logits after the last token. One thread at a time. */
+#ifndef QW_RUNTIME_SESSION_H
+#define QW_RUNTIME_SESSION_H
+
+#include "model/merge.h"
+#include "model/model.h"
+#include "runtime/memplan.h"
+
+typedef struct qw_session qw_session;
+
+/* Takes all memory in one piece (memplan.h). n_ctx 0 = the smaller of the model's maximum and 32768. The model must outlive it. */
+qwren_status qw_session_create(qw_session **out, const qw_model *m, size_t n_ctx, qwren_error *err);
+void qw_session_free(qw_session *s); /* NULL is allowed */
+void qw_session_reset(qw_session *s);
+size_t qw_session_length(const qw_session *s);
+size_t qw_session_capacity(const qw_session *s);
+int32_t qw_session_next_pos(const qw_session *s); /* rotary position of the next token: less than the length once there were pictures */
+
+/* Called between passes with the tokens done of this eval; false cancels. */
+typedef bool (*qw_eval_fn)(void *ctx, size_t done, size_t total);
+typedef struct qw_eval_options {
+    float *all_logits;  /* [t->n - first, V] or NULL: only the last row is computed */
+    qw_eval_fn progress;
+    void *progress_ctx;
+} qw_eval_options;
+
+/* Appends the tokens [first, t->n) of a timeline whose token `first` follows the session's last. The spans that reach into them must have their rows. When they do not fit,
+ * E_LIMIT and the session is as it was; when cancelled E_CANCELLED and the session is reset. opt may be NULL. */
+qwren_status qw_session_eval(qw_session *s, const qw_timeline *t, size_t first, const qw_eval_options *opt, qwren_error *err);
+/* The same for one token of text: the decode step. */
+qwren_status qw_session_step(qw_session *s, int32_t id, qwren_error *err);
+/* Logits after the last token, [V]; NULL when the session is empty. Valid until the next change. */
+const float *qw_session_logits(const qw_session *s);
+
+/* Saves the constant-size states at the present length, so that the session can come back here. One mark; a new one replaces it. */
+void qw_session_mark(qw_session *s);
+/* Goes back as little as possible so that what remains is a beginning of t's tokens, at least one of which stays to be computed; returns how many
+ * tokens remain: all of the session, those up to the mark, or none. */
+size_t qw_session_reuse(qw_session *s, const qw_timeline *t);
+
+/* For tests: the states of layer i after the last token. */
+const qw_layer_state *qw_session_layer(const qw_session *s, int i);
+
+#endif
