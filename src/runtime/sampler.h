@@ -30,7 +30,7 @@ typedef struct qw_logit_bias {
     float bias;
 } qw_logit_bias;
 
-/* May set logits to -INFINITY: ids that must not follow (a grammar). Raising one is not its business. */
+/* May set logits [n = n_tokens] to -INFINITY: ids that must not follow (a grammar). Raising one is not its business. */
 typedef void (*qw_mask_fn)(void *ctx, float *logits, size_t n);
 
 typedef struct qw_sampler_options {
@@ -60,5 +60,9 @@ void qw_sampler_accept(qw_sampler *s, int32_t id); /* the id became part of the 
 /* Picks from logits [n_vocab], which stay as they are. A logit that is NaN or +infinity is E_FORMAT (damaged weights), a row in which every id is
  * forbidden E_ARGUMENT; the generator has not moved then. Allocates nothing. The same seed, history and logits give the same id. */
 qwren_status qw_sampler_pick(qw_sampler *s, const float *logits, int32_t *id, qwren_error *err);
+
+/* What qw_sampler_pick would draw from: *n ids and their probabilities, each [n_tokens], in no particular order. The same errors; the generator stays
+ * where it is. For tests. */
+qwren_status qw_sampler_distribution(qw_sampler *s, const float *logits, int32_t *ids, double *probabilities, size_t *n, qwren_error *err);
 
 #endif
