@@ -6,16 +6,19 @@
 #include "quant/types.h"
 
 #define QW_MAX_DIMS 5
+#define QW_SHAPE_TEXT_BYTES 128 /* enough for qw_shape_text() */
 
 typedef struct qw_tensor {
-    const char *name;      /* our name: the Hugging Face name without its model prefix (weights/names.h), e.g. "layers.3.self_attn.q_proj.weight" */
+    const char
+        *name; /* our name: the Hugging Face name without its model prefix (weights/names.h), e.g. "layers.3.self_attn.q_proj.weight" */
     const char *file_name; /* the name in the file */
     const char *file;      /* base name of the file */
+    const char *dtype;     /* the type as the file spells it, for messages: "F8_E4M3" where `type` is QW_TYPE_OTHER */
     qw_type type;
-    int n_dims;
-    size_t shape[QW_MAX_DIMS]; /* outermost first; row-major */
-    const void *data;      /* may be unaligned: safetensors promises nothing */
-    size_t n_bytes;
+    int n_dims;                /* 0: one value */
+    size_t shape[QW_MAX_DIMS]; /* outermost first; row-major; the product fits size_t */
+    const void *data;          /* may be unaligned: safetensors promises nothing */
+    size_t n_bytes;            /* elements * size of the type, checked, unless it is QW_TYPE_OTHER */
 } qw_tensor;
 
 size_t qw_tensor_elements(const qw_tensor *t);

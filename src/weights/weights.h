@@ -7,9 +7,12 @@
 
 typedef struct qw_weights qw_weights;
 
-/* Opens all weight files of the directory `path`: model.safetensors.index.json and its shards, or model.safetensors. */
+/* Opens all weight files of the directory `path`: model.safetensors.index.json and its shards, or model.safetensors, or the one shard of
+ * a model that was split in one. No two tensors have the same name of ours. On failure *out is NULL. */
 qwren_status qw_weights_open(qw_weights **out, const char *path, qwren_error *err);
-void qw_weights_close(qw_weights *w);
+/* The same for one safetensors file, whatever its name. */
+qwren_status qw_weights_open_file(qw_weights **out, const char *path, qwren_error *err);
+void qw_weights_close(qw_weights *w); /* NULL is allowed */
 
 size_t qw_weights_count(const qw_weights *w);
 const qw_tensor *qw_weights_at(const qw_weights *w, size_t i);               /* in file order; i < count */

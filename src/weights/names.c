@@ -1,0 +1,110 @@
+/* Tensor names of a Hugging Face checkpoint -> ours, and to which part of the model a name belongs. The names are those of docs/model.md, section 8.
+ * Tested by tests/unit/test_names.c. */
+#include "weights/names.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+/* What stands behind "layers.N." of the text model and of the MTP head, and behind "visual.blocks.N.". */
+static const char *const layer_names[] = {
+    "input_layernorm.weight",
+    "post_attention_layernorm.weight",
+    "mlp.gate_proj.weight",
+    "mlp.up_proj.weight",
+    "mlp.down_proj.weight",
+    "self_attn.q_proj.weight",
+    "self_attn.k_proj.weight",
+    "self_attn.v_proj.weight",
+    "self_attn.o_proj.weight",
+    "self_attn.q_norm.weight",
+    "self_attn.k_norm.weight",
+    "linear_attn.in_proj_qkv.weight",
+    "linear_attn.in_proj_z.weight",
+    "linear_attn.in_proj_b.weight",
+    "linear_attn.in_proj_a.weight",
+    "linear_attn.conv1d.weight",
+    "linear_attn.A_log",
+    "linear_attn.dt_bias",
+    "linear_attn.norm.weight",
+    "linear_attn.out_proj.weight",
+};
+static const char *const block_names[] = {
+    "norm1.weight",     "norm1.bias",     "norm2.weight",          "norm2.bias",          "attn.qkv.weight",       "attn.qkv.bias",
+    "attn.proj.weight", "attn.proj.bias", "mlp.linear_fc1.weight", "mlp.linear_fc1.bias", "mlp.linear_fc2.weight", "mlp.linear_fc2.bias",
+};
+static const char *const text_names[] = { "embed_tokens.weight", "norm.weight", "lm_head.weight" };
+static const char *const vision_names[] = {
+    "patch_embed.proj.weight",  "patch_embed.proj.bias",  "pos_embed.weight",         "merger.norm.weight",     "merger.norm.bias",
+    "merger.linear_fc1.weight", "merger.linear_fc1.bias", "merger.linear_fc2.weight", "merger.linear_fc2.bias",
+};
+static const char *const mtp_names[] = { "fc.weight", "norm.weight", "pre_fc_norm_embedding.weight", "pre_fc_norm_hidden.weight" };
+
+#define LIST(names) names, sizeof(names) / sizeof(names)[0]
+
+static bool is_in(const char *name, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* What stands behind `prefix`, NULL when name does not begin with it. */
+static const char *behind(const char *name, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return strncmp(name, prefix, n) == 0 ? name + n : NULL;
+}
+
+/* The same for `prefix` and a number and a point: "layers." and "layers.12.mlp.up_proj.weight" -> "mlp.up_proj.weight". */
+static const char *behind_number(const char *name, const char *prefix)
+{
+    const char *at = behind(name, prefix);
+    size_t digits = at ? strspn(at, "0123456789") : 0;
+    return digits && at[digits] == '.' ? at + digits + 1 : NULL;
+}
+
+static bool is_text(const char *name)
+{
+    const char *tail = behind_number(name, "layers.");
+    return tail ? is_in(tail, LIST(layer_names)) : is_in(name, LIST(text_names));
+}
+
+static bool is_vision(const char *name)
+{
+    const char *tail = behind_number(name, "blocks.");
+    return tail ? is_in(tail, LIST(block_names)) : is_in(name, LIST(vision_names));
+}
+
+static bool is_mtp(const char *name)
+{
+    const char *tail = behind_number(name, "layers.");
+    return tail ? is_in(tail, LIST(layer_names)) : is_in(name, LIST(mtp_names));
+}
+
+qw_part qw_part_of(const char *our_name)
+{
+    const char *tail;
+    if ((tail = behind(our_name, "visual.")))
+        return is_vision(tail) ? QW_PART_VISION : QW_PART_OTHER;
+    if ((tail = behind(our_name, "mtp.")))
+        return is_mtp(tail) ? QW_PART_MTP : QW_PART_OTHER;
+    return is_text(our_name) ? QW_PART_TEXT : QW_PART_OTHER;
+}
+
+const char *qw_part_name(qw_part p)
+{
+    static const char *const names[] = { "text", "vision", "mtp", "other" };
+    return names[p];
+}
+
+const char *qw_name_from_hf(const char *hf_name)
+{
+    static const char *const prefixes[] = { "model.language_model.", "model." }; /* the longer one first */
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        const char *tail = behind(hf_name, prefixes[i]);
+        if (tail)
+            return tail;
+    }
+    return hf_name;
+}

@@ -1,0 +1,203 @@
+/* The weights of a model: which files a checkpoint's folder has, their mappings, and tensors found by our name. The containers are read in safetensors.c.
+ * Tested by tests/unit/test_weights.c and tests/unit/test_safetensors.c. */
+#include "weights/weights.h"
+
+#include "base/alloc.h"
+#include "base/arena.h"
+#include "base/file.h"
+#include "weights/safetensors.h"
+#include "weights/shard_index.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define INDEX_NAME "model.safetensors.index.json"
+
+struct qw_weights {
+    qw_arena names; /* names and paths */
+    qw_map *maps;
+    size_t n_maps;
+    qw_tensor *tensors; /* in file order */
+    size_t n;
+    const qw_tensor **by_name; /* sorted by our name */
+};
+
+/* ---- files */
+
+static qwren_status append(qw_weights *w, const qw_tensor *tensors, size_t n, qwren_error *err)
+{
+    qw_tensor *grown = qw_realloc_array(w->tensors, w->n + n, sizeof *grown);
+    if (!grown)
+        return qw_fail_memory(err, (w->n + n) * sizeof *grown, "the list of tensors");
+    memcpy(grown + w->n, tensors, n * sizeof *grown);
+    w->tensors = grown;
+    w->n += n;
+    return QWREN_OK;
+}
+
+static qwren_status add_file(qw_weights *w, const char *path, qwren_error *err)
+{
+    qw_tensor *tensors;
+    size_t n;
+    const char *kept = qw_arena_strndup(&w->names, path, strlen(path)); /* the tensors point at its base name */
+    qw_map *grown = qw_realloc_array(w->maps, w->n_maps + 1, sizeof *grown);
+    if (grown)
+        w->maps = grown;
+    if (!kept || !grown)
+        return qw_fail_memory(err, strlen(path) + (w->n_maps + 1) * sizeof *grown, "the list of files");
+    QW_TRY(qw_map_open(&w->maps[w->n_maps], kept, err));
+    w->n_maps++;
+    QW_TRY(qw_safetensors_parse(&w->maps[w->n_maps - 1], kept, &w->names, &tensors, &n, err));
+    qwren_status st = append(w, tensors, n, err);
+    qw_free(tensors);
+    return st;
+}
+
+static qwren_status add_file_of(qw_weights *w, const char *dir, const char *name, qwren_error *err)
+{
+    char *path = qw_path_join(dir, name);
+    if (!path)
+        return qw_fail_memory(err, strlen(dir) + strlen(name), "a path");
+    qwren_status st = add_file(w, path, err);
+    qw_free(path);
+    return st;
+}
+
+/* ---- names */
+
+static int compare_names(const void *a, const void *b)
+{
+    const qw_tensor *x = *(const qw_tensor *const *)a, *y = *(const qw_tensor *const *)b;
+    return strcmp(x->name, y->name);
+}
+
+static qwren_status sort_names(qw_weights *w, qwren_error *err)
+{
+    w->by_name = qw_alloc_array(w->n, sizeof *w->by_name);
+    if (!w->by_name)
+        return qw_fail_memory(err, w->n * sizeof *w->by_name, "the names of the tensors");
+    for (size_t i = 0; i < w->n; i++)
+        w->by_name[i] = &w->tensors[i];
+    if (w->n > 1)
+        qsort(w->by_name, w->n, sizeof *w->by_name, compare_names);
+    for (size_t i = 1; i < w->n; i++) {
+        const qw_tensor *a = w->by_name[i - 1], *b = w->by_name[i];
+        if (strcmp(a->name, b->name) == 0)
+            return qw_fail(err, QWREN_E_FORMAT, "%s of %s and %s of %s are the same tensor", a->file_name, a->file, b->file_name, b->file);
+    }
+    return QWREN_OK;
+}
+
+/* ---- folders */
+
+static qwren_status add_sharded(qw_weights *w, const char *dir, const char *index_path, qwren_error *err)
+{
+    qw_shard_index x;
+    qwren_status st;
+    QW_TRY_GOTO(st, qw_shard_index_read(&x, index_path, err), done);
+    for (size_t i = 0; i < x.n_shards; i++)
+        QW_TRY_GOTO(st, add_file_of(w, dir, x.shards[i], err), done);
+    QW_TRY_GOTO(st, sort_names(w, err), done);
+    st = qw_shard_index_check(&x, index_path, w, err);
+done:
+    qw_shard_index_deinit(&x);
+    return st;
+}
+
+static qwren_status add_single(qw_weights *w, const char *dir, qwren_error *err)
+{
+    static const char *const names[] = { "model.safetensors", "model.safetensors-00001-of-00001.safetensors",
+                                         "model-00001-of-00001.safetensors" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char *path = qw_path_join(dir, names[i]);
+        if (!path)
+            return qw_fail_memory(err, strlen(dir) + strlen(names[i]), "a path");
+        bool exists = qw_file_exists(path);
+        qwren_status st = exists ? add_file(w, path, err) : QWREN_OK;
+        qw_free(path);
+        if (exists) {
+            QW_TRY(st);
+            return sort_names(w, err);
+        }
+    }
+    return qw_fail(err, QWREN_E_IO, "%s: has neither %s nor %s; a checkpoint in the layout of Hugging Face is needed", dir, names[0],
+                   INDEX_NAME);
+}
+
+static qwren_status add_folder(qw_weights *w, const char *dir, qwren_error *err)
+{
+    if (!qw_dir_exists(dir))
+        return qw_fail(err, QWREN_E_IO, "%s: is no folder that can be read; a model is a folder with config.json and model.safetensors",
+                       dir);
+    char *index_path = qw_path_join(dir, INDEX_NAME);
+    if (!index_path)
+        return qw_fail_memory(err, strlen(dir) + sizeof INDEX_NAME, "a path");
+    qwren_status st = qw_file_exists(index_path) ? add_sharded(w, dir, index_path, err) : add_single(w, dir, err);
+    qw_free(index_path);
+    return st;
+}
+
+/* ---- the face */
+
+static qwren_status create(qw_weights **out, qwren_error *err)
+{
+    *out = qw_calloc(1, sizeof **out);
+    if (!*out)
+        return qw_fail_memory(err, sizeof **out, "the weights");
+    qw_arena_init(&(*out)->names, 16384);
+    return QWREN_OK;
+}
+
+static qwren_status finish(qw_weights **out, qwren_status st)
+{
+    if (st != QWREN_OK) {
+        qw_weights_close(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+qwren_status qw_weights_open(qw_weights **out, const char *path, qwren_error *err)
+{
+    QW_TRY(create(out, err));
+    return finish(out, add_folder(*out, path, err));
+}
+
+qwren_status qw_weights_open_file(qw_weights **out, const char *path, qwren_error *err)
+{
+    QW_TRY(create(out, err));
+    qwren_status st = add_file(*out, path, err);
+    return finish(out, st == QWREN_OK ? sort_names(*out, err) : st);
+}
+
+void qw_weights_close(qw_weights *w)
+{
+    if (!w)
+        return;
+    for (size_t i = 0; i < w->n_maps; i++)
+        qw_map_close(&w->maps[i]);
+    qw_free(w->maps);
+    qw_free(w->tensors);
+    qw_free(w->by_name);
+    qw_arena_deinit(&w->names);
+    qw_free(w);
+}
+
+size_t qw_weights_count(const qw_weights *w) { return w->n; }
+const qw_tensor *qw_weights_at(const qw_weights *w, size_t i) { return &w->tensors[i]; }
+
+const qw_tensor *qw_weights_find(const qw_weights *w, const char *our_name)
+{
+    size_t low = 0, high = w->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(our_name, w->by_name[middle]->name);
+        if (order == 0)
+            return w->by_name[middle];
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
