@@ -1,5 +1,8 @@
 """The shape of qwren-nano: a Qwen3.5 with every organ of the real ones and rows that are multiples of 256."""
+import pathlib
+
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from transformers import Qwen3_5Config, Qwen3_5ForConditionalGeneration
 from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5DecoderLayer, Qwen3_5RMSNorm
@@ -72,3 +75,16 @@ def named_parameters(model, mtp, auxiliary=None):
                 seen.add(id(parameter))
                 named.append((prefix + name, parameter))
     return named
+
+
+@torch.no_grad()
+def load_exported(directory, named):
+    """Fills the parameters from an exported checkpoint (bf16 safetensors). The heads that export drops (aux.*) keep what they have."""
+    weights = load_file(pathlib.Path(directory) / "model.safetensors")
+    wanted = {name: parameter for name, parameter in named if not name.startswith("aux.")}
+    if set(weights) != set(wanted):
+        raise SystemExit("%s: its tensors differ from the model's: %s" % (directory, ", ".join(sorted(set(weights) ^ set(wanted)))))
+    for name, parameter in wanted.items():
+        if weights[name].shape != parameter.shape:
+            raise SystemExit("%s: %s has shape %s, not %s" % (directory, name, tuple(weights[name].shape), tuple(parameter.shape)))
+        parameter.copy_(weights[name])

@@ -1,11 +1,14 @@
 """Trains qwren-nano on a CPU: one single-threaded process per core; an unfinished training resumes.
 
-usage: python train.py STATE_DIR --minutes 110 [--processes 2]
+usage: python train.py STATE_DIR --minutes 110 [--processes 2] [--from MODEL_DIR --rate 0.8 --seed second]
 
 Every step is SLOTS micro-batches; the processes take them from a shared counter, so that a core that is busy elsewhere
 costs only its share, and sum their gradients. The learning rate follows the clock: a short warm-up, constant for CONSTANT of the minutes, then linear
 to zero. The shares of the jobs follow the validation results: what is below its goal is drawn more often, and texts to look things up in grow
 longer as the short ones are mastered. STATE_DIR receives state.pt (every three minutes), curve.jsonl and train.log.
+
+With --from, a training without a state begins with the weights of an exported checkpoint: a fresh optimizer, the same warm-up, examples of
+their own if the seed is another one. A state in the directory goes before it, so the same command starts and resumes.
 """
 import argparse
 import datetime
@@ -26,7 +29,7 @@ import torch.nn.functional as F
 import fast
 from data import batches
 from data.pictures import COLOUR_NAMES, SHAPES
-from model import make_model, named_parameters
+from model import load_exported, make_model, named_parameters
 from optimizer import MuonAdam
 
 SLOTS, WARM_STEPS, CONSTANT = 8, 40, 0.3
@@ -59,6 +62,26 @@ def tensors(batch):
             for name, value in batch.items()}
 
 
+def examination():
+    """[(kind of micro-batch, lines of its texts)]: one round of an examination."""
+    tests = [(kind, batches.MAX_LINES) for kind in batches.SHARES if kind not in ("cells", "lookup", "recall")]
+    return tests + [("lookup", level) for level in (4, 8, 16, 32, 64)] + [("recall", 16)]
+
+
+@torch.no_grad()
+def exact(model, groups):
+    """Per item: whether greedy decoding would give exactly the wanted text (every arg max right under teacher forcing).
+    And for every token that the MTP head drafts: whether it is right."""
+    batch = tensors(batches.arrays(groups))
+    image = model.vision(batch["pixels"], batch["grid"]) if "pixels" in batch else None
+    prefix, suffix = model.forward(batch, image)
+    right = (model.logits(suffix.x).argmax(-1) == batch["labels"]) | ~batch["wanted"]
+    wanted = batch["wanted"].clone()
+    wanted[:, 0] = False
+    drafted = model.logits(model.mtp_forward(prefix, suffix)[wanted]).argmax(-1) == batch["labels"][wanted]
+    return right.all(1).tolist(), drafted.tolist()
+
+
 class Trainer:
     def __init__(self, rank, options, counter):
         self.rank, self.world, self.counter, self.options = rank, options.processes, counter, options
@@ -77,6 +100,8 @@ class Trainer:
     def load(self):
         path = self.directory / "state.pt"
         if not path.exists():
+            if self.options.weights:
+                load_exported(self.options.weights, self.named)
             return
         state = torch.load(path, weights_only=False)
         self.step, self.spent, self.scores = state["step"], state["spent"], state["scores"]
@@ -110,7 +135,7 @@ class Trainer:
         return value
 
     def factor(self, progress):
-        return min(1.0, (self.step + 1) / WARM_STEPS) * min(1.0, max(0.0, (1 - progress) / (1 - CONSTANT)))
+        return self.options.rate * min(1.0, (self.step + 1) / WARM_STEPS) * min(1.0, max(0.0, (1 - progress) / (1 - CONSTANT)))
 
     def shares(self):
         """Basic shares, up to three times as large where the last results are far from the goal."""
@@ -162,7 +187,7 @@ class Trainer:
                     break
                 self.counter.value += 1
             kind = kinds[slot]
-            batch = tensors(batches.arrays(batches.micro_batch(kind, "train/%d/%d" % (self.step, slot), level=level)))
+            batch = tensors(batches.arrays(batches.micro_batch(kind, "%s/%d/%d" % (self.options.seed, self.step, slot), level=level)))
             parts = self.losses(kind, batch, with_mtp)
             (sum(parts.values()) * LOSS_WEIGHT.get(kind, 1.0)).backward()
             for name, part in parts.items():
@@ -175,30 +200,17 @@ class Trainer:
 
     # ---- the curve
 
-    @torch.no_grad()
-    def exact(self, groups):
-        """Per item: whether greedy decoding would give exactly the wanted text (every arg max right under teacher forcing)."""
-        batch = tensors(batches.arrays(groups))
-        image = self.fast.vision(batch["pixels"], batch["grid"]) if "pixels" in batch else None
-        prefix, suffix = self.fast.forward(batch, image)
-        right = (self.fast.logits(suffix.x).argmax(-1) == batch["labels"]) | ~batch["wanted"]
-        wanted = batch["wanted"].clone()
-        wanted[:, 0] = False
-        mtp = self.fast.logits(self.fast.mtp_forward(prefix, suffix)[wanted]).argmax(-1) == batch["labels"][wanted]
-        return right.all(1).tolist(), mtp.float().mean().item()
-
     def examine(self, rounds):
         """{task: [right or wrong, ...]} of this process's part of the validation split."""
         found = {}
-        tests = [(kind, batches.MAX_LINES) for kind in batches.SHARES if kind not in ("cells", "lookup", "recall")]
-        tests += [("lookup", level) for level in (4, 8, 16, 32, 64)] + [("recall", 16)]
+        tests = examination()
         for turn in range(rounds * len(tests)):
             kind, level = tests[turn % len(tests)]
             if turn % self.world != self.rank:
                 continue
             seed = "valid/%d/%d" % (self.step, turn)
             groups = batches.micro_batch(kind, seed, "valid", level=level)
-            right, mtp = self.exact(groups)
+            right, drafted = exact(self.fast, groups)
             items = [item for group in groups for item in group.items]
             for item, is_right in zip(items, right):
                 name = "%s %s" % (item.kind, "on" if item.thinking else "off")
@@ -206,7 +218,7 @@ class Trainer:
                     found.setdefault("lookup/%d" % level, []).append(is_right)
                 found.setdefault(name, []).append(is_right)
                 found.setdefault("kind " + kind, []).append(is_right)
-            found.setdefault("mtp", []).append(mtp)
+            found.setdefault("mtp", []).append(sum(drafted) / len(drafted))
         return found
 
     def evaluate(self, rounds):
@@ -235,6 +247,8 @@ class Trainer:
     # ---- the run
 
     def run(self):
+        if self.options.weights and self.step == 0:
+            self.evaluate(2)                    # where the given weights stand: the shares begin with it
         while True:
             progress = self.agree(self.minutes()) / self.options.minutes
             if progress >= 1:
@@ -272,6 +286,9 @@ def main():
     parser.add_argument("directory")
     parser.add_argument("--minutes", type=float, default=110, help="length of the whole training, the schedule's clock")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--from", dest="weights", metavar="MODEL_DIR", help="begin with the weights of an exported checkpoint")
+    parser.add_argument("--rate", type=float, default=1.0, help="highest learning rate, as a part of the usual one")
+    parser.add_argument("--seed", default="train", help="names the sequence of examples")
     parser.add_argument("--port", type=int, default=29533)
     options = parser.parse_args()
     pathlib.Path(options.directory).mkdir(parents=True, exist_ok=True)

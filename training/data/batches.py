@@ -16,9 +16,9 @@ SHARES = {"pic_off": 2.6, "pic_on": 1.4, "cells": 0.6, "sum_on": 0.8, "sum_off":
 MAX_LINES = 64
 
 
-def text_group(rng, split, add_item, items, thinking):
-    """Items without a shared beginning; thinking: True, False, or the share of items that think."""
-    group = Group(system=maybe_system(rng))
+def text_group(rng, split, add_item, items, thinking, history=None):
+    """Items without a shared beginning; thinking: True, False, or the share of items that think; history: see Group."""
+    group = Group(system=maybe_system(rng), history=history)
     group.separate = True
     for _ in range(items):
         add_item(group, rng, split, thinking if isinstance(thinking, bool) else rng.random() < thinking)
@@ -26,17 +26,19 @@ def text_group(rng, split, add_item, items, thinking):
 
 
 def micro_batch(kind, seed, split="train", level=MAX_LINES, picture_kinds=None):
-    """Groups of one micro-batch.  level: greatest number of lines of a list to look things up in."""
+    """Groups of one micro-batch.  level: greatest number of lines of a list to look things up in.
+    Items with an earlier question come together, in some batches: a single one would make all rows of a batch long."""
     rng = random.Random(seed)
+    history = 0.5 if rng.random() < 0.15 else 0.0
     if kind in ("pic_off", "pic_on", "cells"):
         size = pictures.SIZES[0] if rng.random() < 0.6 else rng.choice(pictures.SIZES[1:])
         count, questions = {"pic_off": (6, 8), "pic_on": (5, 6), "cells": (24, 1)}[kind]
-        return [pictures.make_group(rng, split, questions, kind == "pic_on", size, picture_kinds) for _ in range(count)]
+        return [pictures.make_group(rng, split, questions, kind == "pic_on", size, picture_kinds, history) for _ in range(count)]
     if kind in ("lookup", "recall"):
         lines = max(2, round(level ** rng.uniform(0.35, 1.0)))
         if kind == "lookup":
             count = max(1, min(6, 1300 // (10 * lines + 12 * 26)))
-            return [lookup.make_group(rng, split, lines, 12 if count > 1 else 24) for _ in range(count)]
+            return [lookup.make_group(rng, split, lines, 12 if count > 1 else 24, history=history) for _ in range(count)]
         asked = min(8, lines)
         count = max(1, min(8, 1300 // (10 * lines + 4 * (20 + 9 * asked))))
         return [lookup.make_recall_group(rng, split, lines, 4 if count > 1 else 8, asked) for _ in range(count)]
@@ -47,7 +49,7 @@ def micro_batch(kind, seed, split="train", level=MAX_LINES, picture_kinds=None):
     add_item, items, thinking = {
         "sum_on": (sums.add_item, 16, True), "sum_off": (sums.add_item, 24, False),
         "translation": (translation.add_item, 20, 0.3), "unknown": (unknown.add_item, 16, 0.4)}[kind]
-    return [text_group(rng, split, add_item, items, thinking)]
+    return [text_group(rng, split, add_item, items, thinking, history)]
 
 
 def positions_of(ids, grid):

@@ -25,8 +25,10 @@ class Item:
 
 
 class Group:
-    def __init__(self, opening="", picture=None, shapes=None, tools=None, system=None):
+    def __init__(self, opening="", picture=None, shapes=None, tools=None, system=None, history=None):
+        """history: the share of items that have an earlier question and its answer; None: as is usual for the job"""
         self.opening, self.picture, self.shapes, self.tools, self.system = opening, picture, shapes, tools, system
+        self.history = history
         self.items = []
         self.opened = bool(opening) or picture is not None
         self.prefix = system_block(system, tools)
@@ -54,6 +56,9 @@ class Group:
         if thinking:
             reply["reasoning_content"] = thought
         self.items.append(Item(kind, thinking, prompt, target, messages, reply, list(sources)))
+
+    def has_history(self, rng, usual):
+        return rng.random() < (usual if self.history is None else self.history)
 
     def _system_message(self):
         return [{"role": "system", "content": self.system}] if self.system else []

@@ -59,14 +59,14 @@ def make_text(rng, split, lines):
     return text + "\n", keys, values, places, absent
 
 
-def make_group(rng, split, lines, questions, thinking=None):
+def make_group(rng, split, lines, questions, thinking=None, history=None):
     text, keys, values, places, absent = make_text(rng, split, lines)
-    group = Group(opening=text, system=maybe_system(rng))
+    group = Group(opening=text, system=maybe_system(rng), history=history)
     start = len(group.prefix) - len(text)
     for _ in range(questions):
         think = rng.random() < 0.3 if thinking is None else thinking
         history = []
-        if rng.random() < 0.05:
+        if group.has_history(rng, 0.05):
             at = rng.randrange(len(keys))
             history = [("What is the value of %s?" % keys[at], values[at])]
         if rng.random() < 0.07:

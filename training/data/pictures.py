@@ -187,24 +187,24 @@ def ask_left(rng, shapes):
 ASK = {"list": ask_list, "count": ask_count, "colour": ask_colour, "shape": ask_shape, "left": ask_left}
 
 
-def make_group(rng, split, questions, thinking, size=(96, 96), kinds=None):
+def make_group(rng, split, questions, thinking, size=(96, 96), kinds=None, history=None):
     """kinds: weights of the kinds of question."""
     kinds = kinds or KINDS
     names = draw(rng, split, make_names, lambda names: ("picture",) + tuple(sorted(names)))
     shapes = place(rng, names, *size)
     drawing = paint(rng, shapes, *size)
-    group = Group(picture=shrink(rng, drawing, *size), shapes=shapes, system=maybe_system(rng))
+    group = Group(picture=shrink(rng, drawing, *size), shapes=shapes, system=maybe_system(rng), history=history)
     group.drawing = drawing
     while len(group.items) < questions:
         kind = rng.choices(list(kinds), kinds.values())[0]
         asked = ASK[kind](rng, shapes)
         if asked is None:
             if len(kinds) == 1:
-                return make_group(rng, split, questions, thinking, size, kinds)
+                return make_group(rng, split, questions, thinking, size, kinds, history)
             continue
         question, content, thought = asked
         history = []
-        if rng.random() < 0.1:
+        if group.has_history(rng, 0.1):
             earlier = ASK[rng.choice(["list", "count", "colour"])](rng, shapes)
             history = [earlier[:2]]
         group.add(kind, question, content, thought, thinking, history)

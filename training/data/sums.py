@@ -36,7 +36,7 @@ def add_item(group, rng, split, thinking):
     a, sign, b = draw(rng, split, make_sum, lambda s: ("sum",) + s)
     expression = rng.choice(["%d %s %d", "%d %s %d", "%d%s%d"]) % (a, sign, b)
     history = []
-    if rng.random() < 0.06:
+    if group.has_history(rng, 0.06):
         c, other, d = draw(rng, split, make_sum, lambda s: ("sum",) + s)
         history = [("%d %s %d" % (c, other, d), str(value(c, other, d)))]
     group.add("sum", rng.choice(ASK) % expression, str(value(a, sign, b)), column_steps(a, sign, b), thinking, history)

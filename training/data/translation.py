@@ -82,7 +82,7 @@ def make_translation(rng, split):
 def add_item(group, rng, split, thinking):
     forms, source, target = make_translation(rng, split)
     history = []
-    if rng.random() < 0.06:
+    if group.has_history(rng, 0.06):
         before, come, go = make_translation(rng, "train")
         history = [("Translate to %s: %s" % (LANGUAGES[go], before[come]), before[go])]
     question = rng.choice(ASK) % {"to": LANGUAGES[target], "text": forms[source]}
