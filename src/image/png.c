@@ -59,7 +59,7 @@ static qwren_status read_ihdr(qw_image_info *info, const chunk *c, qwren_error *
 /* Walks over all chunks up to IEND: size, orientation and the bytes of pixel data. */
 static qwren_status scan(qw_image_info *info, size_t *idat_bytes, const uint8_t *p, size_t n, qwren_error *err)
 {
-    chunk c;
+    chunk c = { 0 };
     size_t at = SIGNATURE_BYTES;
     bool exif_seen = false;
     *idat_bytes = 0;
