@@ -97,6 +97,8 @@ void qw_layer_forward(qw_ops *ops, const qw_text_config *c, const qw_layer *l, q
 void qw_attention_forward(qw_ops *ops, const qw_text_config *c, const qw_attention_layer *l, qw_layer_state *st, qw_text_scratch *s, size_t n, size_t start);
 void qw_delta_forward(qw_ops *ops, const qw_text_config *c, const qw_delta_layer *l, qw_layer_state *st, qw_text_scratch *s, size_t n);
 void qw_mlp_forward(qw_ops *ops, const qw_mlp *l, qw_text_scratch *s, size_t n);
+/* Frequencies and axes of the rotation; m->config is set. */
+qwren_status qw_rope_bind(qw_text_model *m, qw_arena *arena, qwren_error *err);
 /* cos and sin [n, rotary_dim / 2] of positions. */
 void qw_rope_table(const qw_text_model *m, float *cos, float *sin, const int32_t (*pos)[3], size_t n);
 

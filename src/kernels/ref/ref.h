@@ -1,0 +1,40 @@
+/* Plain C of every slot of qw_kernels: complete, readable, the meaning that other levels are tested against. */
+#ifndef QW_KERNELS_REF_H
+#define QW_KERNELS_REF_H
+
+#include "kernels/kernels.h"
+
+/* matmul.c */
+void qw_matmul_f32_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols, size_t n_tokens);
+void qw_matmul_f16_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols, size_t n_tokens);
+void qw_matmul_bf16_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols, size_t n_tokens);
+void qw_decode_f32_ref(float *out, const void *row, size_t n);
+void qw_decode_f16_ref(float *out, const void *row, size_t n);
+void qw_decode_bf16_ref(float *out, const void *row, size_t n);
+
+/* norm.c */
+void qw_rmsnorm_ref(float *y, const float *x, const float *w, size_t n, float eps);
+void qw_layernorm_ref(float *y, const float *x, const float *w, const float *b, size_t n, float eps);
+void qw_gated_rmsnorm_ref(float *y, const float *x, const float *w, const float *z, size_t n, float eps);
+
+/* act.c */
+void qw_add_ref(float *y, const float *x, size_t n);
+void qw_silu_mul_ref(float *y, const float *gate, const float *up, size_t n);
+void qw_sigmoid_mul_ref(float *y, const float *gate, size_t n);
+void qw_gelu_tanh_ref(float *x, size_t n);
+void qw_gelu_erf_ref(float *x, size_t n);
+void qw_rope_ref(float *x, const float *cos, const float *sin, size_t half);
+
+/* attn.c, conv.c, delta.c */
+void qw_attend_ref(const qw_attend_args *a);
+void qw_conv_silu_ref(float *y, const float *x, float *tail, const float *w, size_t stride, size_t n, size_t n_tokens, size_t taps);
+void qw_delta_step_ref(const qw_delta_args *a);
+void qw_delta_chunk_ref(const qw_delta_args *a);
+
+/* 1 / (1 + e^-x) without overflow for any x */
+float qw_sigmoid_ref(float x);
+/* sum of a[i] * b[i] in a fixed order of QW_LANES partial sums */
+float qw_dot_ref(const float *a, const float *b, size_t n);
+#define QW_LANES 8
+
+#endif

@@ -1,0 +1,83 @@
+/* Opening a checkpoint: config, weights, a device, and every tensor bound to its layer. Tested by tests/unit/test_model.c. */
+#include "model/model.h"
+
+#include "base/log.h"
+
+#include <string.h>
+
+static bool report(const qw_model_params *p, const char *what, uint64_t done, uint64_t total)
+{
+    return !p->progress || p->progress(p->progress_ctx, what, done, total);
+}
+
+static qwren_status make_device(qw_model *m, const qw_model_params *p, qwren_error *err)
+{
+    const qw_text_config *c = &m->config.text;
+    QW_TRY(qw_ops_create(&m->ops, p->n_threads, err));
+    return qw_ops_reserve_delta(m->ops, (size_t)c->linear_key_dim, (size_t)c->linear_value_dim, err);
+}
+
+/* A config that promises an MTP head whose tensors are not there is common (converted files drop them): it is only not used. */
+static qwren_status bind_parts(qw_model *m, qwren_error *err)
+{
+    const qw_binder b = { m->weights, &m->arena };
+    QW_TRY(qw_text_bind(&m->text, &m->config.text, &b, err));
+    m->has_vision = m->config.vision.present && qw_bind_has(&b, "visual.patch_embed.proj.weight");
+    if (m->has_vision)
+        QW_TRY(qw_vision_bind(&m->vision, &m->config.vision, &b, err));
+    else if (m->config.vision.present)
+        qw_log(QWREN_LOG_INFO, "config.json has a vision_config, but the weights have no image tower: pictures are refused");
+    m->has_mtp = m->config.text.mtp_layers > 0 && qw_mtp_present(&b);
+    if (m->has_mtp)
+        QW_TRY(qw_mtp_bind(&m->mtp, &m->config.text, &b, err));
+    return QWREN_OK;
+}
+
+static qwren_status init(qw_model *m, const char *dir, const qw_model_params *p, qwren_error *err)
+{
+    QW_TRY(qw_config_read(&m->config, dir, err));
+    QW_TRY(qw_weights_open(&m->weights, dir, err));
+    if (!report(p, "headers", 1, 2))
+        return qw_fail(err, QWREN_E_CANCELLED, "%s: opening was cancelled", dir);
+    QW_TRY(bind_parts(m, err));
+    if (!p->config_only)
+        QW_TRY(make_device(m, p, err));
+    if (!report(p, "headers", 2, 2))
+        return qw_fail(err, QWREN_E_CANCELLED, "%s: opening was cancelled", dir);
+    return QWREN_OK;
+}
+
+qwren_status qw_model_init(qw_model *m, const char *dir, const qw_model_params *p, qwren_error *err)
+{
+    memset(m, 0, sizeof *m);
+    qw_arena_init(&m->arena, 64 * 1024);
+    qwren_status st = init(m, dir, p, err);
+    if (st != QWREN_OK)
+        qw_model_deinit(m);
+    return st;
+}
+
+void qw_model_deinit(qw_model *m)
+{
+    qw_ops_free(m->ops);
+    qw_weights_close(m->weights);
+    qw_arena_deinit(&m->arena);
+    memset(m, 0, sizeof *m);
+}
+
+qw_patch_config qw_model_patch_config(const qw_model *m)
+{
+    const qw_vision_config *v = &m->config.vision;
+    const qw_processor_config *p = &m->config.processor;
+    qw_patch_config c = {
+        .patch_size = v->patch_size,
+        .merge_size = v->merge_size,
+        .temporal_patch_size = v->temporal_patch_size,
+        .channels = v->in_channels,
+        .min_pixels = p->min_pixels,
+        .max_pixels = p->max_pixels,
+    };
+    memcpy(c.mean, p->mean, sizeof c.mean);
+    memcpy(c.std, p->std, sizeof c.std);
+    return c;
+}
