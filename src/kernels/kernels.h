@@ -9,23 +9,23 @@
 
 /* One query of one head against n keys, softmax in one pass. Strides in floats. */
 typedef struct qw_attend_args {
-    float *out;                /* [head_dim] */
-    const float *q;            /* [head_dim] */
-    const float *k, *v;        /* key j at k + j * kv_stride, [head_dim] */
+    float *out;         /* [head_dim] */
+    const float *q;     /* [head_dim] */
+    const float *k, *v; /* key j at k + j * kv_stride, [head_dim] */
     size_t kv_stride, n_keys, head_dim;
     float scale;
 } qw_attend_args;
 
 /* The gated delta rule for one value head over n tokens (docs/model.md, "Gated DeltaNet"). Token i's rows stand i * its stride behind the first. */
 typedef struct qw_delta_args {
-    float *out;                /* [value_dim], stride out_stride */
-    float *state;              /* [key_dim, value_dim], read and written */
-    const float *q, *k, *v;    /* as the convolution leaves them: not normalised; stride in_stride */
-    const float *log_decay;    /* g <= 0, one per token, stride gate_stride */
-    const float *beta;         /* likewise */
+    float *out;             /* [value_dim], stride out_stride */
+    float *state;           /* [key_dim, value_dim], read and written */
+    const float *q, *k, *v; /* as the convolution leaves them: not normalised; stride in_stride */
+    const float *log_decay; /* g <= 0, one per token, stride gate_stride */
+    const float *beta;      /* likewise */
     size_t out_stride, in_stride, gate_stride;
     size_t n_tokens, key_dim, value_dim;
-    float *scratch;            /* [qw_delta_scratch(key_dim, value_dim)] */
+    float *scratch; /* [qw_delta_scratch(key_dim, value_dim)] */
 } qw_delta_args;
 
 #define QW_DELTA_CHUNK 64
@@ -36,18 +36,20 @@ typedef struct qw_kernels {
     const char *name;
     /* y[t][r] = w[r] . x[t] for rows r of w [n_rows, n_cols] and tokens t; NULL for types that are no weights. The order of the sum depends on n_cols
      * alone, so a token's result is the same whatever is computed beside it. */
-    void (*matmul[QW_TYPE_COUNT])(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols, size_t n_tokens);
+    void (*matmul[QW_TYPE_COUNT])(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols,
+                                  size_t n_tokens);
     /* one row of weights as floats */
     void (*decode[QW_TYPE_COUNT])(float *out, const void *row, size_t n);
-    void (*rmsnorm)(float *y, const float *x, const float *w, size_t n, float eps);              /* y = x / rms(x) * w; y may be x */
+    void (*rmsnorm)(float *y, const float *x, const float *w, size_t n, float eps);                   /* y = x / rms(x) * w; y may be x */
     void (*layernorm)(float *y, const float *x, const float *w, const float *b, size_t n, float eps); /* y may be x */
-    void (*gated_rmsnorm)(float *y, const float *x, const float *w, const float *z, size_t n, float eps); /* x / rms(x) * w * silu(z); y may be x */
-    void (*add)(float *y, const float *x, size_t n);                                             /* y += x */
-    void (*silu_mul)(float *y, const float *gate, const float *up, size_t n);                    /* silu(gate) * up; y may be either */
-    void (*sigmoid_mul)(float *y, const float *gate, size_t n);                                  /* y *= sigmoid(gate) */
-    void (*gelu_tanh)(float *x, size_t n);                                                       /* in place, the tanh form */
-    void (*gelu_erf)(float *x, size_t n);                                                        /* in place, exact */
-    void (*rope)(float *x, const float *cos, const float *sin, size_t half);                     /* pairs (i, i + half), in place */
+    void (*gated_rmsnorm)(float *y, const float *x, const float *w, const float *z, size_t n,
+                          float eps);                                         /* x / rms(x) * w * silu(z); y may be x */
+    void (*add)(float *y, const float *x, size_t n);                          /* y += x */
+    void (*silu_mul)(float *y, const float *gate, const float *up, size_t n); /* silu(gate) * up; y may be either */
+    void (*sigmoid_mul)(float *y, const float *gate, size_t n);               /* y *= sigmoid(gate) */
+    void (*gelu_tanh)(float *x, size_t n);                                    /* in place, the tanh form */
+    void (*gelu_erf)(float *x, size_t n);                                     /* in place, exact */
+    void (*rope)(float *x, const float *cos, const float *sin, size_t half);  /* pairs (i, i + half), in place */
     void (*attend)(const qw_attend_args *a);
     /* Depthwise causal convolution and silu over channels [0, n) of rows that are `stride` apart: y[t] = silu(sum_j w[j] * x[t - taps + 1 + j]). `tail` [taps - 1,
      * stride] holds the inputs before the first, oldest first, and receives the last ones. w is [taps, stride]. */

@@ -19,7 +19,8 @@ static void append_rows(float *cache, size_t capacity, size_t start, const float
             memcpy(cache + (g * capacity + start + t) * head_dim, rows + (t * kv_heads + g) * head_dim, head_dim * sizeof *rows);
 }
 
-void qw_attention_forward(qw_ops *ops, const qw_text_config *c, const qw_attention_layer *l, qw_layer_state *st, qw_text_scratch *s, size_t n, size_t start)
+void qw_attention_forward(qw_ops *ops, const qw_text_config *c, const qw_attention_layer *l, qw_layer_state *st, qw_text_scratch *s,
+                          size_t n, size_t start)
 {
     const size_t heads = (size_t)c->n_heads, kv = (size_t)c->n_kv_heads, hd = (size_t)c->head_dim, half = (size_t)c->rotary_dim / 2;
     const float eps = (float)c->rms_eps;
@@ -38,11 +39,22 @@ void qw_attention_forward(qw_ops *ops, const qw_text_config *c, const qw_attenti
     append_rows(st->v, st->capacity, start, v, n, kv, hd);
 
     qw_attention_args a = {
-        .out = out, .out_stride = heads * hd, /* k and v are in the cache by now */
-        .q = q, .q_token_stride = heads * hd, .q_head_stride = hd,
-        .k = st->k, .v = st->v, .kv_token_stride = hd, .kv_head_stride = st->capacity * hd,
-        .n_queries = n, .n_keys = start + n, .n_heads = heads, .n_kv_heads = kv, .head_dim = hd,
-        .causal = true, .scale = 1.0F / sqrtf((float)hd),
+        .out = out,
+        .out_stride = heads * hd, /* k and v are in the cache by now */
+        .q = q,
+        .q_token_stride = heads * hd,
+        .q_head_stride = hd,
+        .k = st->k,
+        .v = st->v,
+        .kv_token_stride = hd,
+        .kv_head_stride = st->capacity * hd,
+        .n_queries = n,
+        .n_keys = start + n,
+        .n_heads = heads,
+        .n_kv_heads = kv,
+        .head_dim = hd,
+        .causal = true,
+        .scale = 1.0F / sqrtf((float)hd),
     };
     qw_op_attention(ops, &a);
     qw_op_sigmoid_gate(ops, out, q_and_gate + hd, 2 * heads * hd, 2 * hd, n, heads, hd);

@@ -28,7 +28,8 @@ static qwren_status check_shape(const qw_tensor *t, int n_dims, const size_t *sh
         return qw_fail(err, QWREN_E_FORMAT, "%s: tensor %s has the shape %s, config.json makes it %s", t->file, t->file_name,
                        qw_shape_text(is, sizeof is, t->n_dims, t->shape), qw_shape_text(want, sizeof want, n_dims, shape));
     if (!qw_type_is_float(t->type))
-        return qw_fail(err, QWREN_E_UNSUPPORTED, "%s: tensor %s is %s; F32, F16 and BF16 are read", t->file, t->file_name, qw_type_name(t->type));
+        return qw_fail(err, QWREN_E_UNSUPPORTED, "%s: tensor %s is %s; F32, F16 and BF16 are read", t->file, t->file_name,
+                       qw_type_name(t->type));
     return QWREN_OK;
 }
 
@@ -60,7 +61,8 @@ qwren_status qw_bind_matrix(const qw_binder *b, qw_matrix *out, size_t rows, siz
     return bind(b, out, 2, (size_t[]){ rows, cols }, name, err);
 }
 
-qwren_status qw_bind_tensor(const qw_binder *b, qw_matrix *out, int n_dims, const size_t *shape, qwren_error *err, const char *name_fmt, ...)
+qwren_status qw_bind_tensor(const qw_binder *b, qw_matrix *out, int n_dims, const size_t *shape, qwren_error *err, const char *name_fmt,
+                            ...)
 {
     FORMAT_NAME(name, name_fmt);
     return bind(b, out, n_dims, shape, name, err);

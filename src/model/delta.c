@@ -4,7 +4,8 @@
 
 void qw_delta_forward(qw_ops *ops, const qw_text_config *c, const qw_delta_layer *l, qw_layer_state *st, qw_text_scratch *s, size_t n)
 {
-    const size_t Hk = (size_t)c->linear_key_heads, Hv = (size_t)c->linear_value_heads, dk = (size_t)c->linear_key_dim, dv = (size_t)c->linear_value_dim;
+    const size_t Hk = (size_t)c->linear_key_heads, Hv = (size_t)c->linear_value_heads, dk = (size_t)c->linear_key_dim,
+                 dv = (size_t)c->linear_value_dim;
     const size_t channels = 2 * Hk * dk + Hv * dv;
     float *qkv = s->wide[0], *mixed = s->wide[1], *z = s->wide[2], *out = s->wide[0], *log_decay = s->gates[0], *beta = s->gates[1];
 
@@ -16,8 +17,16 @@ void qw_delta_forward(qw_ops *ops, const qw_text_config *c, const qw_delta_layer
 
     qw_op_conv_silu(ops, mixed, qkv, st->conv, l->conv, channels, n, (size_t)c->conv_kernel);
     qw_delta_op_args a = {
-        .out = out, .state = st->recurrent, .qkv = mixed, .log_decay = log_decay, .beta = beta, /* out: qkv is used up */
-        .n = n, .key_heads = Hk, .value_heads = Hv, .key_dim = dk, .value_dim = dv,
+        .out = out,
+        .state = st->recurrent,
+        .qkv = mixed,
+        .log_decay = log_decay,
+        .beta = beta, /* out: qkv is used up */
+        .n = n,
+        .key_heads = Hk,
+        .value_heads = Hv,
+        .key_dim = dk,
+        .value_dim = dv,
     };
     qw_op_delta(ops, &a);
     qw_op_gated_rmsnorm(ops, out, out, l->norm, z, n * Hv, dv, (float)c->rms_eps);

@@ -6,20 +6,21 @@
 #include "model/text.h"
 #include "model/vision.h"
 
+/* Points into itself: it stays where it was initialised. */
 typedef struct qw_model {
     qw_config config;
     qw_weights *weights;
     qw_arena arena;
-    qw_ops *ops;             /* NULL when opened for inspection only */
+    qw_ops *ops; /* NULL when opened for inspection only */
     qw_text_model text;
     bool has_vision, has_mtp;
-    qw_vision_model vision;  /* when has_vision */
-    qw_mtp_model mtp;        /* when has_mtp */
+    qw_vision_model vision; /* when has_vision */
+    qw_mtp_model mtp;       /* when has_mtp */
 } qw_model;
 
 typedef struct qw_model_params {
-    int n_threads;           /* 0 = physical cores */
-    bool config_only;        /* headers and shapes are checked, but no device is made and no vector converted */
+    int n_threads;    /* 0 = physical cores */
+    bool config_only; /* headers and shapes are checked, but no device is made */
     qwren_progress_fn progress;
     void *progress_ctx;
 } qw_model_params;

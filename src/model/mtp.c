@@ -25,8 +25,8 @@ static void join(float *out, const float *left, const float *right, size_t n, si
     }
 }
 
-void qw_mtp_forward(qw_ops *ops, const qw_text_model *text, const qw_mtp_model *m, qw_layer_state *state, qw_text_scratch *s, const qw_batch *b,
-                    const float *hidden)
+void qw_mtp_forward(qw_ops *ops, const qw_text_model *text, const qw_mtp_model *m, qw_layer_state *state, qw_text_scratch *s,
+                    const qw_batch *b, const float *hidden)
 {
     const qw_text_config *c = text->config;
     const size_t H = (size_t)c->hidden_size, n = b->n;

@@ -10,7 +10,8 @@ static size_t max(size_t a, size_t b) { return a > b ? a : b; }
 static size_t widest(const qw_text_config *c)
 {
     const size_t attention = 2 * (size_t)c->n_heads * (size_t)c->head_dim, kv = 2 * (size_t)c->n_kv_heads * (size_t)c->head_dim;
-    const size_t keys = (size_t)c->linear_key_heads * (size_t)c->linear_key_dim, values = (size_t)c->linear_value_heads * (size_t)c->linear_value_dim;
+    const size_t keys = (size_t)c->linear_key_heads * (size_t)c->linear_key_dim,
+                 values = (size_t)c->linear_value_heads * (size_t)c->linear_value_dim;
     return max(max(max(attention, kv), 2 * keys + values), max((size_t)c->intermediate_size, 2 * (size_t)c->hidden_size));
 }
 
@@ -23,8 +24,8 @@ void qw_text_scratch_init(qw_text_scratch *s, float *block, const qw_text_config
 {
     const size_t half = (size_t)c->rotary_dim / 2;
     float **parts[] = { &s->x, &s->h, &s->wide[0], &s->wide[1], &s->wide[2], &s->gates[0], &s->gates[1], &s->cos, &s->sin };
-    const size_t widths[] = { (size_t)c->hidden_size, (size_t)c->hidden_size, widest(c), widest(c), widest(c), (size_t)c->linear_value_heads,
-                              (size_t)c->linear_value_heads, half, half };
+    const size_t widths[] = { (size_t)c->hidden_size,        (size_t)c->hidden_size,        widest(c), widest(c), widest(c),
+                              (size_t)c->linear_value_heads, (size_t)c->linear_value_heads, half,      half };
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
         *parts[i] = block;
         block += n * widths[i];
@@ -47,7 +48,8 @@ static void show(const qw_trace *trace, int step, const qw_text_scratch *s, size
         trace->fn(trace->ctx, step, s->x, n);
 }
 
-void qw_layer_forward(qw_ops *ops, const qw_text_config *c, const qw_layer *l, qw_layer_state *state, qw_text_scratch *s, size_t n, size_t start)
+void qw_layer_forward(qw_ops *ops, const qw_text_config *c, const qw_layer *l, qw_layer_state *state, qw_text_scratch *s, size_t n,
+                      size_t start)
 {
     const size_t H = (size_t)c->hidden_size;
     const float eps = (float)c->rms_eps;
@@ -63,7 +65,8 @@ void qw_layer_forward(qw_ops *ops, const qw_text_config *c, const qw_layer *l, q
     qw_op_add(ops, s->x, s->h, n * H);
 }
 
-void qw_text_forward(qw_ops *ops, const qw_text_model *m, qw_layer_state *states, qw_text_scratch *s, const qw_batch *b, const qw_trace *trace)
+void qw_text_forward(qw_ops *ops, const qw_text_model *m, qw_layer_state *states, qw_text_scratch *s, const qw_batch *b,
+                     const qw_trace *trace)
 {
     const qw_text_config *c = m->config;
     embed(ops, m, s->x, b);

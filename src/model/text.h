@@ -13,21 +13,21 @@ typedef struct qw_mlp {
 } qw_mlp;
 
 typedef struct qw_attention_layer {
-    qw_matrix q;                   /* [n_heads * 2 * head_dim, H]: per head its query, then its gate */
-    qw_matrix k, v;                /* [n_kv_heads * head_dim, H] */
-    qw_matrix o;                   /* [H, n_heads * head_dim] */
-    const float *q_norm, *k_norm;  /* [head_dim], 1 + w */
+    qw_matrix q;                  /* [n_heads * 2 * head_dim, H]: per head its query, then its gate */
+    qw_matrix k, v;               /* [n_kv_heads * head_dim, H] */
+    qw_matrix o;                  /* [H, n_heads * head_dim] */
+    const float *q_norm, *k_norm; /* [head_dim], 1 + w */
 } qw_attention_layer;
 
 typedef struct qw_delta_layer {
-    qw_matrix qkv;                 /* [2 Hk dk + Hv dv, H] */
-    qw_matrix z;                   /* [Hv dv, H] */
-    qw_matrix a, b;                /* [Hv, H] */
-    qw_matrix out;                 /* [H, Hv dv] */
-    const float *conv;             /* [taps, channels]: transposed when opened */
-    const float *neg_exp_a;        /* [Hv] = -exp(A_log) */
-    const float *dt_bias;          /* [Hv] */
-    const float *norm;             /* [dv], plain */
+    qw_matrix qkv;          /* [2 Hk dk + Hv dv, H] */
+    qw_matrix z;            /* [Hv dv, H] */
+    qw_matrix a, b;         /* [Hv, H] */
+    qw_matrix out;          /* [H, Hv dv] */
+    const float *conv;      /* [taps, channels]: transposed when opened */
+    const float *neg_exp_a; /* [Hv] = -exp(A_log) */
+    const float *dt_bias;   /* [Hv] */
+    const float *norm;      /* [dv], plain */
 } qw_delta_layer;
 
 typedef struct qw_layer {
@@ -42,59 +42,66 @@ typedef struct qw_layer {
 
 typedef struct qw_text_model {
     const qw_text_config *config;
-    qw_matrix embed;               /* [V, H] */
-    qw_matrix head;                /* [V, H]; embed itself when tied */
-    qw_layer *layers;              /* [n_layers] */
-    const float *norm;             /* [H], 1 + w */
-    const double *rope_freq;       /* [rotary_dim / 2] */
-    const uint8_t *rope_axis;      /* [rotary_dim / 2]: 0 t, 1 h, 2 w */
+    qw_matrix embed;          /* [V, H] */
+    qw_matrix head;           /* [V, H]; embed itself when tied */
+    qw_layer *layers;         /* [n_layers] */
+    const float *norm;        /* [H], 1 + w */
+    const double *rope_freq;  /* [rotary_dim / 2] */
+    const uint8_t *rope_axis; /* [rotary_dim / 2]: 0 t, 1 h, 2 w */
 } qw_text_model;
 
 qwren_status qw_text_bind(qw_text_model *out, const qw_text_config *config, const qw_binder *b, qwren_error *err);
 /* One decoder layer under `prefix` ("layers.3", "mtp.layers.0"). */
-qwren_status qw_layer_bind(qw_layer *out, qw_layer_kind kind, const qw_text_config *c, const qw_binder *b, const char *prefix, qwren_error *err);
+qwren_status qw_layer_bind(qw_layer *out, qw_layer_kind kind, const qw_text_config *c, const qw_binder *b, const char *prefix,
+                           qwren_error *err);
 
 /* What one layer remembers of a timeline. The memory belongs to the runtime. */
 typedef struct qw_layer_state {
-    float *k, *v;                  /* attention: [n_kv_heads, capacity, head_dim]; k after norm and rotation */
+    float *k, *v; /* attention: [n_kv_heads, capacity, head_dim]; k after norm and rotation */
     size_t capacity;
-    float *conv;                   /* DeltaNet: [taps - 1, channels], oldest first */
-    float *recurrent;              /* DeltaNet: [Hv, dk, dv] */
+    float *conv;      /* DeltaNet: [taps - 1, channels], oldest first */
+    float *recurrent; /* DeltaNet: [Hv, dk, dv] */
 } qw_layer_state;
 
 /* Buffers of one pass over at most QW_MAX_BATCH tokens. Laid out in one block of qw_text_scratch_floats() floats. */
 typedef struct qw_text_scratch {
-    float *x, *h;                  /* [n, H]: residual stream; normalised input and mixer output */
-    float *wide[3];                /* [n, widest of the layers' inner rows] */
-    float *gates[2];               /* [n, Hv] */
-    float *cos, *sin;              /* [n, rotary_dim / 2] */
+    float *x, *h;     /* [n, H]: residual stream; normalised input and mixer output */
+    float *wide[3];   /* [n, widest of the layers' inner rows] */
+    float *gates[2];  /* [n, Hv] */
+    float *cos, *sin; /* [n, rotary_dim / 2] */
 } qw_text_scratch;
 size_t qw_text_scratch_floats(const qw_text_config *c, size_t n_tokens);
 void qw_text_scratch_init(qw_text_scratch *s, float *block, const qw_text_config *c, size_t n_tokens);
 
 /* A batch of consecutive tokens. */
 typedef struct qw_batch {
-    const int32_t *ids;            /* [n] */
-    const float *const *rows;      /* [n] or NULL: where not NULL, this row [H] stands in place of the embedding */
-    const int32_t (*pos)[3];       /* [n] rotary positions t, h, w */
-    size_t n;                      /* <= the scratch's tokens */
-    size_t start;                  /* tokens of the timeline before this batch */
+    const int32_t *ids;       /* [n] */
+    const float *const *rows; /* [n] or NULL: where not NULL, this row [H] stands in place of the embedding */
+    const int32_t (*pos)[3];  /* [n] rotary positions t, h, w */
+    size_t n;                 /* <= the scratch's tokens */
+    size_t start;             /* tokens of the timeline before this batch */
 } qw_batch;
 
 /* Called with the residual stream after each step (0: embeddings, i + 1: layer i) by tests that look inside; NULL otherwise. */
 typedef void (*qw_trace_fn)(void *ctx, int step, const float *x, size_t n);
-typedef struct qw_trace { qw_trace_fn fn; void *ctx; } qw_trace;
+typedef struct qw_trace {
+    qw_trace_fn fn;
+    void *ctx;
+} qw_trace;
 
 /* Runs the batch through all layers; `states` [n_layers] move on by n tokens. Afterwards scratch->h [n, H] holds the final hidden states (after the norm),
  * which the head and MTP read. */
-void qw_text_forward(qw_ops *ops, const qw_text_model *m, qw_layer_state *states, qw_text_scratch *s, const qw_batch *batch, const qw_trace *trace);
+void qw_text_forward(qw_ops *ops, const qw_text_model *m, qw_layer_state *states, qw_text_scratch *s, const qw_batch *batch,
+                     const qw_trace *trace);
 /* logits [n, V] of hidden states [n, H]. */
 void qw_text_logits(qw_ops *ops, const qw_text_model *m, float *logits, const float *hidden, size_t n);
 /* One layer in place on s->x; s->cos and s->sin are set. Shared with MTP. */
-void qw_layer_forward(qw_ops *ops, const qw_text_config *c, const qw_layer *l, qw_layer_state *state, qw_text_scratch *s, size_t n, size_t start);
+void qw_layer_forward(qw_ops *ops, const qw_text_config *c, const qw_layer *l, qw_layer_state *state, qw_text_scratch *s, size_t n,
+                      size_t start);
 
 /* ---- the steps of a layer: h [n, H] in, h out; private to src/model */
-void qw_attention_forward(qw_ops *ops, const qw_text_config *c, const qw_attention_layer *l, qw_layer_state *st, qw_text_scratch *s, size_t n, size_t start);
+void qw_attention_forward(qw_ops *ops, const qw_text_config *c, const qw_attention_layer *l, qw_layer_state *st, qw_text_scratch *s,
+                          size_t n, size_t start);
 void qw_delta_forward(qw_ops *ops, const qw_text_config *c, const qw_delta_layer *l, qw_layer_state *st, qw_text_scratch *s, size_t n);
 void qw_mlp_forward(qw_ops *ops, const qw_mlp *l, qw_text_scratch *s, size_t n);
 /* Frequencies and axes of the rotation; m->config is set. */

@@ -1,8 +1,9 @@
 /* The decoder's tensors -> its layers. Shapes are those of docs/model.md; the config says the numbers. Tested by tests/unit/test_model.c. */
 #include "model/text.h"
+#include "quant/half.h"
 
 #include <math.h>
-#include <string.h>
+#include <stdio.h>
 
 static size_t sz(int n) { return (size_t)n; }
 
@@ -20,15 +21,13 @@ static qwren_status bind_attention(qw_attention_layer *l, const qw_text_config *
 /* conv1d.weight [channels, 1, taps] -> [taps, channels], so that neighbours in memory are neighbours in the loop. */
 static qwren_status bind_conv(const float **out, size_t channels, size_t taps, const qw_binder *b, const char *prefix, qwren_error *err)
 {
-    char name[128] = "";
     qw_matrix m;
     QW_TRY(qw_bind_tensor(b, &m, 3, (size_t[]){ channels, 1, taps }, err, "%s.linear_attn.conv1d.weight", prefix));
-    strncat(name, prefix, 64);
-    strncat(name, ".linear_attn.conv1d.weight", 63);
-    float *rows = qw_arena_alloc(b->arena, channels * taps * sizeof *rows), *columns = qw_arena_alloc(b->arena, channels * taps * sizeof *columns);
+    float *rows = qw_arena_alloc(b->arena, channels * taps * sizeof *rows),
+          *columns = qw_arena_alloc(b->arena, channels * taps * sizeof *columns);
     if (!rows || !columns)
-        return qw_fail_memory(err, channels * taps * sizeof *rows, name);
-    qw_tensor_to_f32(qw_weights_find(b->weights, name), rows);
+        return qw_fail_memory(err, channels * taps * sizeof *rows, "convolution weights");
+    qw_widen(m.type, m.data, channels * taps, rows);
     for (size_t ch = 0; ch < channels; ch++)
         for (size_t j = 0; j < taps; j++)
             columns[j * channels + ch] = rows[ch * taps + j];
@@ -73,7 +72,8 @@ static qwren_status bind_mlp(qw_mlp *l, const qw_text_config *c, const qw_binder
     return qw_bind_matrix(b, &l->down, H, I, err, "%s.mlp.down_proj.weight", prefix);
 }
 
-qwren_status qw_layer_bind(qw_layer *out, qw_layer_kind kind, const qw_text_config *c, const qw_binder *b, const char *prefix, qwren_error *err)
+qwren_status qw_layer_bind(qw_layer *out, qw_layer_kind kind, const qw_text_config *c, const qw_binder *b, const char *prefix,
+                           qwren_error *err)
 {
     out->kind = kind;
     QW_TRY(qw_bind_vector(b, &out->norm_in, sz(c->hidden_size), 1, err, "%s.input_layernorm.weight", prefix));

@@ -14,12 +14,12 @@ typedef struct qw_vision_block {
 
 typedef struct qw_vision_model {
     const qw_vision_config *config;
-    qw_matrix patch;               /* [D, C * Tp * P * P] */
-    const float *patch_b;          /* [D] */
-    qw_matrix pos;                 /* [n_positions, D] */
-    qw_vision_block *blocks;       /* [depth] */
-    const float *norm_w, *norm_b;  /* merger.norm, [D] */
-    qw_matrix fc1, fc2;            /* merger: [4D, 4D], [O, 4D] */
+    qw_matrix patch;              /* [D, C * Tp * P * P] */
+    const float *patch_b;         /* [D] */
+    qw_matrix pos;                /* [n_positions, D] */
+    qw_vision_block *blocks;      /* [depth] */
+    const float *norm_w, *norm_b; /* merger.norm, [D] */
+    qw_matrix fc1, fc2;           /* merger: [4D, 4D], [O, 4D] */
     const float *fc1_b, *fc2_b;
 } qw_vision_model;
 
@@ -27,11 +27,14 @@ qwren_status qw_vision_bind(qw_vision_model *out, const qw_vision_config *config
 
 /* Called after each step (0: patch embedding, 1: with positions, 2 + i: block i, then the merger's norm) by tests; NULL otherwise. */
 typedef void (*qw_vision_trace_fn)(void *ctx, int step, const float *x, size_t n);
-typedef struct qw_vision_trace { qw_vision_trace_fn fn; void *ctx; } qw_vision_trace;
+typedef struct qw_vision_trace {
+    qw_vision_trace_fn fn;
+    void *ctx;
+} qw_vision_trace;
 
 /* One picture: `pixels` already resized to the grid (qw_image_resize). *rows [grid.t * grid.h * grid.w / merge^2, O] is given back with qw_free().
  * Each frame pair attends to itself alone. E_MEMORY when memory is short. `processor` holds mean and std. */
-qwren_status qw_vision_forward(qw_ops *ops, const qw_vision_model *m, const qw_patch_config *processor, const qw_pixels *pixels, qw_grid grid,
-                               const qw_vision_trace *trace, float **rows, size_t *n_rows, qwren_error *err);
+qwren_status qw_vision_forward(qw_ops *ops, const qw_vision_model *m, const qw_patch_config *processor, const qw_pixels *pixels,
+                               qw_grid grid, const qw_vision_trace *trace, float **rows, size_t *n_rows, qwren_error *err);
 
 #endif

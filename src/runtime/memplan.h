@@ -1,17 +1,34 @@
-/* The memory of a session, known before it exists. */
+/* The memory of a session: how much, known before it exists, and where in its one block each part lies. */
 #ifndef QW_RUNTIME_MEMPLAN_H
 #define QW_RUNTIME_MEMPLAN_H
 
-#include "model/config.h"
+#include "model/text.h"
 
 typedef struct qw_memplan {
     size_t kv_bytes;      /* grows with n_ctx */
     size_t state_bytes;   /* DeltaNet states and their saved copy */
     size_t scratch_bytes; /* buffers of one pass, logits, the list of tokens */
-    size_t total_bytes;   /* what is taken in one piece */
+    size_t total_bytes;
+    size_t batch; /* tokens of one pass */
 } qw_memplan;
 
-/* E_LIMIT when a size overflows or n_ctx is 0 or more than the model's positions. */
-qwren_status qw_memplan_make(qw_memplan *out, const qw_config *c, size_t n_ctx, qwren_error *err);
+/* E_LIMIT when a size overflows, or n_ctx is 0 or more than the model's positions. */
+qwren_status qw_memplan_make(qw_memplan *out, const qw_text_config *c, size_t n_ctx, qwren_error *err);
+
+typedef struct qw_session_memory {
+    qw_layer_state *layers; /* [n_layers] the present states; their pointers are set */
+    qw_layer_state *marked; /* [n_layers] the saved states of DeltaNet layers */
+    uint64_t *keys;         /* [n_ctx] */
+    const float **rows;     /* [batch] */
+    float *logits;          /* [V] */
+    float *scratch;         /* qw_text_scratch_floats(batch) */
+} qw_session_memory;
+
+/* Lays the parts out in `block` of plan->total_bytes, aligned to QW_ALIGN. The contents are not set, but for the layers' pointers. */
+void qw_memplan_place(qw_session_memory *out, const qw_memplan *plan, const qw_text_config *c, size_t n_ctx, void *block);
+
+/* floats of one layer's convolution tail and recurrent state */
+size_t qw_conv_floats(const qw_text_config *c);
+size_t qw_recurrent_floats(const qw_text_config *c);
 
 #endif

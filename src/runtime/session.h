@@ -19,14 +19,15 @@ int32_t qw_session_next_pos(const qw_session *s); /* rotary position of the next
 /* Called between passes with the tokens done of this eval; false cancels. */
 typedef bool (*qw_eval_fn)(void *ctx, size_t done, size_t total);
 typedef struct qw_eval_options {
-    float *all_logits;  /* [t->n - first, V] or NULL: only the last row is computed */
+    float *all_logits; /* [end - first, V] or NULL: only the last row is computed */
     qw_eval_fn progress;
     void *progress_ctx;
 } qw_eval_options;
 
-/* Appends the tokens [first, t->n) of a timeline whose token `first` follows the session's last. The spans that reach into them must have their rows. When they do not fit,
- * E_LIMIT and the session is as it was; when cancelled E_CANCELLED and the session is reset. opt may be NULL. */
-qwren_status qw_session_eval(qw_session *s, const qw_timeline *t, size_t first, const qw_eval_options *opt, qwren_error *err);
+/* Appends the tokens [first, end) of a timeline whose token `first` follows the session's last. `end` does not stand inside a picture; the pictures that begin in
+ * [first, end) must have their rows. When the tokens do not fit, E_LIMIT and the session is as it was; when cancelled E_CANCELLED and the session is reset. opt may
+ * be NULL. first == end is allowed and does nothing. */
+qwren_status qw_session_eval(qw_session *s, const qw_timeline *t, size_t first, size_t end, const qw_eval_options *opt, qwren_error *err);
 /* The same for one token of text: the decode step. */
 qwren_status qw_session_step(qw_session *s, int32_t id, qwren_error *err);
 /* Logits after the last token, [V]; NULL when the session is empty. Valid until the next change. */
@@ -38,6 +39,10 @@ void qw_session_mark(qw_session *s);
  * tokens remain: all of the session, those up to the mark, or none. */
 size_t qw_session_reuse(qw_session *s, const qw_timeline *t);
 
+/* For tests: what passes call after each layer (model/text.h); NULL ends it. */
+void qw_session_set_trace(qw_session *s, const qw_trace *trace);
+/* For tests: the final hidden states [n, H] of the newest pass. */
+const float *qw_session_hidden(const qw_session *s);
 /* For tests: the states of layer i after the last token. */
 const qw_layer_state *qw_session_layer(const qw_session *s, int i);
 

@@ -9,7 +9,7 @@
 struct qw_ops {
     qw_pool *pool;
     const qw_kernels *kernels;
-    float *delta_scratch;       /* [threads, delta_floats] */
+    float *delta_scratch; /* [threads, delta_floats] */
     size_t delta_floats;
 };
 

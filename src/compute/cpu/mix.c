@@ -20,7 +20,8 @@ static void rope_tokens(void *ctx, size_t begin, size_t end, int worker)
     (void)worker;
 }
 
-void qw_op_rope(qw_ops *ops, float *x, size_t n, size_t n_heads, size_t token_stride, size_t head_stride, const float *cos, const float *sin, size_t half)
+void qw_op_rope(qw_ops *ops, float *x, size_t n, size_t n_heads, size_t token_stride, size_t head_stride, const float *cos,
+                const float *sin, size_t half)
 {
     rope_job job = { ops->kernels, x, n_heads, token_stride, head_stride, half, cos, sin };
     qw_parallel_for(ops->pool, n, qw_grain(n_heads * half, 8192), rope_tokens, &job);
@@ -72,11 +73,13 @@ static void gate_tokens(void *ctx, size_t begin, size_t end, int worker)
     const gate_job *j = ctx;
     for (size_t t = begin; t < end; t++)
         for (size_t h = 0; h < j->n_heads; h++)
-            j->kernels->sigmoid_mul(j->y + (t * j->n_heads + h) * j->head_dim, j->gate + t * j->token_stride + h * j->head_stride, j->head_dim);
+            j->kernels->sigmoid_mul(j->y + (t * j->n_heads + h) * j->head_dim, j->gate + t * j->token_stride + h * j->head_stride,
+                                    j->head_dim);
     (void)worker;
 }
 
-void qw_op_sigmoid_gate(qw_ops *ops, float *y, const float *gate, size_t token_stride, size_t head_stride, size_t n, size_t n_heads, size_t head_dim)
+void qw_op_sigmoid_gate(qw_ops *ops, float *y, const float *gate, size_t token_stride, size_t head_stride, size_t n, size_t n_heads,
+                        size_t head_dim)
 {
     gate_job job = { ops->kernels, y, gate, token_stride, head_stride, n_heads, head_dim };
     qw_parallel_for(ops->pool, n, qw_grain(n_heads * head_dim, 8192), gate_tokens, &job);

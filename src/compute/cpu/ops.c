@@ -175,15 +175,18 @@ static void over_values(qw_ops *ops, qw_range_fn fn, float *y, const float *a, c
 }
 
 void qw_op_add(qw_ops *ops, float *y, const float *x, size_t n) { over_values(ops, add_values, y, x, NULL, n); }
-void qw_op_silu_mul(qw_ops *ops, float *y, const float *gate, const float *up, size_t n) { over_values(ops, silu_mul_values, y, gate, up, n); }
+void qw_op_silu_mul(qw_ops *ops, float *y, const float *gate, const float *up, size_t n)
+{
+    over_values(ops, silu_mul_values, y, gate, up, n);
+}
 void qw_op_gelu_tanh(qw_ops *ops, float *x, size_t n) { over_values(ops, gelu_tanh_values, x, NULL, NULL, n); }
 void qw_op_gelu_erf(qw_ops *ops, float *x, size_t n) { over_values(ops, gelu_erf_values, x, NULL, NULL, n); }
 
 /* ln(1 + e^x), exact where e^x would overflow */
 static float softplus(float x) { return x > 20.0F ? x : log1pf(expf(x)); }
 
-void qw_op_delta_gates(qw_ops *ops, float *log_decay, float *beta, const float *a, const float *b, const float *neg_exp_a, const float *dt_bias, size_t n,
-                       size_t heads)
+void qw_op_delta_gates(qw_ops *ops, float *log_decay, float *beta, const float *a, const float *b, const float *neg_exp_a,
+                       const float *dt_bias, size_t n, size_t heads)
 {
     for (size_t i = 0; i < n * heads; i++) {
         log_decay[i] = neg_exp_a[i % heads] * softplus(a[i] + dt_bias[i % heads]);

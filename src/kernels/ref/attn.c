@@ -7,7 +7,8 @@
 #define KEYS 64 /* scored at a time */
 
 /* out = out * keep + sum_j weight[j] * v[j] */
-static void accumulate(float *restrict out, float keep, const float *restrict weight, const float *v, size_t stride, size_t n_keys, size_t n)
+static void accumulate(float *restrict out, float keep, const float *restrict weight, const float *v, size_t stride, size_t n_keys,
+                       size_t n)
 {
     for (size_t i = 0; i < n; i++)
         out[i] *= keep;

@@ -56,10 +56,10 @@ void qw_delta_step_ref(const qw_delta_args *a)
 }
 
 typedef struct chunk {
-    size_t n;          /* tokens in it, <= C */
-    float *G, *beta;   /* [n]: decay summed up from the chunk's start; beta */
-    float *q, *k;      /* [n, dk] normalised, q scaled */
-    float *U, *W;      /* [n, dv], [n, dk] */
+    size_t n;        /* tokens in it, <= C */
+    float *G, *beta; /* [n]: decay summed up from the chunk's start; beta */
+    float *q, *k;    /* [n, dk] normalised, q scaled */
+    float *U, *W;    /* [n, dv], [n, dk] */
 } chunk;
 
 static void chunk_load(chunk *c, const qw_delta_args *a, size_t first)
@@ -117,7 +117,8 @@ static void chunk_read(const chunk *c, const qw_delta_args *a, size_t first)
         for (size_t d = 0; d < a->value_dim; d++)
             out[d] *= decay;
         for (size_t j = 0; j <= i; j++)
-            add_scaled(out, qw_dot_ref(q, c->k + j * a->key_dim, a->key_dim) * expf(c->G[i] - c->G[j]), c->U + j * a->value_dim, a->value_dim);
+            add_scaled(out, qw_dot_ref(q, c->k + j * a->key_dim, a->key_dim) * expf(c->G[i] - c->G[j]), c->U + j * a->value_dim,
+                       a->value_dim);
     }
 }
 

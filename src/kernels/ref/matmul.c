@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-#define BLOCK 256      /* columns that are decoded at a time; a multiple of QW_LANES */
-#define TOKENS 16      /* tokens that share a decoded block */
+#define BLOCK 256 /* columns that are decoded at a time; a multiple of QW_LANES */
+#define TOKENS 16 /* tokens that share a decoded block */
 
 typedef void (*decode_fn)(float *out, const void *row, size_t n);
 
@@ -34,8 +34,8 @@ float qw_dot_ref(const float *a, const float *b, size_t n)
 }
 
 /* One weight row against up to TOKENS tokens. */
-static inline void row_times_tokens(float *y, size_t y_stride, const char *row, size_t weight_bytes, decode_fn decode, const float *x, size_t x_stride,
-                                    size_t n_cols, size_t n_tokens)
+static inline void row_times_tokens(float *y, size_t y_stride, const char *row, size_t weight_bytes, decode_fn decode, const float *x,
+                                    size_t x_stride, size_t n_cols, size_t n_tokens)
 {
     float lanes[TOKENS][QW_LANES] = { 0 };
     float block[BLOCK];
@@ -49,28 +49,31 @@ static inline void row_times_tokens(float *y, size_t y_stride, const char *row, 
         y[t * y_stride] = sum_lanes(lanes[t]);
 }
 
-static inline void matmul(float *y, size_t y_stride, const void *w, size_t weight_bytes, decode_fn decode, const float *x, size_t x_stride, size_t n_rows,
-                          size_t n_cols, size_t n_tokens)
+static inline void matmul(float *y, size_t y_stride, const void *w, size_t weight_bytes, decode_fn decode, const float *x, size_t x_stride,
+                          size_t n_rows, size_t n_cols, size_t n_tokens)
 {
     for (size_t t = 0; t < n_tokens; t += TOKENS) {
         size_t n = n_tokens - t < TOKENS ? n_tokens - t : TOKENS;
         for (size_t r = 0; r < n_rows; r++)
-            row_times_tokens(y + t * y_stride + r, y_stride, (const char *)w + r * n_cols * weight_bytes, weight_bytes, decode, x + t * x_stride, x_stride,
-                             n_cols, n);
+            row_times_tokens(y + t * y_stride + r, y_stride, (const char *)w + r * n_cols * weight_bytes, weight_bytes, decode,
+                             x + t * x_stride, x_stride, n_cols, n);
     }
 }
 
-void qw_matmul_f32_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols, size_t n_tokens)
+void qw_matmul_f32_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols,
+                       size_t n_tokens)
 {
     matmul(y, y_stride, w, 4, qw_decode_f32_ref, x, x_stride, n_rows, n_cols, n_tokens);
 }
 
-void qw_matmul_f16_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols, size_t n_tokens)
+void qw_matmul_f16_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols,
+                       size_t n_tokens)
 {
     matmul(y, y_stride, w, 2, qw_decode_f16_ref, x, x_stride, n_rows, n_cols, n_tokens);
 }
 
-void qw_matmul_bf16_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols, size_t n_tokens)
+void qw_matmul_bf16_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols,
+                        size_t n_tokens)
 {
     matmul(y, y_stride, w, 2, qw_decode_bf16_ref, x, x_stride, n_rows, n_cols, n_tokens);
 }

@@ -5,9 +5,12 @@
 #include "kernels/kernels.h"
 
 /* matmul.c */
-void qw_matmul_f32_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols, size_t n_tokens);
-void qw_matmul_f16_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols, size_t n_tokens);
-void qw_matmul_bf16_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols, size_t n_tokens);
+void qw_matmul_f32_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols,
+                       size_t n_tokens);
+void qw_matmul_f16_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols,
+                       size_t n_tokens);
+void qw_matmul_bf16_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols,
+                        size_t n_tokens);
 void qw_decode_f32_ref(float *out, const void *row, size_t n);
 void qw_decode_f16_ref(float *out, const void *row, size_t n);
 void qw_decode_bf16_ref(float *out, const void *row, size_t n);

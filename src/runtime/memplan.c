@@ -1,0 +1,105 @@
+/* One walk over the parts of a session both measures them and places them, so that the two cannot differ.
+ *
+ *   | layer tables | token keys | rows | logits | scratch | states and saved states of each DeltaNet layer | K and V of each attention layer |
+ *
+ * Tested by tests/unit/test_session.c. */
+#include "runtime/memplan.h"
+
+#include "base/alloc.h"
+
+/* Measuring: block is NULL. */
+typedef struct cursor {
+    char *block;
+    size_t used;
+    bool overflow;
+} cursor;
+
+/* The next n items, beginning on a cache line; NULL while measuring. */
+static void *take(cursor *at, size_t n, size_t size)
+{
+    size_t bytes = 0, begin = at->used;
+    if (!qw_mul_size(n, size, &bytes) || !qw_add_size(bytes, QW_ALIGN - 1, &bytes) ||
+        !qw_add_size(at->used, bytes / QW_ALIGN * QW_ALIGN, &at->used))
+        at->overflow = true;
+    return at->block ? at->block + begin : NULL;
+}
+
+size_t qw_conv_floats(const qw_text_config *c)
+{
+    size_t channels =
+        2 * (size_t)c->linear_key_heads * (size_t)c->linear_key_dim + (size_t)c->linear_value_heads * (size_t)c->linear_value_dim;
+    return (size_t)(c->conv_kernel - 1) * channels;
+}
+
+size_t qw_recurrent_floats(const qw_text_config *c)
+{
+    return (size_t)c->linear_value_heads * (size_t)c->linear_key_dim * (size_t)c->linear_value_dim;
+}
+
+static qw_layer_state take_kv(cursor *at, const qw_text_config *c, size_t n_ctx)
+{
+    size_t row_bytes = (size_t)c->n_kv_heads * (size_t)c->head_dim * sizeof(float);
+    qw_layer_state st = { .capacity = n_ctx };
+    st.k = take(at, n_ctx, row_bytes);
+    st.v = take(at, n_ctx, row_bytes);
+    return st;
+}
+
+static qw_layer_state take_delta(cursor *at, const qw_text_config *c)
+{
+    qw_layer_state st = { 0 };
+    st.conv = take(at, qw_conv_floats(c), sizeof(float));
+    st.recurrent = take(at, qw_recurrent_floats(c), sizeof(float));
+    return st;
+}
+
+static void take_layers(cursor *at, qw_session_memory *m, const qw_text_config *c, size_t n_ctx, qw_layer_kind kind)
+{
+    for (int i = 0; i < c->n_layers; i++) {
+        if (c->layer_kinds[i] != kind)
+            continue;
+        qw_layer_state now = kind == QW_LAYER_ATTENTION ? take_kv(at, c, n_ctx) : take_delta(at, c);
+        qw_layer_state saved = kind == QW_LAYER_ATTENTION ? (qw_layer_state){ 0 } : take_delta(at, c);
+        if (!at->block)
+            continue;
+        m->layers[i] = now;
+        m->marked[i] = saved;
+    }
+}
+
+static void walk(cursor *at, qw_session_memory *m, qw_memplan *plan, const qw_text_config *c, size_t n_ctx)
+{
+    const size_t layers = (size_t)c->n_layers;
+    m->layers = take(at, layers, sizeof *m->layers);
+    m->marked = take(at, layers, sizeof *m->marked);
+    m->keys = take(at, n_ctx, sizeof *m->keys);
+    m->rows = take(at, plan->batch, sizeof *m->rows);
+    m->logits = take(at, (size_t)c->vocab_size, sizeof *m->logits);
+    m->scratch = take(at, qw_text_scratch_floats(c, plan->batch), sizeof *m->scratch);
+    plan->scratch_bytes = at->used;
+    take_layers(at, m, c, n_ctx, QW_LAYER_DELTA);
+    plan->state_bytes = at->used - plan->scratch_bytes;
+    take_layers(at, m, c, n_ctx, QW_LAYER_ATTENTION);
+    plan->kv_bytes = at->used - plan->scratch_bytes - plan->state_bytes;
+    plan->total_bytes = at->used;
+}
+
+qwren_status qw_memplan_make(qw_memplan *out, const qw_text_config *c, size_t n_ctx, qwren_error *err)
+{
+    *out = (qw_memplan){ .batch = n_ctx < QW_MAX_BATCH ? n_ctx : QW_MAX_BATCH };
+    if (n_ctx == 0 || n_ctx > (size_t)c->max_positions)
+        return qw_fail(err, QWREN_E_LIMIT, "a session of %zu tokens: this model takes 1 to %d", n_ctx, c->max_positions);
+    cursor at = { 0 };
+    qw_session_memory none;
+    walk(&at, &none, out, c, n_ctx);
+    if (at.overflow)
+        return qw_fail(err, QWREN_E_LIMIT, "a session of %zu tokens needs more memory than this machine can address", n_ctx);
+    return QWREN_OK;
+}
+
+void qw_memplan_place(qw_session_memory *out, const qw_memplan *plan, const qw_text_config *c, size_t n_ctx, void *block)
+{
+    cursor at = { .block = block };
+    qw_memplan again = *plan;
+    walk(&at, out, &again, c, n_ctx);
+}
