@@ -12,13 +12,13 @@ typedef enum qw_layer_kind { QW_LAYER_DELTA, QW_LAYER_ATTENTION } qw_layer_kind;
 typedef struct qw_text_config {
     int hidden_size, intermediate_size, n_layers, vocab_size, max_positions;
     int n_heads, n_kv_heads, head_dim;
-    int rotary_dim;              /* head_dim * partial_rotary_factor, even */
-    int mrope_section[3];        /* pairs for t, h, w; sum = rotary_dim / 2 */
+    int rotary_dim;       /* head_dim * partial_rotary_factor, even */
+    int mrope_section[3]; /* pairs for t, h, w; sum = rotary_dim / 2 */
     double rope_theta;
     int linear_key_heads, linear_value_heads, linear_key_dim, linear_value_dim, conv_kernel;
     double rms_eps;
     bool tied_embeddings;
-    int mtp_layers;              /* 0 or 1 by config; whether tensors exist is the binder's business */
+    int mtp_layers; /* 0 or 1 by config; whether tensors exist is the binder's business */
     qw_layer_kind layer_kinds[QW_MAX_LAYERS];
     int n_attention_layers, n_delta_layers;
 } qw_text_config;
@@ -27,9 +27,9 @@ typedef struct qw_vision_config {
     bool present;
     int depth, hidden_size, n_heads, intermediate_size, out_hidden_size;
     int patch_size, temporal_patch_size, merge_size, in_channels;
-    int n_positions;             /* num_position_embeddings, a square */
-    double rope_theta;           /* 10000 */
-    double layer_norm_eps;       /* 1e-6 */
+    int n_positions;       /* num_position_embeddings, a square */
+    double rope_theta;     /* 10000 */
+    double layer_norm_eps; /* 1e-6 */
 } qw_vision_config;
 
 typedef struct qw_processor_config { /* preprocessor_config.json; published values when the file is absent */
@@ -40,7 +40,7 @@ typedef struct qw_processor_config { /* preprocessor_config.json; published valu
 typedef struct qw_generation_config { /* NAN / -1 where the file says nothing */
     double temperature, top_p, min_p, presence_penalty, repetition_penalty;
     int top_k;
-    bool do_sample;              /* true when absent */
+    bool do_sample; /* true when absent */
 } qw_generation_config;
 
 typedef struct qw_config {
@@ -50,7 +50,7 @@ typedef struct qw_config {
     qw_processor_config processor;
     qw_generation_config generation;
     int32_t image_token, video_token, vision_start_token, vision_end_token; /* -1 when absent */
-    int32_t eos[QW_MAX_EOS];     /* union of config.json and generation_config.json, without duplicates */
+    int32_t eos[QW_MAX_EOS]; /* union of config.json and generation_config.json, without duplicates */
     int n_eos;
 } qw_config;
 
