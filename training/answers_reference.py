@@ -1,6 +1,6 @@
-"""Answers the held-out requests with transformers (fp32, greedy), and compares with the answers of qwren.
+"""Answers the held-out requests with transformers (fp32, greedy); compare.py compares them with the answers of qwren.
 
-usage: python answers_reference.py MODEL HELDOUT/requests.jsonl reference.jsonl [--limit 500] [--qwren answers.jsonl]
+usage: python answers_reference.py MODEL HELDOUT/requests.jsonl reference.jsonl [--limit 500]
 
 With --limit so many requests are taken, evenly spread.  Answers that are already in the output file are kept, so an
 interrupted run goes on.  Each line carries the id of its request.
@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, Qwen3_5ForConditionalGeneration
 
-from answers import identical, read_lines
+from answers import read_lines
 
 
 def pictures_of(messages):
@@ -87,29 +87,15 @@ def answer_all(options):
                     file.flush()
 
 
-def compare(options):
-    """Percent of the answers in which both engines said the same."""
-    names = [request["id"] for request in read_lines(options.requests)]
-    qwren = dict(zip(names, read_lines(options.qwren)))
-    reference = read_lines(options.out)
-    different = [answer["id"] for answer in reference if not identical(answer, qwren[answer["id"]])]
-    print("equal: %.2f %% of %d answers" % (100 - 100 * len(different) / len(reference), len(reference)))
-    for name in different[:20]:
-        print("different:", name)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("requests")
     parser.add_argument("out")
     parser.add_argument("--limit", type=int, default=0, help="answer only so many, evenly spread")
-    parser.add_argument("--qwren", help="qwren's answers to all requests, to compare with")
     options = parser.parse_args()
     torch.set_num_threads(1)
     answer_all(options)
-    if options.qwren:
-        compare(options)
 
 
 if __name__ == "__main__":

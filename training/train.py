@@ -249,10 +249,12 @@ class Trainer:
     def run(self):
         if self.options.weights and self.step == 0:
             self.evaluate(2)                    # where the given weights stand: the shares begin with it
-        while True:
+        parent = os.getppid()
+        while os.getppid() == parent:           # killed: its workers leave too, so that a resumed training is alone
             progress = self.agree(self.minutes()) / self.options.minutes
             if progress >= 1:
-                break
+                self.finish()
+                return
             self.train_step(progress)
             if self.agree(time.time() - self.evaluated) > EVALUATE_SECONDS:
                 self.evaluate(2)
@@ -260,6 +262,8 @@ class Trainer:
             if self.rank == 0 and time.time() - self.saved > SAVE_SECONDS:
                 self.save()
                 self.saved = time.time()
+
+    def finish(self):
         self.evaluate(6)
         if self.rank == 0:
             self.save()
