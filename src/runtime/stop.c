@@ -1,8 +1,8 @@
 /* Stop strings in growing text (stop.h). Stands between the detokenizer and the events of a chat. Tested by tests/unit/test_runtime_stop.c.
  *
- * Each string has a matcher after Knuth, Morris and Pratt: the longest prefix of the string that ends here. The longest of those prefixes is what must be
- * held back, and it is kept nowhere but in the stop string itself. Strings and text are UTF-8, where a prefix of one can only begin
- * at a character of the other; so whole characters come out. */
+ * Each string has a matcher after Knuth, Morris and Pratt: the longest prefix of the string that ends here. The longest of those prefixes is
+ * what must be held back, and it is kept nowhere but in the stop string itself. Strings and text are UTF-8, where a prefix of one can
+ * only begin at a character of the other; so whole characters come out. */
 #include "runtime/stop.h"
 
 #include "base/alloc.h"
