@@ -669,6 +669,23 @@ static void a_long_row_keeps_the_same_ids(void **state)
     }
 }
 
+/* The weights are added in two orders: rounding may keep the second sum below the threshold for ever. */
+static void a_top_p_just_below_one_ends(void **state)
+{
+    (void)state;
+    static float logits[MAX_IDS];
+    double p[MAX_IDS];
+    qw_rng r;
+    qw_rng_seed(&r, 8);
+    qw_sampler_options opt = plain(MAX_IDS);
+    opt.sampling.top_p = 1 - DBL_EPSILON / 2;
+    for (int i = 0; i < 200; i++) {
+        for (size_t k = 0; k < MAX_IDS; k++)
+            logits[k] = (float)qw_rng_double(&r);
+        assert_in_range(spread_of(&opt, logits, p), MAX_IDS - 1, MAX_IDS);
+    }
+}
+
 /* ---- draws */
 
 /* Chi-square of draws against the probabilities; each id of `p` must be expected often enough. */
@@ -948,6 +965,7 @@ int main(void)
         cmocka_unit_test(a_mask_sees_penalised_logits_before_the_temperature),
         cmocka_unit_test(all_stages_do_what_a_plain_reference_does),
         cmocka_unit_test(a_long_row_keeps_the_same_ids),
+        cmocka_unit_test(a_top_p_just_below_one_ends),
         cmocka_unit_test(ids_are_drawn_as_often_as_they_should),
         cmocka_unit_test(the_same_seed_gives_the_same_ids_here_and_elsewhere),
         cmocka_unit_test(a_reset_forgets_prompt_and_output),
