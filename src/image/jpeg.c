@@ -1,6 +1,6 @@
 /* JPEG -> RGB with libjpeg-turbo in its defaults (accurate integer IDCT, smooth upsampling), which give the reference's bytes: grey, YCbCr, RGB, CMYK
  * and YCCK, baseline and progressive. A file that ends early is refused instead of filled up with grey. The library reports errors by longjmp;
- * all state lives in one struct so that nothing is lost on the way. Tested by tests/unit/test_image_decode.c, test_image_hostile.c. */
+ * all state lives in one struct so that nothing is lost on the way. Tested by tests/golden/test_image_decode.c, test_image_hostile.c. */
 #include "image/codec.h"
 
 #if QW_HAVE_JPEG

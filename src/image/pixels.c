@@ -1,5 +1,5 @@
 /* Blocks of 8-bit RGB pixels: memory, and turning them the way the EXIF orientation says. Between the readers and the resize.
- * Tested by tests/unit/test_image_decode.c. */
+ * Tested by tests/unit/test_image_exif.c. */
 #include "image/codec.h"
 
 #include "base/alloc.h"

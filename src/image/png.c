@@ -1,6 +1,6 @@
 /* PNG -> RGB with libspng: all depths and colour types, Adam7, tRNS and alpha laid on white, the high byte of 16-bit samples, eXIf. Only the
  * chunks that make the picture reach the library (IHDR, PLTE, tRNS, IDAT, IEND and critical ones it must refuse); profiles, texts and animation
- * frames are stepped over unread, so that nothing hostile in them is ever inflated. Tested by tests/unit/test_image_decode.c, test_image_hostile.c. */
+ * frames are stepped over unread, so that nothing hostile in them is ever inflated. Tested by tests/golden/test_image_decode.c, test_image_hostile.c. */
 #include "image/codec.h"
 
 #if QW_HAVE_PNG
@@ -132,9 +132,21 @@ static int read_source(spng_ctx *ctx, void *user, void *to, size_t length)
 
 /* ---- pixels */
 
+/* The library's memory. It passes no context, and reports what zlib could not get as damaged data: hence the note. */
+static _Thread_local bool memory_is_short;
+
+static void *noted(void *p)
+{
+    memory_is_short |= !p;
+    return p;
+}
+static void *noted_malloc(size_t n) { return noted(qw_malloc(n)); }
+static void *noted_realloc(void *p, size_t n) { return noted(qw_realloc(p, n)); }
+static void *noted_calloc(size_t n, size_t size) { return noted(qw_calloc(n, size)); }
+
 static qwren_status fail_spng(qwren_error *err, int code)
 {
-    if (code == SPNG_EMEM || code == SPNG_EZLIB_INIT)
+    if (memory_is_short)
         return qw_fail(err, QWREN_E_MEMORY, "not enough memory to read a PNG picture");
     return qw_fail(err, QWREN_E_FORMAT, "PNG: the file is damaged or cut off (%s)", spng_strerror(code));
 }
@@ -170,9 +182,10 @@ static int read_rows(spng_ctx *ctx, qw_pixels *out, uint8_t *row)
 
 static qwren_status decode_into(qw_pixels *out, const uint8_t *p, qwren_error *err)
 {
-    struct spng_alloc alloc = { .malloc_fn = qw_malloc, .realloc_fn = qw_realloc, .calloc_fn = qw_calloc, .free_fn = qw_free };
+    struct spng_alloc alloc = { .malloc_fn = noted_malloc, .realloc_fn = noted_realloc, .calloc_fn = noted_calloc, .free_fn = qw_free };
     source s = { .p = p, .next = SIGNATURE_BYTES, .piece = p, .piece_bytes = SIGNATURE_BYTES };
-    uint8_t *row = qw_alloc_array((size_t)out->width, 4);
+    memory_is_short = false;
+    uint8_t *row = noted(qw_alloc_array((size_t)out->width, 4));
     spng_ctx *ctx = spng_ctx_new2(&alloc, 0);
     int code = SPNG_EMEM;
     if (row && ctx) {

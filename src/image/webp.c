@@ -1,5 +1,5 @@
 /* WebP -> RGB with libwebp: lossy and lossless, alpha laid on white, the first frame of an animation on its canvas, the EXIF chunk. Tested by
- * tests/unit/test_image_decode.c, test_image_hostile.c. */
+ * tests/golden/test_image_decode.c, test_image_hostile.c. */
 #include "image/codec.h"
 
 #if QW_HAVE_WEBP
