@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Make a tiny random Qwen3.5 checkpoint with an image tower, and what transformers answers with it, in float32 on the CPU.
 
-usage: python make_vision.py tests/golden/data/vision      (its folder images/ must hold the pictures: make_pictures.py)
+usage: python make_vision.py tests/golden/data/vision
 
+    images/                the pictures: kinds of files, channels and sizes
     checkpoint/            config.json, model.safetensors (bf16), tokenizer.json, preprocessor_config.json, ...
     tower/NAME.safetensors the rows that the tower makes of images/NAME.*: merged [tokens, O]; for grey_32x32 every stage before
     prompts/NAME.safetensors
@@ -20,7 +21,7 @@ import os
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
 
@@ -34,7 +35,6 @@ SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>
             "<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>",
             "<tool_response>", "</tool_response>", "<think>", "</think>"]
 SID = {s: 256 + i for i, s in enumerate(SPECIALS)}
-PICTURES = ["rgb_333x517.png", "rgba_640x480.png", "palette_200x150.png", "grey_32x32.png", "exif6_427x320.jpg", "tall_28x900.webp"]
 
 TEXT = dict(hidden_size=96, intermediate_size=160, num_hidden_layers=4, num_attention_heads=2, num_key_value_heads=1, head_dim=128,
             linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=32, linear_value_head_dim=32, linear_conv_kernel_dim=4,
@@ -45,6 +45,40 @@ PROCESSOR = dict(patch_size=16, temporal_patch_size=2, merge_size=2, image_mean=
                  size=dict(shortest_edge=65536, longest_edge=16777216))
 ODD_PROCESSOR = dict(patch_size=8, temporal_patch_size=2, merge_size=2, image_mean=[0.48145466, 0.4578275, 0.40821073],
                      image_std=[0.26862954, 0.26130258, 0.27577711], size=dict(shortest_edge=1024, longest_edge=65536))
+
+
+# ------------------------------------------------------------------ pictures
+
+def picture(w, h, seed, alpha=False):
+    """Gradients, shapes, thin lines and noise: something a resize or a channel swap cannot leave unchanged."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:h, 0:w].astype(np.float64)
+    a = np.stack([255 * x / max(w - 1, 1), 255 * y / max(h - 1, 1), 127.5 + 127.5 * np.sin((x * 3 + y * 5) / 17.0)], -1)
+    im = Image.fromarray(np.clip(a + rng.normal(0, 9, a.shape), 0, 255).astype(np.uint8), "RGB")
+    d = ImageDraw.Draw(im)
+    for _ in range(9):
+        x0, y0 = rng.integers(0, w), rng.integers(0, h)
+        x1, y1 = x0 + rng.integers(2, max(3, w // 2)), y0 + rng.integers(2, max(3, h // 2))
+        color = tuple(int(v) for v in rng.integers(0, 256, 3))
+        (d.ellipse, d.rectangle, d.line)[int(rng.integers(0, 3))]([int(x0), int(y0), int(x1), int(y1)], fill=color)
+    if alpha:
+        opacity = np.clip(255 - 300 * np.hypot(x / w - .5, y / h - .5), 0, 255).astype(np.uint8)
+        im = im.convert("RGBA")
+        im.putalpha(Image.fromarray(opacity))
+    return im
+
+
+def write_pictures(d):
+    os.makedirs(d, exist_ok=True)
+    turned = Image.Exif()
+    turned[0x0112] = 6                                                   # "rotate 90 degrees clockwise to view"
+    picture(333, 517, SEED + 1).save(f"{d}/rgb_333x517.png")
+    picture(640, 480, SEED + 2, alpha=True).save(f"{d}/rgba_640x480.png")
+    picture(200, 150, SEED + 3).quantize(64).save(f"{d}/palette_200x150.png")
+    picture(32, 32, SEED + 4).convert("L").save(f"{d}/grey_32x32.png")
+    picture(427, 320, SEED + 5).save(f"{d}/exif6_427x320.jpg", quality=88, exif=turned)
+    picture(28, 900, SEED + 6).save(f"{d}/tall_28x900.webp", quality=80)
+    return ["rgb_333x517.png", "rgba_640x480.png", "palette_200x150.png", "grey_32x32.png", "exif6_427x320.jpg", "tall_28x900.webp"]
 
 
 # ------------------------------------------------------------------ checkpoint
@@ -256,7 +290,7 @@ def main():
     save_checkpoint(model, f"{out}/checkpoint", torch.bfloat16, PROCESSOR)
     tk = make_tokenizer(f"{out}/checkpoint")
     pictures = {}
-    for file in PICTURES:
+    for file in write_pictures(f"{out}/images"):
         name = file.rsplit(".", 1)[0]
         pictures[name] = patches_of(PROCESSOR, load_rgb(f"{out}/images/{file}"))
         s = stages(model, *pictures[name])
