@@ -197,7 +197,6 @@ static void prompt_by_tokens(const char *name)
 
 /* ---- MTP: over the prompt, each row with the trunk's hidden state and the token that follows */
 
-
 static void mtp_head(const char *name)
 {
     subject s = { 0 };
@@ -280,8 +279,9 @@ static void b_pictures(void **state) { (void)state; picture_rows("tiny-b"); }
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_at_once),   cmocka_unit_test(b_at_once),   cmocka_unit_test(c_at_once), cmocka_unit_test(a_by_tokens), cmocka_unit_test(b_by_tokens),
-        cmocka_unit_test(c_by_tokens), cmocka_unit_test(a_mtp), cmocka_unit_test(a_pictures), cmocka_unit_test(b_pictures),
+        cmocka_unit_test(a_at_once),   cmocka_unit_test(b_at_once),   cmocka_unit_test(c_at_once),
+        cmocka_unit_test(a_by_tokens), cmocka_unit_test(b_by_tokens), cmocka_unit_test(c_by_tokens),
+        cmocka_unit_test(a_mtp),       cmocka_unit_test(a_pictures),  cmocka_unit_test(b_pictures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
