@@ -1,0 +1,405 @@
+/* Kernels: each slot of the table against a slow and plain statement of what it means, on random shapes with odd tails, with guard values around every output. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/rng.h"
+#include "kernels/kernels.h"
+#include "quant/half.h"
+
+#define GUARD 16 /* values on either side of an output that nobody may touch */
+static const float guard_value = 12345.0F;
+
+static qw_rng rng;
+static const qw_kernels *k;
+
+static float uniform(void) { return (float)(2 * qw_rng_double(&rng) - 1); }
+static size_t between(size_t low, size_t high) { return low + qw_rng_u32(&rng) % (high - low + 1); }
+
+/* n values with guards on both sides; free_guarded() looks at them. */
+static float *guarded(size_t n, bool random)
+{
+    float *p = malloc((n + 2 * GUARD) * sizeof *p);
+    assert_non_null(p);
+    for (size_t i = 0; i < n + 2 * GUARD; i++)
+        p[i] = i < GUARD || i >= n + GUARD ? guard_value : random ? uniform() : 0;
+    return p + GUARD;
+}
+
+static void free_guarded(float *p, size_t n)
+{
+    for (size_t i = 0; i < GUARD; i++)
+        if (p[-1 - (ptrdiff_t)i] != guard_value || p[n + i] != guard_value)
+            fail_msg("a kernel wrote outside its output of %zu values", n);
+    free(p - GUARD);
+}
+
+static void near(const char *what, float got, double want, double limit)
+{
+    if (!(fabs(got - want) <= limit))
+        fail_msg("%s: %.9g, wanted %.9g, limit %.3g", what, (double)got, want, limit);
+}
+
+/* Sum of |terms| times this bounds the error of a float sum of n terms in any order. */
+static double sum_bound(size_t n) { return (double)(n + 2) * 0x1p-24; }
+
+/* ---- matmul */
+
+static size_t weight_bytes(qw_type t) { return t == QW_TYPE_F32 ? 4 : 2; }
+
+static double weight(qw_type t, const char *w, size_t i)
+{
+    uint16_t half;
+    float x;
+    if (t == QW_TYPE_F32) {
+        memcpy(&x, w + 4 * i, 4);
+        return x;
+    }
+    memcpy(&half, w + 2 * i, 2);
+    return t == QW_TYPE_F16 ? qw_f16_to_f32(half) : qw_bf16_to_f32(half);
+}
+
+/* Random weights one byte off any alignment. */
+static char *random_weights(qw_type t, size_t n)
+{
+    char *w = malloc(n * weight_bytes(t) + 1);
+    assert_non_null(w);
+    for (size_t i = 0; i < n; i++) {
+        float x = uniform();
+        uint32_t bits;
+        memcpy(&bits, &x, 4);
+        uint16_t half = t == QW_TYPE_BF16 ? (uint16_t)(bits >> 16) : (uint16_t)((bits >> 16 & 0x8000) | between(0, 0x3C00));
+        memcpy(w + 1 + i * weight_bytes(t), t == QW_TYPE_F32 ? (void *)&x : (void *)&half, weight_bytes(t));
+    }
+    return w + 1;
+}
+
+static void one_matmul(qw_type t)
+{
+    const size_t rows = between(1, 9), cols = between(1, 700), tokens = between(1, 40), x_stride = cols + between(0, 3),
+                 y_stride = rows + between(0, 3);
+    char *w = random_weights(t, rows * cols);
+    float *x = guarded(tokens * x_stride, true), *y = guarded(tokens * y_stride, false), *alone = guarded(rows, false),
+          *row = guarded(cols, false);
+    k->matmul[t](y, y_stride, w, x, x_stride, rows, cols, tokens);
+    for (size_t i = 0; i < tokens; i++)
+        for (size_t r = 0; r < rows; r++) {
+            double want = 0, size = 0;
+            for (size_t c = 0; c < cols; c++) {
+                double term = weight(t, w, r * cols + c) * x[i * x_stride + c];
+                want += term;
+                size += fabs(term);
+            }
+            near("matmul", y[i * y_stride + r], want, size * sum_bound(cols));
+        }
+    size_t i = between(0, tokens - 1); /* a token alone gives the same bits as in the batch */
+    k->matmul[t](alone, rows, w, x + i * x_stride, x_stride, rows, cols, 1);
+    assert_memory_equal(alone, y + i * y_stride, rows * sizeof *y);
+    k->decode[t](row, w + (rows - 1) * cols * weight_bytes(t), cols);
+    for (size_t c = 0; c < cols; c++)
+        assert_true((double)row[c] == weight(t, w, (rows - 1) * cols + c));
+    free(w - 1);
+    free_guarded(x, tokens * x_stride), free_guarded(y, tokens * y_stride), free_guarded(alone, rows), free_guarded(row, cols);
+}
+
+static void matmul_of_every_float_format(void **state)
+{
+    (void)state;
+    const qw_type types[] = { QW_TYPE_F32, QW_TYPE_F16, QW_TYPE_BF16 };
+    for (size_t i = 0; i < 3; i++)
+        for (int round = 0; round < 40; round++)
+            one_matmul(types[i]);
+    for (int t = 0; t < QW_TYPE_COUNT; t++)
+        assert_true(!k->matmul[t] == !qw_type_is_float((qw_type)t));
+}
+
+/* ---- rows and values */
+
+static void norms(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 100; round++) {
+        const size_t n = between(1, 600);
+        float *x = guarded(n, true), *w = guarded(n, true), *b = guarded(n, true), *z = guarded(n, true), *y = guarded(n, false);
+        double squares = 0, sum = 0, variance = 0;
+        for (size_t i = 0; i < n; i++) {
+            squares += (double)x[i] * x[i];
+            sum += x[i];
+        }
+        for (size_t i = 0; i < n; i++)
+            variance += (x[i] - sum / (double)n) * (x[i] - sum / (double)n);
+        k->rmsnorm(y, x, w, n, 1e-6F);
+        for (size_t i = 0; i < n; i++)
+            near("rmsnorm", y[i], x[i] / sqrt(squares / (double)n + 1e-6) * w[i], 1e-5);
+        k->gated_rmsnorm(y, x, w, z, n, 1e-6F);
+        for (size_t i = 0; i < n; i++)
+            near("gated rmsnorm", y[i], x[i] / sqrt(squares / (double)n + 1e-6) * w[i] * z[i] / (1 + exp(-(double)z[i])), 1e-5);
+        k->layernorm(y, x, w, b, n, 1e-6F);
+        for (size_t i = 0; i < n; i++)
+            near("layernorm", y[i], (x[i] - sum / (double)n) / sqrt(variance / (double)n + 1e-6) * w[i] + b[i], 1e-5);
+        free_guarded(x, n), free_guarded(w, n), free_guarded(b, n), free_guarded(z, n), free_guarded(y, n);
+    }
+}
+
+/* Values at which a careless formula overflows, or loses everything. */
+static const float extremes[] = { 0.0F, -0.0F, 1e-30F, -1e-30F, 1, -1, 20, -20, 88, -88, 89, -89, 104, -104, 1e4F, -1e4F, 1e30F, -1e30F };
+#define N_EXTREMES (sizeof extremes / sizeof *extremes)
+
+static void activations(void **state)
+{
+    (void)state;
+    const size_t n = N_EXTREMES + 301;
+    float *x = guarded(n, true), *up = guarded(n, true), *y = guarded(n, false);
+    for (size_t i = 0; i < n; i++)
+        x[i] = i < N_EXTREMES ? extremes[i] : 8 * x[i];
+    memcpy(y, x, n * sizeof *y);
+    k->gelu_erf(y, n);
+    for (size_t i = 0; i < n; i++)
+        near("gelu (erf)", y[i], 0.5 * x[i] * (1 + erf(x[i] / sqrt(2.0))), 1e-6 * (1 + fabs((double)x[i])));
+    memcpy(y, x, n * sizeof *y);
+    k->gelu_tanh(y, n);
+    for (size_t i = 0; i < n; i++)
+        near("gelu (tanh)", y[i], 0.5 * x[i] * (1 + tanh(sqrt(2 / acos(-1.0)) * (x[i] + 0.044715 * x[i] * x[i] * (double)x[i]))),
+             1e-6 * (1 + fabs((double)x[i])));
+    k->silu_mul(y, x, up, n);
+    for (size_t i = 0; i < n; i++)
+        near("silu", y[i], x[i] / (1 + exp(-(double)x[i])) * up[i], 1e-6 * (1 + fabs((double)x[i])));
+    memcpy(y, up, n * sizeof *y);
+    k->sigmoid_mul(y, x, n);
+    for (size_t i = 0; i < n; i++)
+        near("sigmoid", y[i], up[i] / (1 + exp(-(double)x[i])), 1e-6);
+    k->add(y, up, n);
+    free_guarded(x, n), free_guarded(up, n), free_guarded(y, n);
+}
+
+static void rotation_turns_pairs(void **state)
+{
+    (void)state;
+    for (size_t half = 1; half < 40; half++) {
+        float *x = guarded(2 * half + 3, true), *before = guarded(2 * half + 3, false), *cosines = guarded(half, false),
+              *sines = guarded(half, false);
+        memcpy(before, x, (2 * half + 3) * sizeof *x);
+        for (size_t i = 0; i < half; i++) {
+            cosines[i] = cosf((float)i);
+            sines[i] = sinf((float)i);
+        }
+        k->rope(x, cosines, sines, half);
+        for (size_t i = 0; i < half; i++) {
+            near("rope", x[i], (double)before[i] * cosines[i] - (double)before[i + half] * sines[i], 1e-6);
+            near("rope", x[i + half], (double)before[i + half] * cosines[i] + (double)before[i] * sines[i], 1e-6);
+        }
+        assert_memory_equal(x + 2 * half, before + 2 * half, 3 * sizeof *x);
+        free_guarded(x, 2 * half + 3), free_guarded(before, 2 * half + 3), free_guarded(cosines, half), free_guarded(sines, half);
+    }
+}
+
+/* ---- attention */
+
+static void one_attend(size_t n_keys, float size)
+{
+    const size_t hd = between(1, 80), stride = hd + between(0, 5);
+    float *q = guarded(hd, true), *keys = guarded(n_keys * stride, true), *values = guarded(n_keys * stride, true),
+          *out = guarded(hd, false);
+    double *score = malloc(n_keys * sizeof *score), top = -INFINITY, total = 0;
+    for (size_t i = 0; i < hd; i++)
+        q[i] *= size;
+    k->attend(&(qw_attend_args){
+        .out = out, .q = q, .k = keys, .v = values, .kv_stride = stride, .n_keys = n_keys, .head_dim = hd, .scale = 0.3F });
+    for (size_t j = 0; j < n_keys; j++) {
+        score[j] = 0;
+        for (size_t i = 0; i < hd; i++)
+            score[j] += (double)q[i] * keys[j * stride + i];
+        score[j] *= 0.3F;
+        top = fmax(top, score[j]);
+    }
+    for (size_t j = 0; j < n_keys; j++)
+        total += score[j] = exp(score[j] - top);
+    for (size_t i = 0; i < hd; i++) {
+        double want = 0;
+        for (size_t j = 0; j < n_keys; j++)
+            want += score[j] / total * values[j * stride + i];
+        near("attention", out[i], want, 1e-5 * (1 + size));
+    }
+    free(score);
+    free_guarded(q, hd), free_guarded(keys, n_keys * stride), free_guarded(values, n_keys * stride), free_guarded(out, hd);
+}
+
+static void attention_is_softmax(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 60; round++)
+        one_attend(between(1, 300), round % 3 ? 1 : 100); /* 100: scores of several hundred, a plain exp would overflow */
+    one_attend(1, 1);
+    one_attend(64, 1);
+    one_attend(65, 1);
+}
+
+/* ---- convolution: every cut of the input gives the same bits */
+
+static void convolution_carries_its_tail(void **state)
+{
+    (void)state;
+    for (size_t taps = 1; taps <= 5; taps++) {
+        const size_t stride = 11, n = 7, T = 13;
+        float *x = guarded(T * stride, true), *w = guarded(taps * stride, true), *whole = guarded(T * stride, false),
+              *y = guarded(T * stride, false);
+        float *tail = guarded(4 * stride, false), *end = guarded(4 * stride, false);
+        k->conv_silu(whole, x, end, w, stride, n, T, taps);
+        for (size_t t = 0; t < T; t++)
+            for (size_t c = 0; c < n; c++) {
+                double sum = 0;
+                for (size_t j = 0; j < taps; j++)
+                    if (t + j + 1 >= taps)
+                        sum += (double)w[j * stride + c] * x[(t + j + 1 - taps) * stride + c];
+                near("convolution", whole[t * stride + c], sum / (1 + exp(-sum)), 1e-6);
+            }
+        for (size_t piece = 1; piece <= T; piece++) {
+            memset(tail, 0, 4 * stride * sizeof *tail);
+            for (size_t t = 0; t < T; t += piece)
+                k->conv_silu(y + t * stride, x + t * stride, tail, w, stride, n, T - t < piece ? T - t : piece, taps);
+            assert_memory_equal(y, whole, T * stride * sizeof *y);
+            assert_memory_equal(tail, end, 4 * stride * sizeof *tail);
+        }
+        free_guarded(x, T * stride), free_guarded(w, taps * stride), free_guarded(whole, T * stride), free_guarded(y, T * stride);
+        free_guarded(tail, 4 * stride), free_guarded(end, 4 * stride);
+    }
+}
+
+/* ---- delta rule: by tokens and by chunks, every length from 1 to 200, a state that is not empty */
+
+static void delta_both_ways(size_t T, size_t dk, size_t dv)
+{
+    const size_t row = 2 * dk + dv + 3;
+    float *in = guarded(T * row, true), *decay = guarded(T, true), *beta = guarded(T, true),
+          *scratch = guarded(qw_delta_scratch(dk, dv), false);
+    float *out[2], *S[2];
+    for (size_t t = 0; t < T; t++) {
+        decay[t] = -3 * fabsf(decay[t]) * (t % 5 == 0 ? 10 : 0.05F); /* also decays that forget everything: e^-30 */
+        beta[t] = fabsf(beta[t]);
+    }
+    for (int way = 0; way < 2; way++) {
+        out[way] = guarded(T * dv, false);
+        S[way] = guarded(dk * dv, false);
+        for (size_t i = 0; i < dk * dv; i++)
+            S[way][i] = way ? S[0][i] : uniform();
+    }
+    float *start = guarded(dk * dv, false);
+    memcpy(start, S[0], dk * dv * sizeof *start);
+    for (int way = 0; way < 2; way++) {
+        memcpy(S[way], start, dk * dv * sizeof *start);
+        qw_delta_args a = { .out = out[way],
+                            .state = S[way],
+                            .q = in,
+                            .k = in + dk,
+                            .v = in + 2 * dk,
+                            .log_decay = decay,
+                            .beta = beta,
+                            .out_stride = dv,
+                            .in_stride = row,
+                            .gate_stride = 1,
+                            .n_tokens = T,
+                            .key_dim = dk,
+                            .value_dim = dv,
+                            .scratch = scratch };
+        (way ? k->delta_chunk : k->delta_step)(&a);
+    }
+    for (size_t i = 0; i < T * dv; i++)
+        near("chunked output", out[1][i], out[0][i], 1e-5);
+    for (size_t i = 0; i < dk * dv; i++)
+        near("chunked state", S[1][i], S[0][i], 1e-5);
+    free_guarded(start, dk * dv), free_guarded(in, T * row), free_guarded(decay, T), free_guarded(beta, T);
+    free_guarded(scratch, qw_delta_scratch(dk, dv));
+    for (int way = 0; way < 2; way++)
+        free_guarded(out[way], T * dv), free_guarded(S[way], dk * dv);
+}
+
+/* The recurrence as it is written in docs/model.md, in double. */
+static void delta_step_is_the_recurrence(void **state)
+{
+    (void)state;
+    enum { DK = 5, DV = 3, T = 9 };
+    float in[T][2 * DK + DV], decay[T], beta[T], S[DK][DV], out[T][DV];
+    double M[DK][DV];
+    float *scratch = guarded(qw_delta_scratch(DK, DV), false);
+    for (int t = 0; t < T; t++) {
+        decay[t] = -fabsf(uniform());
+        beta[t] = fabsf(uniform());
+        for (int i = 0; i < 2 * DK + DV; i++)
+            in[t][i] = uniform();
+    }
+    for (int i = 0; i < DK; i++)
+        for (int j = 0; j < DV; j++)
+            M[i][j] = S[i][j] = uniform();
+    qw_delta_args a = { .out = out[0],
+                        .state = S[0],
+                        .q = in[0],
+                        .k = in[0] + DK,
+                        .v = in[0] + 2 * DK,
+                        .log_decay = decay,
+                        .beta = beta,
+                        .out_stride = DV,
+                        .in_stride = 2 * DK + DV,
+                        .gate_stride = 1,
+                        .n_tokens = T,
+                        .key_dim = DK,
+                        .value_dim = DV,
+                        .scratch = scratch };
+    k->delta_step(&a);
+    for (int t = 0; t < T; t++) {
+        double q[DK], key[DK], qq = 1e-6, kk = 1e-6;
+        for (int i = 0; i < DK; i++) {
+            qq += (double)in[t][i] * in[t][i];
+            kk += (double)in[t][DK + i] * in[t][DK + i];
+        }
+        for (int i = 0; i < DK; i++) {
+            q[i] = in[t][i] / sqrt(qq) / sqrt(DK);
+            key[i] = in[t][DK + i] / sqrt(kk);
+        }
+        for (int j = 0; j < DV; j++) {
+            double read = 0, answer = 0;
+            for (int i = 0; i < DK; i++)
+                read += (M[i][j] *= exp(decay[t])) * key[i];
+            double delta = beta[t] * (in[t][2 * DK + j] - read);
+            for (int i = 0; i < DK; i++)
+                answer += (M[i][j] += key[i] * delta) * q[i];
+            near("recurrence", out[t][j], answer, 1e-6);
+        }
+    }
+    free_guarded(scratch, qw_delta_scratch(DK, DV));
+}
+
+static void delta_chunks_equal_steps(void **state)
+{
+    (void)state;
+    for (size_t T = 1; T <= 200; T++)
+        delta_both_ways(T, between(1, 20), between(1, 20));
+    delta_both_ways(130, 128, 128);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    qw_rng_seed(&rng, 20260401);
+    k = qw_kernels_get();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(matmul_of_every_float_format),
+        cmocka_unit_test(norms),
+        cmocka_unit_test(activations),
+        cmocka_unit_test(rotation_turns_pairs),
+        cmocka_unit_test(attention_is_softmax),
+        cmocka_unit_test(convolution_carries_its_tail),
+        cmocka_unit_test(delta_step_is_the_recurrence),
+        cmocka_unit_test(delta_chunks_equal_steps),
+    };
+    return cmocka_run_group_tests(tests, start, NULL);
+}
