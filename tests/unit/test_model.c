@@ -1,0 +1,160 @@
+/* Opening a checkpoint: what config.json promises must be in the weights, shape by shape; short memory and cancelling leave nothing behind. */
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "model/model.h"
+#include "support/fault.h"
+
+#define SOURCE QW_TEST_DATA "/text/tiny-b/hf"
+
+static char folder[64];
+
+/* folder/name = the source's file, with the first `from` replaced by `to` when it is not NULL. */
+static void place(const char *name, const char *from, const char *to)
+{
+    char path[600], target[600], *text = NULL;
+    size_t len = 0;
+    snprintf(path, sizeof path, "%s/%s", SOURCE, name);
+    snprintf(target, sizeof target, "%s/%s", folder, name);
+    unlink(target);
+    if (!from) {
+        assert_int_equal(symlink(path, target), 0);
+        return;
+    }
+    assert_int_equal(qw_file_read(path, 1 << 20, &text, &len, NULL), QWREN_OK);
+    char *at = strstr(text, from);
+    if (!at)
+        fail_msg("%s does not have %s", name, from);
+    FILE *f = fopen(target, "w");
+    assert_non_null(f);
+    fprintf(f, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+    fclose(f);
+    qw_free(text);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/qwren-model-XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    place("model.safetensors", NULL, NULL);
+    place("config.json", NULL, NULL);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char path[600];
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, i ? "config.json" : "model.safetensors");
+        unlink(path);
+    }
+    return rmdir(folder);
+}
+
+static qwren_status open_folder(qwren_error *err)
+{
+    qw_model m;
+    qw_model_params p = { .n_threads = 1 };
+    qwren_status st = qw_model_init(&m, folder, &p, err);
+    if (st == QWREN_OK)
+        qw_model_deinit(&m);
+    return st;
+}
+
+static void a_whole_checkpoint_opens(void **state)
+{
+    (void)state;
+    qw_model m;
+    qwren_error err = { 0 };
+    qw_model_params p = { .n_threads = 1 };
+    if (qw_model_init(&m, folder, &p, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(m.text.embed.rows, m.config.text.vocab_size);
+    assert_ptr_not_equal(m.text.head.data, m.text.embed.data); /* tiny-b has a head of its own */
+    qw_model_deinit(&m);
+    p.config_only = true;
+    assert_int_equal(qw_model_init(&m, folder, &p, &err), QWREN_OK);
+    assert_null(m.ops);
+    qw_model_deinit(&m);
+}
+
+/* What config.json says against what the file holds. The message names a tensor. */
+static void shapes_are_checked_before_use(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *to, *tensor;
+    } lies[] = {
+        { "\"hidden_size\": 256", "\"hidden_size\": 128", "embed_tokens" },
+        { "\"intermediate_size\": 256", "\"intermediate_size\": 512", "gate_proj" },
+        { "\"vocab_size\": 512", "\"vocab_size\": 640", "embed_tokens" },
+        { "\"num_key_value_heads\": 1", "\"num_key_value_heads\": 2", "k_proj" },
+        { "\"linear_num_value_heads\": 8", "\"linear_num_value_heads\": 4", "in_proj_qkv" },
+        { "\"linear_conv_kernel_dim\": 4", "\"linear_conv_kernel_dim\": 3", "conv1d" },
+    };
+    for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+        qwren_error err = { 0 };
+        place("config.json", lies[i].from, lies[i].to);
+        qwren_status st = open_folder(&err);
+        if (st != QWREN_E_FORMAT || !strstr(err.text, lies[i].tensor))
+            fail_msg("%s: %s \"%s\"", lies[i].to, qwren_status_name(st), err.text);
+    }
+    place("config.json", NULL, NULL);
+}
+
+static qwren_status open_with_faults(void *ctx, qwren_error *err)
+{
+    (void)ctx;
+    return open_folder(err);
+}
+
+static void memory_may_be_short(void **state)
+{
+    (void)state;
+    fault_install();
+    assert_true(fault_try_all(open_with_faults, NULL, 1) > 20);
+    fault_remove();
+}
+
+static bool never(void *ctx, const char *what, uint64_t done, uint64_t total)
+{
+    assert_true(what && done <= total);
+    return --*(int *)ctx > 0;
+}
+
+static void opening_can_be_cancelled(void **state)
+{
+    (void)state;
+    for (int calls = 1; calls <= 2; calls++) {
+        int left = calls;
+        qw_model m;
+        qwren_error err = { 0 };
+        qw_model_params p = { .n_threads = 1, .progress = never, .progress_ctx = &left };
+        assert_int_equal(qw_model_init(&m, folder, &p, &err), QWREN_E_CANCELLED);
+        assert_non_null(strstr(err.text, "cancelled"));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_whole_checkpoint_opens),
+        cmocka_unit_test(shapes_are_checked_before_use),
+        cmocka_unit_test(memory_may_be_short),
+        cmocka_unit_test(opening_can_be_cancelled),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
