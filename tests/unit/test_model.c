@@ -15,7 +15,7 @@
 #include "model/model.h"
 #include "support/fault.h"
 
-#define SOURCE QW_TEST_DATA "/text/tiny-b/hf"
+#define SOURCE QW_TEST_DATA "/text/tiny-c/hf"
 
 static char folder[64];
 
@@ -83,7 +83,7 @@ static void a_whole_checkpoint_opens(void **state)
     if (qw_model_init(&m, folder, &p, &err))
         fail_msg("%s", err.text);
     assert_int_equal(m.text.embed.rows, m.config.text.vocab_size);
-    assert_ptr_not_equal(m.text.head.data, m.text.embed.data); /* tiny-b has a head of its own */
+    assert_ptr_not_equal(m.text.head.data, m.text.embed.data); /* tiny-c has a head of its own */
     qw_model_deinit(&m);
     p.config_only = true;
     assert_int_equal(qw_model_init(&m, folder, &p, &err), QWREN_OK);
@@ -98,11 +98,11 @@ static void shapes_are_checked_before_use(void **state)
     static const struct {
         const char *from, *to, *tensor;
     } lies[] = {
-        { "\"hidden_size\": 256", "\"hidden_size\": 128", "embed_tokens" },
-        { "\"intermediate_size\": 256", "\"intermediate_size\": 512", "gate_proj" },
+        { "\"hidden_size\": 64", "\"hidden_size\": 128", "embed_tokens" },
+        { "\"intermediate_size\": 192", "\"intermediate_size\": 128", "gate_proj" },
         { "\"vocab_size\": 512", "\"vocab_size\": 640", "embed_tokens" },
-        { "\"num_key_value_heads\": 1", "\"num_key_value_heads\": 2", "k_proj" },
-        { "\"linear_num_value_heads\": 8", "\"linear_num_value_heads\": 4", "in_proj_qkv" },
+        { "\"num_key_value_heads\": 1", "\"num_key_value_heads\": 3", "k_proj" },
+        { "\"linear_num_value_heads\": 6", "\"linear_num_value_heads\": 4", "in_proj_qkv" },
         { "\"linear_conv_kernel_dim\": 4", "\"linear_conv_kernel_dim\": 3", "conv1d" },
     };
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
