@@ -1,12 +1,9 @@
 /* qwren_image: decoded pixels as the public API shows them (qwren.h section 5). The work is done in src/image. Tested by tests/unit/test_image_api.c. */
+#include "api/image.h"
+
 #include "api/options.h"
 #include "base/alloc.h"
 #include "base/file.h"
-#include "image/image.h"
-
-struct qwren_image {
-    qw_pixels pixels;
-};
 
 qwren_image_limits qwren_image_limits_default(void)
 {

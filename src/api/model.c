@@ -1,0 +1,214 @@
+/* qwren_model: opens a checkpoint with its tokenizer, and tells what is in it. The first call of every program. Tested by
+ * tests/unit/test_api_model.c. */
+#include "api/model.h"
+
+#include "api/options.h"
+#include "base/alloc.h"
+#include "base/file.h"
+#include "runtime/memplan.h"
+#include "weights/names.h"
+
+qwren_model_options qwren_model_options_default(void) { return (qwren_model_options){ .struct_size = sizeof(qwren_model_options) }; }
+
+/* ---- what inspect prints */
+
+static void describe_text(qwren_model_info *info, const qw_text_config *c)
+{
+    info->n_layers = c->n_layers;
+    info->n_attention_layers = c->n_attention_layers;
+    info->n_delta_layers = c->n_delta_layers;
+    info->hidden_size = c->hidden_size;
+    info->intermediate_size = c->intermediate_size;
+    info->n_heads = c->n_heads;
+    info->n_kv_heads = c->n_kv_heads;
+    info->head_dim = c->head_dim;
+    info->rotary_dim = c->rotary_dim;
+    info->linear_key_heads = c->linear_key_heads;
+    info->linear_value_heads = c->linear_value_heads;
+    info->linear_key_dim = c->linear_key_dim;
+    info->linear_value_dim = c->linear_value_dim;
+    info->conv_kernel = c->conv_kernel;
+    info->vocab_size = c->vocab_size;
+    info->max_positions = c->max_positions;
+    info->tied_embeddings = c->tied_embeddings;
+}
+
+static void describe_vision(qwren_model_info *info, const qw_vision_config *c, const qw_processor_config *p)
+{
+    info->vision_depth = c->depth;
+    info->vision_hidden = c->hidden_size;
+    info->vision_heads = c->n_heads;
+    info->vision_intermediate = c->intermediate_size;
+    info->patch_size = c->patch_size;
+    info->merge_size = c->merge_size;
+    info->temporal_patch_size = c->temporal_patch_size;
+    info->min_pixels = p->min_pixels;
+    info->max_pixels = p->max_pixels;
+}
+
+static void count_tensors(qwren_model_info *info, const qw_weights *w)
+{
+    info->n_tensors = qw_weights_count(w);
+    for (size_t i = 0; i < info->n_tensors; i++) {
+        const qw_tensor *t = qw_weights_at(w, i);
+        uint64_t n = qw_tensor_elements(t);
+        info->n_parameters += n;
+        info->n_bytes += t->n_bytes;
+        switch (qw_part_of(t->name)) {
+        case QW_PART_TEXT: info->n_parameters_text += n; break;
+        case QW_PART_VISION: info->n_parameters_vision += n; break;
+        case QW_PART_MTP: info->n_parameters_mtp += n; break;
+        case QW_PART_OTHER: break;
+        }
+    }
+}
+
+static void describe(qwren_model *m)
+{
+    qwren_model_info *info = &m->info;
+    info->path = m->path;
+    info->architecture = m->core.config.architecture;
+    info->size_name = qw_config_size_name(&m->core.config);
+    describe_text(info, &m->core.config.text);
+    info->has_vision = m->core.has_vision;
+    info->has_mtp = m->core.has_mtp;
+    if (m->core.has_vision)
+        describe_vision(info, &m->core.config.vision, &m->core.config.processor);
+    count_tensors(info, m->core.weights);
+}
+
+/* ---- tokens that mean something to the engine */
+
+static void add_eos(qwren_model *m, int32_t id)
+{
+    if (id >= 0 && !qw_model_is_eos(m, id))
+        m->eos[m->n_eos++] = id;
+}
+
+static void find_tokens(qwren_model *m)
+{
+    for (int i = 0; i < m->core.config.n_eos; i++)
+        add_eos(m, m->core.config.eos[i]);
+    add_eos(m, qwren_token_id(m->tokenizer, "<|im_end|>"));
+    add_eos(m, qwren_token_id(m->tokenizer, "<|endoftext|>"));
+    for (int tag = 0; tag < QW_TAG_COUNT; tag++)
+        m->tags[tag] = qwren_token_id(m->tokenizer, qw_tag_text((qw_tag)tag));
+}
+
+bool qw_model_is_eos(const qwren_model *m, int32_t id)
+{
+    for (int i = 0; i < m->n_eos; i++)
+        if (m->eos[i] == id)
+            return true;
+    return false;
+}
+
+int qw_model_tag_of(const qwren_model *m, int32_t id)
+{
+    for (int tag = 0; tag < QW_TAG_COUNT; tag++)
+        if (m->tags[tag] == id)
+            return tag;
+    return -1;
+}
+
+/* ---- opening */
+
+/* A directory of weights alone can be inspected; everything else needs its tokenizer. */
+static qwren_status open_tokenizer(qwren_model *m, bool config_only, qwren_error *err)
+{
+    if (config_only) {
+        char *file = qw_path_join(m->path, "tokenizer.json");
+        bool there = file && qw_file_exists(file);
+        qw_free(file);
+        if (!file)
+            return qw_fail_memory(err, strlen(m->path), "a path");
+        if (!there)
+            return QWREN_OK;
+    }
+    QW_TRY(qwren_tokenizer_open(&m->tokenizer, m->path, err));
+    int32_t n = qwren_token_count(m->tokenizer);
+    if (n > m->core.config.text.vocab_size)
+        return qw_fail(err, QWREN_E_FORMAT,
+                       "%s: tokenizer.json has %d tokens, but config.json says vocab_size %d: they belong to different models", m->path,
+                       (int)n, m->core.config.text.vocab_size);
+    find_tokens(m);
+    return QWREN_OK;
+}
+
+static qwren_status open_model(qwren_model *m, const char *path, const qwren_model_options *opt, qwren_error *err)
+{
+    qw_model_params params = {
+        .n_threads = opt->n_threads, .config_only = opt->config_only, .progress = opt->progress, .progress_ctx = opt->progress_ctx
+    };
+    if (opt->n_threads < 0)
+        return qw_fail(err, QWREN_E_ARGUMENT, "n_threads is %d; give a positive number, or 0 for all physical cores", opt->n_threads);
+    m->path = qw_strdup(path);
+    if (!m->path)
+        return qw_fail_memory(err, strlen(path) + 1, "a path");
+    QW_TRY(qw_model_init(&m->core, path, &params, err));
+    describe(m);
+    return open_tokenizer(m, opt->config_only, err);
+}
+
+qwren_status qwren_model_open(qwren_model **out, const char *path, const qwren_model_options *opt, qwren_error *err)
+{
+    qwren_model_options options = qwren_model_options_default();
+    *out = NULL;
+    QW_TRY(qw_options_read(&options, sizeof options, opt, "qwren_model_options", err));
+    if (!path)
+        return qw_fail(err, QWREN_E_ARGUMENT, "qwren_model_open: path is NULL; give the directory of a checkpoint");
+    qwren_model *m = qw_calloc(1, sizeof *m);
+    if (!m)
+        return qw_fail_memory(err, sizeof *m, "a model");
+    for (int tag = 0; tag < QW_TAG_COUNT; tag++)
+        m->tags[tag] = -1;
+    qwren_status st = open_model(m, path, &options, err);
+    if (st == QWREN_OK)
+        *out = m;
+    else
+        qwren_model_close(m);
+    return st;
+}
+
+void qwren_model_close(qwren_model *m)
+{
+    if (!m)
+        return;
+    qwren_tokenizer_close(m->tokenizer);
+    qw_model_deinit(&m->core);
+    qw_free(m->path);
+    qw_free(m);
+}
+
+/* ---- questions */
+
+const qwren_tokenizer *qwren_model_tokenizer(const qwren_model *m) { return m->tokenizer; }
+const qwren_model_info *qwren_model_get_info(const qwren_model *m) { return &m->info; }
+
+bool qwren_model_get_tensor(const qwren_model *m, size_t i, qwren_tensor_info *out)
+{
+    *out = (qwren_tensor_info){ 0 };
+    if (i >= m->info.n_tensors)
+        return false;
+    const qw_tensor *t = qw_weights_at(m->core.weights, i);
+    out->name = t->file_name;
+    out->type = qw_type_name(t->type);
+    out->part = qw_part_name(qw_part_of(t->name));
+    out->file = t->file;
+    out->n_dims = t->n_dims;
+    memcpy(out->shape, t->shape, sizeof out->shape);
+    out->n_bytes = t->n_bytes;
+    return true;
+}
+
+qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx, qwren_memory_info *out, qwren_error *err)
+{
+    qw_memplan plan;
+    *out = (qwren_memory_info){ 0 };
+    QW_TRY(qw_memplan_make(&plan, &m->core.config.text, n_ctx, err));
+    out->kv_bytes = plan.kv_bytes;
+    out->state_bytes = plan.state_bytes;
+    out->scratch_bytes = plan.scratch_bytes;
+    out->total_bytes = plan.total_bytes;
+    return QWREN_OK;
+}

@@ -1,0 +1,23 @@
+/* A model as the public API hands it out: the checkpoint, its tokenizer, and what `inspect` tells about it. Private to src/api. */
+#ifndef QW_API_MODEL_H
+#define QW_API_MODEL_H
+
+#include "model/model.h"
+#include "text/stream.h"
+
+struct qwren_model {
+    qw_model core;
+    qwren_tokenizer *tokenizer; /* NULL only when opened for inspection and the directory has none */
+    char *path;                 /* as opened */
+    qwren_model_info info;
+    int32_t tags[QW_TAG_COUNT];  /* ids of <think>, </think>, <tool_call>, </tool_call>; -1 when absent */
+    int32_t eos[QW_MAX_EOS + 2]; /* what ends an answer: the config's ids, <|im_end|> and <|endoftext|> */
+    int n_eos;
+};
+
+/* Whether the id ends an answer. */
+bool qw_model_is_eos(const qwren_model *m, int32_t id);
+/* The tag that the id is, or -1. */
+int qw_model_tag_of(const qwren_model *m, int32_t id);
+
+#endif

@@ -1,0 +1,127 @@
+/* Pictures of a request -> rows of the decoder's width (pictures.h), and qwren_image_preprocess, which stops one step before. Between
+ * image/ and model/merge.c. Tested by tests/unit/test_api_session.c and tests/unit/test_chat.c. */
+#include "api/pictures.h"
+
+#include "api/image.h"
+#include "base/alloc.h"
+
+#include <string.h>
+
+qwren_status qw_pictures_init(qw_pictures *p, const qwren_model *m, size_t n, qwren_error *err)
+{
+    *p = (qw_pictures){ .model = m, .room = n };
+    if (!n)
+        return QWREN_OK;
+    if (!m->core.has_vision)
+        return qw_fail(err, QWREN_E_UNSUPPORTED, "%s: this model has no image tower; leave the pictures out, or use one that has", m->path);
+    p->pixels = qw_calloc(n, sizeof *p->pixels);
+    p->grids = qw_calloc(n, sizeof *p->grids);
+    p->hashes = qw_calloc(n, sizeof *p->hashes);
+    p->rows = qw_calloc(n, sizeof *p->rows);
+    if (!p->pixels || !p->grids || !p->hashes || !p->rows)
+        return qw_fail_memory(err, n * (sizeof *p->pixels + sizeof *p->grids), "a list of pictures");
+    return QWREN_OK;
+}
+
+void qw_pictures_deinit(qw_pictures *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        qw_pixels_free(&p->pixels[i]);
+        qw_free(p->rows[i]);
+    }
+    qw_free(p->pixels);
+    qw_free(p->grids);
+    qw_free(p->hashes);
+    qw_free(p->rows);
+    *p = (qw_pictures){ 0 };
+}
+
+static size_t token_count(const qwren_model *m, qw_grid g)
+{
+    size_t merge = (size_t)m->core.config.vision.merge_size;
+    return (size_t)g.t * ((size_t)g.h / merge) * ((size_t)g.w / merge);
+}
+
+/* Every step is a bijection of h for a given word, so that pictures which differ in one place never meet. */
+static uint64_t mix(uint64_t h, uint64_t word)
+{
+    h = (h ^ word) * UINT64_C(0x9E3779B97F4A7C15);
+    return h ^ (h >> 29);
+}
+
+/* Of pixels and size: a session recognises a picture that it has already seen. */
+static uint64_t hash_pixels(const qw_pixels *p)
+{
+    size_t n = (size_t)p->width * (size_t)p->height * 3, i = 0;
+    uint64_t h = mix(mix(0, (uint64_t)p->width), (uint64_t)p->height), word;
+    for (; i + sizeof word <= n; i += sizeof word) {
+        memcpy(&word, p->rgb + i, sizeof word);
+        h = mix(h, word);
+    }
+    word = 0;
+    memcpy(&word, p->rgb + i, n - i);
+    return mix(h, word);
+}
+
+/* The picture as the tower wants it. */
+static qwren_status fit(const qwren_model *m, const qwren_image *image, qw_pixels *pixels, qw_grid *grid, qwren_error *err)
+{
+    qw_patch_config c = qw_model_patch_config(&m->core);
+    QW_TRY(qw_patch_grid(grid, image->pixels.width, image->pixels.height, &c, err));
+    return qw_image_resize(pixels, &image->pixels, grid->w * c.patch_size, grid->h * c.patch_size, err);
+}
+
+qwren_status qw_pictures_add(qw_pictures *p, const qwren_image *image, qwren_error *err)
+{
+    size_t i = p->n;
+    if (i == p->room)
+        return qw_fail(err, QWREN_E_INTERNAL, "more pictures than were announced");
+    QW_TRY(fit(p->model, image, &p->pixels[i], &p->grids[i], err));
+    p->hashes[i] = hash_pixels(&p->pixels[i]);
+    p->n_tokens += token_count(p->model, p->grids[i]);
+    p->n++;
+    return QWREN_OK;
+}
+
+qwren_status qw_pictures_see(qw_pictures *p, qw_image_span *span, qwren_error *err)
+{
+    size_t i = span->image, n_rows = 0;
+    if (!p->rows[i]) {
+        const qw_model *m = &p->model->core;
+        qw_patch_config c = qw_model_patch_config(m);
+        QW_TRY(qw_vision_forward(m->ops, &m->vision, &c, &p->pixels[i], p->grids[i], NULL, &p->rows[i], &n_rows, err));
+        if (n_rows != span->n)
+            return qw_fail(err, QWREN_E_INTERNAL, "picture %zu has %zu rows for %zu tokens", i + 1, n_rows, span->n);
+        qw_pixels_free(&p->pixels[i]);
+    }
+    span->rows = p->rows[i];
+    return QWREN_OK;
+}
+
+qwren_status qwren_image_preprocess(const qwren_model *m, const qwren_image *img, float **patches, size_t *n_rows, size_t *row_len,
+                                    int grid[3], qwren_error *err)
+{
+    *patches = NULL;
+    *n_rows = *row_len = 0;
+    grid[0] = grid[1] = grid[2] = 0;
+    if (!m->core.has_vision)
+        return qw_fail(err, QWREN_E_UNSUPPORTED, "%s: this model has no image tower, so there is no size to bring a picture to", m->path);
+    qw_patch_config c = qw_model_patch_config(&m->core);
+    qw_pixels pixels = { 0 };
+    qw_grid g;
+    QW_TRY(fit(m, img, &pixels, &g, err));
+    size_t rows = (size_t)g.t * (size_t)g.h * (size_t)g.w, len = qw_patch_length(&c), bytes = 0;
+    float *out = qw_mul_size(rows, len * sizeof *out, &bytes) ? qw_malloc(bytes) : NULL;
+    if (out)
+        qw_patches_make(out, &pixels, &c, g);
+    qw_pixels_free(&pixels);
+    if (!out)
+        return qw_fail_memory(err, bytes, "patches");
+    *patches = out;
+    *n_rows = rows;
+    *row_len = len;
+    grid[0] = g.t;
+    grid[1] = g.h;
+    grid[2] = g.w;
+    return QWREN_OK;
+}

@@ -1,0 +1,114 @@
+/* qwren_session: token ids and images in, logits out. The level below qwren_chat, for people who bring their own prompts. Tested by
+ * tests/unit/test_api_session.c. */
+#include "api/session.h"
+
+#include "api/options.h"
+#include "api/pictures.h"
+#include "base/alloc.h"
+
+qwren_session_options qwren_session_options_default(void)
+{
+    return (qwren_session_options){ .struct_size = sizeof(qwren_session_options) };
+}
+
+qwren_status qwren_session_create(qwren_session **out, const qwren_model *m, const qwren_session_options *opt, qwren_error *err)
+{
+    qwren_session_options options = qwren_session_options_default();
+    *out = NULL;
+    QW_TRY(qw_options_read(&options, sizeof options, opt, "qwren_session_options", err));
+    if (!m->core.ops)
+        return qw_fail(err, QWREN_E_ARGUMENT, "%s was opened with config_only; open it without to make a session", m->path);
+    qwren_session *s = qw_calloc(1, sizeof *s);
+    if (!s)
+        return qw_fail_memory(err, sizeof *s, "a session");
+    s->model = m;
+    qwren_status st = qw_session_create(&s->core, &m->core, options.n_ctx, err);
+    if (st == QWREN_OK)
+        *out = s;
+    else
+        qwren_session_free(s);
+    return st;
+}
+
+void qwren_session_free(qwren_session *s)
+{
+    if (!s)
+        return;
+    qw_session_free(s->core);
+    qw_free(s);
+}
+
+void qwren_session_reset(qwren_session *s) { qw_session_reset(s->core); }
+size_t qwren_session_length(const qwren_session *s) { return qw_session_length(s->core); }
+size_t qwren_session_capacity(const qwren_session *s) { return qw_session_capacity(s->core); }
+const float *qwren_session_logits(const qwren_session *s) { return qw_session_logits(s->core); }
+
+/* ---- eval */
+
+/* One call's belongings. */
+typedef struct evaluation {
+    qw_pictures pictures;
+    qw_timeline timeline;
+    float *logits; /* [timeline.n, vocab_size], when all are wanted */
+} evaluation;
+
+static qwren_status lay_out(evaluation *e, const qwren_session *s, const int32_t *ids, size_t n_ids, const qwren_image *const *images,
+                            size_t n_images, qwren_error *err)
+{
+    if (!n_ids)
+        return qw_fail(err, QWREN_E_ARGUMENT, "qwren_session_eval: there are no tokens; give at least one id");
+    QW_TRY(qw_pictures_init(&e->pictures, s->model, n_images, err));
+    for (size_t i = 0; i < n_images; i++)
+        QW_TRY(qw_pictures_add(&e->pictures, images[i], err));
+    QW_TRY(qw_timeline_build(&e->timeline, &s->model->core.config, ids, n_ids, e->pictures.grids, e->pictures.hashes, n_images,
+                             qw_session_next_pos(s->core), err));
+    size_t room = qwren_session_capacity(s) - qwren_session_length(s);
+    if (e->timeline.n > room)
+        return qw_fail(err, QWREN_E_LIMIT,
+                       "%zu tokens do not fit: the context has room for %zu, of which %zu are left; make the session larger (--ctx)",
+                       e->timeline.n, qwren_session_capacity(s), room);
+    return QWREN_OK;
+}
+
+static qwren_status take_logits(evaluation *e, const qwren_session *s, qwren_error *err)
+{
+    size_t values = 0, bytes = SIZE_MAX;
+    if (qw_mul_size(e->timeline.n, (size_t)s->model->core.config.text.vocab_size, &values) &&
+        qw_mul_size(values, sizeof *e->logits, &bytes))
+        e->logits = qw_malloc(bytes);
+    return e->logits ? QWREN_OK : qw_fail_memory(err, bytes, "the logits of all tokens");
+}
+
+static qwren_status evaluate(evaluation *e, qwren_session *s, bool all, qwren_error *err)
+{
+    if (all)
+        QW_TRY(take_logits(e, s, err));
+    for (size_t i = 0; i < e->timeline.n_spans; i++)
+        QW_TRY(qw_pictures_see(&e->pictures, &e->timeline.spans[i], err));
+    qw_eval_options options = { .all_logits = e->logits };
+    return qw_session_eval(s->core, &e->timeline, 0, e->timeline.n, &options, err);
+}
+
+qwren_status qwren_session_eval(qwren_session *s, const int32_t *ids, size_t n_ids, const qwren_image *const *images, size_t n_images,
+                                float **all_logits, size_t *n_rows, qwren_error *err)
+{
+    evaluation e = { 0 };
+    if (all_logits)
+        *all_logits = NULL;
+    if (n_rows)
+        *n_rows = 0;
+    qwren_status st = lay_out(&e, s, ids, n_ids, images, n_images, err);
+    if (st == QWREN_OK)
+        st = evaluate(&e, s, all_logits != NULL, err);
+    if (st != QWREN_OK) {
+        qw_session_reset(s->core);
+        qw_free(e.logits);
+    } else if (all_logits) {
+        *all_logits = e.logits;
+        if (n_rows)
+            *n_rows = e.timeline.n;
+    }
+    qw_timeline_deinit(&e.timeline);
+    qw_pictures_deinit(&e.pictures);
+    return st;
+}
