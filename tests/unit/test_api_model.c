@@ -1,0 +1,206 @@
+/* qwren_model: opening, describing, refusing. On the bundled model and on damaged copies of it. */
+#include "support/nano.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "support/fault.h"
+
+/* A directory that holds the bundled model's files but for `leave_out`, as links; removed by remove_copy(). */
+static const char *const files[] = { "config.json",         "model.safetensors",        "tokenizer.json",        "tokenizer_config.json",
+                                     "chat_template.jinja", "preprocessor_config.json", "generation_config.json" };
+static char copy[64];
+
+static void make_copy(const char *leave_out)
+{
+    char from[1024], to[1024];
+    strcpy(copy, "/tmp/qwren-test-XXXXXX");
+    assert_non_null(mkdtemp(copy));
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(from, sizeof from, "%s/%s", NANO, files[i]);
+        snprintf(to, sizeof to, "%s/%s", copy, files[i]);
+        if (!leave_out || strcmp(files[i], leave_out) != 0)
+            assert_int_equal(symlink(from, to), 0);
+    }
+}
+
+static void write_file(const char *name, const char *text)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", copy, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void remove_copy(void)
+{
+    char path[1024];
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(path, sizeof path, "%s/%s", copy, files[i]);
+        unlink(path);
+    }
+    assert_int_equal(rmdir(copy), 0);
+}
+
+static void refused(const char *path, const qwren_model_options *opt, qwren_status status, const char *word)
+{
+    qwren_model *m = (qwren_model *)1;
+    qwren_error err = { 0 };
+    qwren_status st = qwren_model_open(&m, path, opt, &err);
+    assert_null(m);
+    if (st != status || !strstr(err.text, word))
+        fail_msg("%s (%s) where %s with \"%s\" was expected", qwren_status_name(st), err.text, qwren_status_name(status), word);
+}
+
+/* ----------------------------------------------------------------------------------------------------- description */
+
+static void info_tells_the_shape(void **state)
+{
+    (void)state;
+    qwren_model *m = nano_open(1);
+    const qwren_model_info *i = qwren_model_get_info(m);
+    assert_string_equal(i->path, NANO);
+    assert_string_equal(i->architecture, "Qwen3_5ForConditionalGeneration");
+    assert_string_equal(i->size_name, "custom");
+    assert_int_equal(i->n_attention_layers + i->n_delta_layers, i->n_layers);
+    assert_true(i->hidden_size > 0 && i->vocab_size >= qwren_token_count(qwren_model_tokenizer(m)));
+    assert_true(i->has_vision && i->has_mtp && i->tied_embeddings);
+    assert_true(i->patch_size == 16 && i->merge_size == 2 && i->min_pixels > 0 && i->max_pixels >= i->min_pixels);
+    uint64_t n = 0, bytes = 0;
+    qwren_tensor_info t;
+    for (size_t k = 0; k < i->n_tensors; k++) {
+        assert_true(qwren_model_get_tensor(m, k, &t));
+        assert_true(t.name && t.type && t.file && t.part && t.n_dims > 0);
+        uint64_t elements = 1;
+        for (int d = 0; d < t.n_dims; d++)
+            elements *= t.shape[d];
+        n += elements;
+        bytes += t.n_bytes;
+    }
+    assert_int_equal(n, i->n_parameters);
+    assert_int_equal(bytes, i->n_bytes);
+    assert_int_equal(i->n_parameters_text + i->n_parameters_vision + i->n_parameters_mtp, i->n_parameters);
+    assert_true(i->n_parameters_text > 0 && i->n_parameters_vision > 0 && i->n_parameters_mtp > 0);
+    assert_false(qwren_model_get_tensor(m, i->n_tensors, &t));
+    assert_false(qwren_model_get_tensor(m, SIZE_MAX, &t));
+    qwren_model_close(m);
+}
+
+static void memory_grows_with_the_context(void **state)
+{
+    (void)state;
+    qwren_model *m = nano_open(1);
+    qwren_memory_info a, b;
+    qwren_error err = { 0 };
+    assert_int_equal(qwren_model_get_memory(m, 1000, &a, NULL), QWREN_OK);
+    assert_int_equal(qwren_model_get_memory(m, 2000, &b, NULL), QWREN_OK);
+    assert_true(b.kv_bytes > a.kv_bytes);
+    assert_int_equal(b.state_bytes, a.state_bytes);
+    assert_true(a.total_bytes >= a.kv_bytes + a.state_bytes + a.scratch_bytes);
+    assert_int_equal(qwren_model_get_memory(m, SIZE_MAX, &a, &err), QWREN_E_LIMIT);
+    assert_int_equal(a.total_bytes, 0);
+    qwren_model_close(m);
+}
+
+static void inspection_needs_no_tokenizer(void **state)
+{
+    (void)state;
+    qwren_model *m = NULL;
+    qwren_error err = { 0 };
+    qwren_model_options opt = qwren_model_options_default();
+    opt.config_only = true;
+    make_copy("tokenizer.json");
+    if (qwren_model_open(&m, copy, &opt, &err) != QWREN_OK)
+        fail_msg("%s", err.text);
+    assert_true(qwren_model_get_info(m)->n_parameters > 0);
+    assert_null(qwren_model_tokenizer(m));
+    qwren_model_close(m);
+    refused(copy, NULL, QWREN_E_IO, "tokenizer.json");
+    remove_copy();
+}
+
+/* --------------------------------------------------------------------------------------------------------- refusals */
+
+static bool never(void *ctx, const char *what, uint64_t done, uint64_t total)
+{
+    (void)what;
+    assert_true(done <= total);
+    ++*(int *)ctx;
+    return false;
+}
+
+static void wrong_calls_are_told(void **state)
+{
+    (void)state;
+    int calls = 0;
+    qwren_model_options opt = qwren_model_options_default();
+    refused(NULL, NULL, QWREN_E_ARGUMENT, "path");
+    refused("/no/model", NULL, QWREN_E_IO, "/no/model");
+    refused(NANO "/config.json", NULL, QWREN_E_IO, "config.json");
+    opt.n_threads = -1;
+    refused(NANO, &opt, QWREN_E_ARGUMENT, "n_threads");
+    opt = (qwren_model_options){ 0 };
+    refused(NANO, &opt, QWREN_E_ARGUMENT, "qwren_model_options");
+    opt = qwren_model_options_default();
+    opt.progress = never;
+    opt.progress_ctx = &calls;
+    refused(NANO, &opt, QWREN_E_CANCELLED, NANO);
+    assert_int_equal(calls, 1);
+    qwren_model_close(NULL);
+}
+
+static void missing_and_foreign_files_are_told(void **state)
+{
+    (void)state;
+    static const char *const needed[] = { "config.json", "model.safetensors", "tokenizer.json" };
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        make_copy(needed[i]);
+        refused(copy, NULL, QWREN_E_IO, needed[i]);
+        write_file(needed[i], "{");
+        refused(copy, NULL, QWREN_E_FORMAT, needed[i]);
+        remove_copy();
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------- memory */
+
+static qwren_status try_open(void *ctx, qwren_error *err)
+{
+    (void)ctx;
+    qwren_model *m = NULL;
+    qwren_model_options opt = qwren_model_options_default();
+    opt.n_threads = 1;
+    qwren_status st = qwren_model_open(&m, NANO, &opt, err);
+    assert_true((st == QWREN_OK) == (m != NULL));
+    qwren_model_close(m);
+    return st;
+}
+
+/* The JSON of tokenizer and config takes tens of thousands of pieces: a prime step tries a part of them. */
+static void memory_may_run_short(void **state)
+{
+    (void)state;
+    fault_install();
+    assert_int_equal(try_open(NULL, NULL), QWREN_OK);
+    size_t step = fault_calls() / 200 + 1;
+    assert_true(fault_try_all(try_open, NULL, step) > 20);
+    fault_remove();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(info_tells_the_shape),
+        cmocka_unit_test(memory_grows_with_the_context),
+        cmocka_unit_test(inspection_needs_no_tokenizer),
+        cmocka_unit_test(wrong_calls_are_told),
+        cmocka_unit_test(missing_and_foreign_files_are_told),
+        cmocka_unit_test(memory_may_run_short),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,308 @@
+/* qwren_chat when something is wrong: requests, pictures, the context, cancelling, memory. The session afterwards is either as it was or empty, and answers as
+ * before. */
+#include "support/nano.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "support/fault.h"
+
+static qwren_model *model;
+static qwren_session *session;
+static char *right_answer; /* the content of GOOD */
+
+#define GOOD "{'messages': [{'role': 'user', 'content': 'What is 17 + 25?'}], 'enable_thinking': false, 'max_tokens': 16}"
+
+static int open_model(void **state)
+{
+    (void)state;
+    qwren_chat_options opt = nano_greedy();
+    model = nano_open(0);
+    session = nano_session(model, 512);
+    qwren_result *r = nano_ask(session, &opt, GOOD);
+    right_answer = qw_strdup(qwren_result_content(r));
+    qwren_result_free(r);
+    return right_answer == NULL;
+}
+
+static int close_model(void **state)
+{
+    (void)state;
+    qw_free(right_answer);
+    qwren_session_free(session);
+    qwren_model_close(model);
+    return 0;
+}
+
+static void still_answers(qwren_session *s)
+{
+    qwren_chat_options opt = nano_greedy();
+    qwren_result *r = nano_ask(s, &opt, GOOD);
+    assert_string_equal(qwren_result_content(r), right_answer);
+    qwren_result_free(r);
+}
+
+/* ------------------------------------------------------------------------------------------------------- requests */
+
+#define TURN(content) "{'messages': [{'role': 'user', 'content': " content "}]}"
+#define WITH(field) "{'messages': [{'role': 'user', 'content': 'Hi'}], 'max_tokens': 2, " field "}"
+
+static void wrong_requests_are_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *request;
+        qwren_status status;
+        const char *word;
+    } cases[] = {
+        { "", QWREN_E_FORMAT, "request" },
+        { "{", QWREN_E_FORMAT, "request" },
+        { "[1]", QWREN_E_ARGUMENT, "object" },
+        { "{}", QWREN_E_TEMPLATE, "" },
+        { "{'messages': 5}", QWREN_E_ARGUMENT, "messages" },
+        { "{'messages': []}", QWREN_E_TEMPLATE, "" },
+        { TURN("5"), QWREN_E_TEMPLATE, "" },
+        { WITH("'temperature': 'hot'"), QWREN_E_ARGUMENT, "temperature" },
+        { WITH("'temperature': -1"), QWREN_E_ARGUMENT, "temperature" },
+        { WITH("'top_p': 2"), QWREN_E_ARGUMENT, "top_p" },
+        { WITH("'max_tokens': 0"), QWREN_E_ARGUMENT, "max_tokens" },
+        { WITH("'stop': ''"), QWREN_E_ARGUMENT, "stop" },
+        { WITH("'seed': 1.5"), QWREN_E_ARGUMENT, "seed" },
+        { WITH("'logit_bias': {'x': 1}"), QWREN_E_ARGUMENT, "logit_bias" },
+        { WITH("'logit_bias': {'999999': 1}"), QWREN_E_ARGUMENT, "999999" },
+        { WITH("'tools': 1"), QWREN_E_ARGUMENT, "tools" },
+        { WITH("'tool_choice': 'maybe'"), QWREN_E_ARGUMENT, "tool_choice" },
+        { WITH("'enable_thinking': 'yes'"), QWREN_E_ARGUMENT, "enable_thinking" },
+        { TURN("[{'type': 'image_url', 'image_url': {'url': 'http://example.com/a.png'}}]"), QWREN_E_ARGUMENT, "example.com" },
+        { TURN("[{'type': 'image_url', 'image_url': {'url': 'data:image/png,x'}}]"), QWREN_E_FORMAT, "base64" },
+        { TURN("[{'type': 'image_url', 'image_url': {'url': 'data:image/png;base64,####'}}]"), QWREN_E_FORMAT, "image 1" },
+        { TURN("[{'type': 'image_url', 'image_url': {'url': 'data:image/png;base64,aGVsbG8='}}]"), QWREN_E_FORMAT, "image 1" },
+        { TURN("[{'type': 'video_url', 'video_url': {'url': 'file:a.mp4'}}]"), QWREN_E_UNSUPPORTED, "video" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t before = qwren_session_length(session);
+        nano_refuses(session, NULL, cases[i].request, cases[i].status, cases[i].word);
+        assert_int_equal(qwren_session_length(session), before);
+    }
+    still_answers(session);
+}
+
+static void options_must_be_begun(void **state)
+{
+    (void)state;
+    qwren_chat_options opt = { 0 };
+    nano_refuses(session, &opt, GOOD, QWREN_E_ARGUMENT, "qwren_chat_options");
+    qwren_result *r = NULL;
+    assert_int_equal(qwren_chat(session, NULL, NULL, &r, NULL), QWREN_E_ARGUMENT);
+}
+
+static qwren_status no_image(void *ctx, const char *url, qwren_image **out, qwren_error *err)
+{
+    (void)ctx, (void)url, (void)out;
+    if (err)
+        *err = (qwren_error){ QWREN_E_CANCELLED, "no more pictures today" };
+    return QWREN_E_CANCELLED;
+}
+
+static void the_loader_may_refuse(void **state)
+{
+    (void)state;
+    qwren_chat_options opt = nano_greedy();
+    opt.load_image = no_image;
+    nano_refuses(session, &opt, TURN("[{'type': 'image_url', 'image_url': {'url': 'a'}}]"), QWREN_E_CANCELLED, "today");
+    still_answers(session);
+}
+
+/* -------------------------------------------------------------------------------------------------------- context */
+
+static char *long_request(size_t n_words)
+{
+    qw_buf b = QW_BUF_INIT;
+    char *text = NULL;
+    qw_buf_puts(&b, "{'messages': [{'role': 'user', 'content': '");
+    for (size_t i = 0; i < n_words; i++)
+        qw_buf_puts(&b, "word ");
+    qw_buf_puts(&b, "'}], 'max_tokens': 4}");
+    assert_int_equal(qw_buf_take(&b, &text, NULL, NULL), QWREN_OK);
+    return text;
+}
+
+static void a_prompt_over_the_context_is_refused(void **state)
+{
+    (void)state;
+    char *request = long_request(3000);
+    size_t before = qwren_session_length(session);
+    nano_refuses(session, NULL, request, QWREN_E_LIMIT, "context");
+    nano_refuses(session, NULL, request, QWREN_E_LIMIT, "512");
+    assert_true(before > 0);
+    assert_int_equal(qwren_session_length(session), before);
+    still_answers(session);
+    qw_free(request);
+}
+
+/* The last prompt that fits leaves room for one token; one token more is refused. */
+static void the_border_is_exact(void **state)
+{
+    (void)state;
+    qwren_chat_options opt = nano_greedy();
+    qwren_result *r = nano_ask(session, &opt, GOOD);
+    size_t n = qwren_result_stats(r)->prompt_tokens;
+    qwren_result_free(r);
+    qwren_session *tight = nano_session(model, n + 1), *short_of_one = nano_session(model, n);
+    r = nano_ask(tight, &opt, GOOD);
+    assert_int_equal(qwren_result_stats(r)->completion_tokens, 1);
+    assert_string_equal(qwren_result_finish_reason(r), "length");
+    qwren_result_free(r);
+    nano_refuses(short_of_one, &opt, GOOD, QWREN_E_LIMIT, "context");
+    qwren_session_free(tight);
+    qwren_session_free(short_of_one);
+}
+
+/* ----------------------------------------------------------------------------------------------------- cancelling */
+
+static void cancelled_while_the_prompt_is_computed(void **state)
+{
+    (void)state;
+    char *request = long_request(300);
+    for (size_t at = 1; at <= 3; at++) {
+        nano_events e = { .stop_kind = QWREN_EVENT_PREFILL, .stop_at = at };
+        qwren_chat_options opt = nano_greedy();
+        opt.on_event = nano_record;
+        opt.event_ctx = &e;
+        qwren_result *r = nano_ask(session, &opt, request);
+        assert_int_equal(e.stop_at, SIZE_MAX);
+        assert_int_equal(e.after_stop, 0);
+        assert_string_equal(qwren_result_finish_reason(r), "cancelled");
+        assert_null(qwren_result_content(r));
+        assert_int_equal(qwren_result_stats(r)->completion_tokens, 0);
+        qwren_result_free(r);
+        nano_events_free(&e);
+        still_answers(session);
+    }
+    qw_free(request);
+}
+
+static void cancelled_in_the_answer(void **state)
+{
+    (void)state;
+    for (int thinking = 0; thinking < 2; thinking++) {
+        nano_events e = { .stop_kind = thinking ? QWREN_EVENT_REASONING : QWREN_EVENT_CONTENT, .stop_at = 1 + (size_t)thinking };
+        qwren_chat_options opt = nano_greedy();
+        opt.on_event = nano_record;
+        opt.event_ctx = &e;
+        qwren_result *r = nano_ask(
+            session, &opt, thinking ? "{'messages': [{'role': 'user', 'content': 'What is 17 + 25?'}], 'enable_thinking': true}" : GOOD);
+        assert_int_equal(e.stop_at, SIZE_MAX);
+        assert_int_equal(e.after_stop, 0);
+        assert_string_equal(qwren_result_finish_reason(r), "cancelled");
+        nano_events_match(&e, r);
+        assert_int_equal(qwren_session_length(session), qwren_result_stats(r)->prompt_tokens + qwren_result_stats(r)->completion_tokens);
+        qwren_result_free(r);
+        nano_events_free(&e);
+        still_answers(session);
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------- memory */
+
+typedef struct attempt {
+    qwren_session *session;
+    char *request;
+    const char *want;
+} attempt;
+
+static qwren_status try_chat(void *ctx, qwren_error *err)
+{
+    attempt *a = ctx;
+    qwren_result *r = NULL;
+    qwren_chat_options opt = nano_greedy();
+    qwren_status st = qwren_chat(a->session, a->request, &opt, &r, err);
+    if (st == QWREN_OK && strcmp(qwren_result_content(r), a->want) != 0)
+        fail_msg("\"%s\" instead of \"%s\"", qwren_result_content(r), a->want);
+    assert_true((st == QWREN_OK) == (r != NULL));
+    qwren_result_free(r);
+    return st;
+}
+
+/* Every allocation of an answer about a picture, with stop strings and tools, fails once. */
+static void memory_may_run_short_anywhere(void **state)
+{
+    (void)state;
+    char *url = nano_data_url(PICTURE);
+    char *request = nano_text(
+        "{'messages': [{'role': 'user', 'content': [{'type': 'image_url', 'image_url': {'url': '%s'}}, {'type': 'text', 'text': 'What "
+        "is in the picture?'}]}], 'enable_thinking': false, 'max_tokens': 4, 'stop': ['qqq', 'zzz'], 'logit_bias': {'1': 0.5}, 'tools': "
+        "[{'type': 'function', 'function': {'name': 'f', 'parameters': {}}}]}",
+        url);
+    fault_install();
+    attempt a = { .request = request };
+    qwren_model *own = nano_open(1);
+    qwren_chat_options opt = nano_greedy();
+    a.session = nano_session(own, 512);
+    qwren_result *r = nano_ask(a.session, &opt, request);
+    char *want = qw_strdup(qwren_result_content(r));
+    a.want = want;
+    qwren_result_free(r);
+    size_t runs = fault_try_all(try_chat, &a, 1);
+    assert_true(runs > 100);
+    print_message("%zu allocations, each failed once\n", runs);
+    qw_free(want);
+    qwren_session_free(a.session);
+    qwren_model_close(own);
+    fault_remove();
+    qw_free(request);
+    qw_free(url);
+}
+
+/* Allocations of one whole answer of n tokens that cannot end earlier. */
+static size_t allocations(const qwren_model *m, qwren_session *s, size_t n, bool thinking)
+{
+    qwren_chat_options opt = nano_greedy();
+    opt.no_loop_guard = true;
+    const qwren_tokenizer *t = qwren_model_tokenizer(m);
+    char *request = nano_text(
+        "{'messages': [{'role': 'user', 'content': 'Hello'}], 'enable_thinking': %s, 'temperature': 1, 'seed': 5, 'stop': 'qqqq', "
+        "'max_tokens': %zu, 'logit_bias': {'%d': -1000, '%d': -1000, '%d': -1000}}",
+        thinking ? "true" : "false", n, (int)qwren_token_id(t, "<|im_end|>"), (int)qwren_token_id(t, "<|endoftext|>"),
+        (int)qwren_token_id(t, "</think>"));
+    size_t before = fault_calls();
+    qwren_result *r = nano_ask(s, &opt, request);
+    size_t calls = fault_calls() - before;
+    assert_int_equal(qwren_result_stats(r)->completion_tokens, n);
+    qwren_result_free(r);
+    qw_free(request);
+    return calls;
+}
+
+/* 360 tokens more cost only what the growing texts of the result cost: each buffer doubles. */
+static void the_token_loop_takes_no_memory(void **state)
+{
+    (void)state;
+    fault_install();
+    qwren_model *own = nano_open(1);
+    qwren_session *s = nano_session(own, 512);
+    for (int thinking = 0; thinking < 2; thinking++) {
+        size_t few = allocations(own, s, 40, thinking), many = allocations(own, s, 400, thinking);
+        print_message("thinking %d: %zu allocations for 40 tokens, %zu for 400\n", thinking, few, many);
+        assert_true(many <= few + 24);
+    }
+    qwren_session_free(s);
+    qwren_model_close(own);
+    fault_remove();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wrong_requests_are_told), cmocka_unit_test(options_must_be_begun),
+        cmocka_unit_test(the_loader_may_refuse),   cmocka_unit_test(a_prompt_over_the_context_is_refused),
+        cmocka_unit_test(the_border_is_exact),     cmocka_unit_test(cancelled_while_the_prompt_is_computed),
+        cmocka_unit_test(cancelled_in_the_answer),
+    };
+    const struct CMUnitTest memory[] = {
+        cmocka_unit_test(memory_may_run_short_anywhere),
+        cmocka_unit_test(the_token_loop_takes_no_memory),
+    };
+    int failed = cmocka_run_group_tests_name("errors", tests, open_model, close_model);
+    return failed + cmocka_run_group_tests_name("memory", memory, NULL, NULL);
+}
