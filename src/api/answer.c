@@ -15,7 +15,7 @@ qwren_status qw_answer_init(qw_answer *a, const qwren_model *m, const qw_request
     qw_stream_options options = {
         .thinking = in_think, .markup_by_id = true, .tools = r->tools, .tool_choice = r->tool_choice, .call_ids = true
     };
-    qw_detok_init(&a->detok, m->tokenizer->core, true);
+    qw_detok_init(&a->detok, m->tokenizer->vocabulary, true);
     qw_loopguard_init(&a->guard);
     QW_TRY(qw_stream_create(&a->stream, &options, opt->on_event, opt->event_ctx, err));
     return r->n_stop ? qw_stop_create(&a->stop, r->stop, r->n_stop, err) : QWREN_OK;

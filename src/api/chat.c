@@ -52,7 +52,7 @@ static qwren_status render(chat *c, qwren_error *err)
 
 static qwren_status encode(chat *c, qwren_error *err)
 {
-    QW_TRY(qw_tokenizer_encode(c->model->tokenizer->core, qw_buf_text(&c->prompt.text), c->prompt.text.len, QWREN_SPECIAL_ALL,
+    QW_TRY(qw_tokenizer_encode(c->model->tokenizer->vocabulary, qw_buf_text(&c->prompt.text), c->prompt.text.len, QWREN_SPECIAL_ALL,
                                c->prompt.untrusted, c->prompt.n_untrusted, &c->ids, err));
     return c->ids.n ? QWREN_OK : qw_fail(err, QWREN_E_ARGUMENT, "request: the conversation is empty; give at least one message");
 }

@@ -13,6 +13,7 @@
 static qwren_status decode_data_url(qwren_image **out, const char *url, size_t index, qwren_error *err)
 {
     char where[48];
+    qwren_error why = { 0 };
     snprintf(where, sizeof where, "image %zu: data: URL", index);
     const char *comma = strchr(url, ',');
     if (!comma || comma - url < 12 || strncasecmp(comma - 7, ";base64", 7) != 0)
@@ -20,9 +21,9 @@ static qwren_status decode_data_url(qwren_image **out, const char *url, size_t i
     uint8_t *bytes = NULL;
     size_t n = 0;
     QW_TRY(qw_base64_decode(comma + 1, strlen(comma + 1), where, &bytes, &n, err));
-    qwren_status st = qwren_image_decode(out, bytes, n, NULL, err);
+    qwren_status st = qwren_image_decode(out, bytes, n, NULL, &why);
     qw_free(bytes);
-    return st;
+    return st ? qw_fail(err, st, "%s: %s", where, why.text) : QWREN_OK;
 }
 
 qwren_status qw_media_load(qwren_image **out, const char *url, size_t index, qwren_image_loader load, void *load_ctx, qwren_error *err)

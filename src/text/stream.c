@@ -174,6 +174,7 @@ static void release_text(qw_stream *s)
     qw_utf8_sanitize(&s->spelled, qw_buf_text(&s->raw), s->raw.len);
     qw_buf_clear(&s->raw);
     qw_buf_append(&s->in, qw_buf_text(&s->spelled), s->spelled.len);
+    s->in.failed = s->in.failed || s->spelled.failed; /* clearing forgets it, and the text is lost */
     qw_buf_clear(&s->spelled);
 }
 

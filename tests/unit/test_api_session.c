@@ -100,8 +100,8 @@ static void wrong_input_resets(void **state)
     expect_failure(s, NULL, 0, NULL, 0, QWREN_E_ARGUMENT, "no tokens");
     expect_failure(s, many, 17, NULL, 0, QWREN_E_LIMIT, "context");
     expect_failure(s, many, 14, NULL, 0, QWREN_E_LIMIT, "13 are left");
-    expect_failure(s, outside, 2, NULL, 0, QWREN_E_ARGUMENT, "vocabulary");
-    expect_failure(s, negative, 1, NULL, 0, QWREN_E_ARGUMENT, "vocabulary");
+    expect_failure(s, outside, 2, NULL, 0, QWREN_E_ARGUMENT, "the model knows");
+    expect_failure(s, negative, 1, NULL, 0, QWREN_E_ARGUMENT, "the model knows");
     expect_failure(s, &pad, 1, NULL, 0, QWREN_E_ARGUMENT, "");
     expect_failure(s, &pad, 1, two, 2, QWREN_E_ARGUMENT, "");
     expect_failure(s, many, 1, two, 1, QWREN_E_ARGUMENT, "");

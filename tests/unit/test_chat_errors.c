@@ -61,7 +61,7 @@ static void wrong_requests_are_told(void **state)
         { "{}", QWREN_E_TEMPLATE, "" },
         { "{'messages': 5}", QWREN_E_ARGUMENT, "messages" },
         { "{'messages': []}", QWREN_E_TEMPLATE, "" },
-        { TURN("5"), QWREN_E_TEMPLATE, "" },
+        { "{'messages': [5]}", QWREN_E_TEMPLATE, "" },
         { WITH("'temperature': 'hot'"), QWREN_E_ARGUMENT, "temperature" },
         { WITH("'temperature': -1"), QWREN_E_ARGUMENT, "temperature" },
         { WITH("'top_p': 2"), QWREN_E_ARGUMENT, "top_p" },
@@ -205,20 +205,31 @@ static void cancelled_in_the_answer(void **state)
 
 /* --------------------------------------------------------------------------------------------------------- memory */
 
+/* A picture without a codec, whose own library takes memory in its own way. */
+static qwren_status load_grey(void *ctx, const char *url, qwren_image **out, qwren_error *err)
+{
+    static const uint8_t rgb[64 * 64 * 3];
+    (void)ctx, (void)url;
+    return qwren_image_from_rgb(out, rgb, 64, 64, 0, err);
+}
+
 typedef struct attempt {
     qwren_session *session;
     char *request;
     const char *want;
 } attempt;
 
+static const char *content_of(const qwren_result *r) { return qwren_result_content(r) ? qwren_result_content(r) : "null"; }
+
 static qwren_status try_chat(void *ctx, qwren_error *err)
 {
     attempt *a = ctx;
     qwren_result *r = NULL;
     qwren_chat_options opt = nano_greedy();
+    opt.load_image = load_grey;
     qwren_status st = qwren_chat(a->session, a->request, &opt, &r, err);
-    if (st == QWREN_OK && strcmp(qwren_result_content(r), a->want) != 0)
-        fail_msg("\"%s\" instead of \"%s\"", qwren_result_content(r), a->want);
+    if (st == QWREN_OK && strcmp(content_of(r), a->want) != 0)
+        fail_msg("\"%s\" instead of \"%s\"", content_of(r), a->want);
     assert_true((st == QWREN_OK) == (r != NULL));
     qwren_result_free(r);
     return st;
@@ -228,30 +239,28 @@ static qwren_status try_chat(void *ctx, qwren_error *err)
 static void memory_may_run_short_anywhere(void **state)
 {
     (void)state;
-    char *url = nano_data_url(PICTURE);
-    char *request = nano_text(
-        "{'messages': [{'role': 'user', 'content': [{'type': 'image_url', 'image_url': {'url': '%s'}}, {'type': 'text', 'text': 'What "
-        "is in the picture?'}]}], 'enable_thinking': false, 'max_tokens': 4, 'stop': ['qqq', 'zzz'], 'logit_bias': {'1': 0.5}, 'tools': "
-        "[{'type': 'function', 'function': {'name': 'f', 'parameters': {}}}]}",
-        url);
+    char *request =
+        nano_text("{'messages': [{'role': 'user', 'content': [{'type': 'image_url', 'image_url': {'url': 'grey'}}, {'type': 'text', "
+                  "'text': 'What is this?'}]}], 'enable_thinking': false, 'max_tokens': 4, 'stop': ['qqq', 'zzz'], 'logit_bias': "
+                  "{'1': 0.5}, 'tools': [{'type': 'function', 'function': {'name': 'f', 'parameters': {}}}]}");
     fault_install();
     attempt a = { .request = request };
     qwren_model *own = nano_open(1);
     qwren_chat_options opt = nano_greedy();
+    opt.load_image = load_grey;
     a.session = nano_session(own, 512);
     qwren_result *r = nano_ask(a.session, &opt, request);
-    char *want = qw_strdup(qwren_result_content(r));
+    char *want = qw_strdup(content_of(r));
     a.want = want;
     qwren_result_free(r);
     size_t runs = fault_try_all(try_chat, &a, 1);
-    assert_true(runs > 100);
+    assert_true(runs > 50);
     print_message("%zu allocations, each failed once\n", runs);
     qw_free(want);
     qwren_session_free(a.session);
     qwren_model_close(own);
     fault_remove();
     qw_free(request);
-    qw_free(url);
 }
 
 /* Allocations of one whole answer of n tokens that cannot end earlier. */
