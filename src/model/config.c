@@ -101,7 +101,7 @@ static qwren_status read_tokens(qw_config *out, const qw_fields *top, const qw_f
 
 /* ---- the files */
 
-static qwren_status read_model(qw_config *out, const qw_fields *top)
+qwren_status qw_model_config_read(qw_config *out, const qw_fields *top)
 {
     qw_fields text, vision;
     QW_TRY(read_architecture(out, top));
@@ -175,7 +175,7 @@ done:
 qwren_status qw_config_read(qw_config *out, const char *dir, qwren_error *err)
 {
     *out = (qw_config){ 0 };
-    QW_TRY(read_file(out, dir, "config.json", NULL, true, read_model, err));
+    QW_TRY(read_file(out, dir, "config.json", NULL, true, qw_model_config_read, err));
     QW_TRY(read_file(out, dir, "preprocessor_config.json", "processor_config.json", false, read_processor, err));
     return read_file(out, dir, "generation_config.json", NULL, false, read_generation, err);
 }

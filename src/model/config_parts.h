@@ -5,6 +5,8 @@
 #include "model/config.h"
 #include "model/config_fields.h"
 
+/* Everything in config.json, an object. */
+qwren_status qw_model_config_read(qw_config *out, const qw_fields *top);
 /* `top` is config.json, `text` its text_config or again `top`, `vision` its vision_config. */
 qwren_status qw_text_config_read(qw_text_config *out, const qw_fields *top, const qw_fields *text);
 qwren_status qw_vision_config_read(qw_vision_config *out, const qw_fields *vision, const qw_text_config *text);

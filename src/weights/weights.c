@@ -65,10 +65,12 @@ static qwren_status add_file_of(qw_weights *w, const char *dir, const char *name
 
 /* ---- names */
 
+/* Equal names, which are an error, stay in file order. */
 static int compare_names(const void *a, const void *b)
 {
     const qw_tensor *x = *(const qw_tensor *const *)a, *y = *(const qw_tensor *const *)b;
-    return strcmp(x->name, y->name);
+    int order = strcmp(x->name, y->name);
+    return order ? order : x < y ? -1 : x > y;
 }
 
 static qwren_status sort_names(qw_weights *w, qwren_error *err)
