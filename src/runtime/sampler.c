@@ -1,5 +1,5 @@
 /* Logits -> the next id (sampler.h). Stands between the head of the model and the detokenizer; the stages follow each other in shape_row and
- * filter. Tested by tests/unit/test_runtime_sampler.c against a plain reference, and by tests/golden/test_sampler.c against transformers.
+ * filter. Tested by tests/unit/test_runtime_sampler.c, test_runtime_draws.c (a plain reference) and tests/golden/test_sampler.c (transformers).
  *
  * A row has 248,320 logits. No stage sorts it: top-k keeps a heap of the k best while it walks along the row, and top-p takes ids off a heap,
  * best first, after leaving out all that are too improbable to matter. */

@@ -2,7 +2,8 @@
  *
  * Stages, in the order of transformers, vLLM and llama.cpp: logit bias, repetition penalty, presence and frequency penalty, mask, temperature,
  * top-k, top-p, min-p, draw. Bias before penalties matters only beside a repetition penalty, which multiplies. What each stage keeps is
- * transformers' meaning, with one refinement: top-k keeps exactly k (transformers keeps all that tie with the k-th). Ties go to the lowest id everywhere. */
+ * transformers' meaning, with one refinement: top-k keeps exactly k (transformers keeps all that tie with the k-th). Ties go to the lowest id
+ * everywhere. */
 #ifndef QW_RUNTIME_SAMPLER_H
 #define QW_RUNTIME_SAMPLER_H
 
@@ -22,7 +23,8 @@ typedef struct qw_sampling {
 qw_sampling qw_sampling_unsaid(void); /* nothing said */
 /* Takes from `next` what *s does not say. */
 void qw_sampling_fill(qw_sampling *s, const qw_sampling *next);
-/* The values of the published model cards, all said. Models that think unless told otherwise (4B, 9B) have other ones than those that do not (0.8B, 2B). */
+/* The values of the published model cards, all said. Models that think unless told otherwise (4B, 9B) have other ones than those that do not
+ * (0.8B, 2B). */
 qw_sampling qw_sampling_card(bool thinks_by_default, bool thinking, bool has_images);
 
 typedef struct qw_logit_bias {
