@@ -1,0 +1,61 @@
+/* Opening a model for answers, and answering (engine.h). Tested by tests/cli/run.sh and chat.sh. */
+#include "engine.h"
+
+#include "models.h"
+#include "output.h"
+
+#include <string.h>
+
+qwren_status cli_engine_open(cli_engine *e, const cli_args *a, qwren_error *err)
+{
+    qwren_session_options opt = qwren_session_options_default();
+    *e = (cli_engine){ .args = a };
+    opt.n_ctx = (size_t)cli_number(a, OPT_CTX, 0);
+    cli_render_init(&e->render, a);
+    QW_TRY(cli_settings_init(&e->settings, a, err));
+    QW_TRY(cli_model_open(a, false, &e->model, err));
+    return qwren_session_create(&e->session, e->model, &opt, err);
+}
+
+void cli_engine_close(cli_engine *e)
+{
+    qwren_session_free(e->session);
+    qwren_model_close(e->model);
+    cli_images_free(&e->images);
+    cli_settings_deinit(&e->settings);
+    *e = (cli_engine){ 0 };
+}
+
+qwren_status cli_engine_answer(cli_engine *e, const char *request, qwren_result **out, qwren_error *err)
+{
+    qwren_chat_options opt = qwren_chat_options_default();
+    opt.on_event = cli_render_event;
+    opt.event_ctx = &e->render;
+    opt.load_image = cli_images_load;
+    opt.load_ctx = &e->images;
+    opt.no_loop_guard = cli_has(e->args, OPT_NO_LOOP_GUARD);
+    opt.greedy = cli_has(e->args, OPT_GREEDY);
+    qwren_status st = qwren_chat(e->session, request, &opt, out, err);
+    cli_render_end(&e->render);
+    return st;
+}
+
+static void report_end(const cli_engine *e, const qwren_result *r)
+{
+    const char *reason = qwren_result_finish_reason(r);
+    const char *what = qwren_result_content(r) ? "the answer" : "the thought";
+    size_t length = qwren_session_length(e->session), room = qwren_session_capacity(e->session);
+    if (strcmp(reason, "loop") == 0)
+        cli_notice("%s repeated itself and was ended; --no-loop-guard lets it go on", what);
+    else if (strcmp(reason, "length") == 0 && length + 1 >= room)
+        cli_notice("%s was cut: the context of %zu tokens is full; --ctx N gives more room", what, room);
+    else if (strcmp(reason, "length") == 0)
+        cli_notice("%s was cut after %zu tokens; -n N allows more", what, qwren_result_stats(r)->completion_tokens);
+}
+
+void cli_engine_report(const cli_engine *e, const qwren_result *r)
+{
+    report_end(e, r);
+    if (cli_has(e->args, OPT_STATS))
+        cli_render_stats(qwren_result_stats(r));
+}

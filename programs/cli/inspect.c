@@ -1,0 +1,230 @@
+/* qwren inspect: what a model is, as text or as JSON. Tested by tests/cli/inspect.sh and models.sh. */
+#include "base/json.h"
+#include "models.h"
+#include "output.h"
+#include "verbs.h"
+
+#include "help.h"
+
+#include <string.h>
+
+#define DEFAULT_CTX 32768
+
+typedef struct facts {
+    const qwren_model *model;
+    const qwren_model_info *info;
+    size_t n_ctx;
+    qwren_memory_info memory;
+} facts;
+
+/* ---- text */
+
+/* 7015424 -> "7.0 M" */
+static void put_short(qw_buf *out, uint64_t n, double step, const char *unit)
+{
+    static const char letters[] = " kMGT";
+    double x = (double)n;
+    size_t i = 0;
+    while (x >= step && i + 2 < sizeof letters) {
+        x /= step;
+        i++;
+    }
+    if (i == 0)
+        qw_buf_printf(out, "%.0f%s%s", x, *unit ? " " : "", unit);
+    else
+        qw_buf_printf(out, "%.1f %c%s", x, letters[i], unit);
+}
+
+static void put_row(qw_buf *out, const char *name) { qw_buf_printf(out, "%-14s ", name); }
+
+static void put_bytes(qw_buf *out, const char *name, uint64_t n)
+{
+    put_row(out, name);
+    put_short(out, n, 1000, "B");
+    qw_buf_putc(out, '\n');
+}
+
+static void put_text_model(qw_buf *out, const qwren_model_info *m)
+{
+    put_row(out, "text");
+    qw_buf_printf(out, "%d layers (%d DeltaNet, %d attention), hidden %d, MLP %d\n", m->n_layers, m->n_delta_layers, m->n_attention_layers,
+                  m->hidden_size, m->intermediate_size);
+    put_row(out, "  attention");
+    qw_buf_printf(out, "%d heads over %d key/value heads of %d, %d of them rotary\n", m->n_heads, m->n_kv_heads, m->head_dim,
+                  m->rotary_dim);
+    put_row(out, "  DeltaNet");
+    qw_buf_printf(out, "%d value heads of %d over %d key heads of %d, convolution %d\n", m->linear_value_heads, m->linear_value_dim,
+                  m->linear_key_heads, m->linear_key_dim, m->conv_kernel);
+    put_row(out, "  vocabulary");
+    qw_buf_printf(out, "%d ids, %s\n", m->vocab_size, m->tied_embeddings ? "embeddings are the head" : "a head of its own");
+    put_row(out, "  context");
+    qw_buf_printf(out, "%d tokens\n", m->max_positions);
+}
+
+static void put_vision(qw_buf *out, const qwren_model_info *m)
+{
+    put_row(out, "vision");
+    if (!m->has_vision) {
+        qw_buf_puts(out, "none\n");
+        return;
+    }
+    qw_buf_printf(out, "%d layers, hidden %d, %d heads, MLP %d\n", m->vision_depth, m->vision_hidden, m->vision_heads,
+                  m->vision_intermediate);
+    put_row(out, "  patches");
+    qw_buf_printf(out, "%d x %d pixels, %d frames, merged %d x %d; pictures of %lld to %lld pixels\n", m->patch_size, m->patch_size,
+                  m->temporal_patch_size, m->merge_size, m->merge_size, (long long)m->min_pixels, (long long)m->max_pixels);
+}
+
+static void put_totals(qw_buf *out, const qwren_model_info *m)
+{
+    put_row(out, "parameters");
+    put_short(out, m->n_parameters, 1000, "");
+    qw_buf_puts(out, " (text ");
+    put_short(out, m->n_parameters_text, 1000, "");
+    qw_buf_puts(out, ", vision ");
+    put_short(out, m->n_parameters_vision, 1000, "");
+    qw_buf_puts(out, ", draft head ");
+    put_short(out, m->n_parameters_mtp, 1000, "");
+    qw_buf_puts(out, ")\n");
+    put_row(out, "files");
+    qw_buf_printf(out, "%zu tensors, ", m->n_tensors);
+    put_short(out, m->n_bytes, 1000, "B");
+    qw_buf_putc(out, '\n');
+}
+
+static void put_tensors(qw_buf *out, const qwren_model *model)
+{
+    qwren_tensor_info t;
+    qw_buf_puts(out, "tensors\n");
+    for (size_t i = 0; qwren_model_get_tensor(model, i, &t); i++) {
+        qw_buf_printf(out, "  %-70s %-6s %-4s [", t.name, t.part, t.type);
+        for (int k = 0; k < t.n_dims; k++)
+            qw_buf_printf(out, k ? ", %zu" : "%zu", t.shape[k]);
+        qw_buf_printf(out, "] %s\n", t.file);
+    }
+}
+
+static void put_text(qw_buf *out, const facts *f, bool tensors)
+{
+    put_row(out, "model");
+    qw_buf_printf(out, "%s\n", f->info->path);
+    put_row(out, "architecture");
+    qw_buf_printf(out, "%s, %s\n", f->info->architecture, f->info->size_name);
+    put_text_model(out, f->info);
+    put_vision(out, f->info);
+    put_totals(out, f->info);
+    qw_buf_printf(out, "memory of a session of %zu tokens\n", f->n_ctx);
+    put_bytes(out, "  keys, values", f->memory.kv_bytes);
+    put_bytes(out, "  states", f->memory.state_bytes);
+    put_bytes(out, "  scratch", f->memory.scratch_bytes);
+    put_bytes(out, "  together", f->memory.total_bytes);
+    if (tensors)
+        put_tensors(out, f->model);
+}
+
+/* ---- JSON */
+
+static void json_text(qw_buf *out, const char *key, const char *value)
+{
+    qw_buf_printf(out, "\"%s\": ", key);
+    qw_json_dump_string(out, value, strlen(value));
+}
+
+static void json_text_model(qw_buf *out, const qwren_model_info *m)
+{
+    qw_buf_printf(out, ", \"text\": {\"n_layers\": %d, \"n_attention_layers\": %d, \"n_delta_layers\": %d, \"hidden_size\": %d",
+                  m->n_layers, m->n_attention_layers, m->n_delta_layers, m->hidden_size);
+    qw_buf_printf(out, ", \"intermediate_size\": %d, \"n_heads\": %d, \"n_kv_heads\": %d, \"head_dim\": %d, \"rotary_dim\": %d",
+                  m->intermediate_size, m->n_heads, m->n_kv_heads, m->head_dim, m->rotary_dim);
+    qw_buf_printf(out, ", \"linear_key_heads\": %d, \"linear_value_heads\": %d, \"linear_key_dim\": %d, \"linear_value_dim\": %d",
+                  m->linear_key_heads, m->linear_value_heads, m->linear_key_dim, m->linear_value_dim);
+    qw_buf_printf(out, ", \"conv_kernel\": %d, \"vocab_size\": %d, \"max_positions\": %d, \"tied_embeddings\": %s, \"mtp\": %s}",
+                  m->conv_kernel, m->vocab_size, m->max_positions, m->tied_embeddings ? "true" : "false", m->has_mtp ? "true" : "false");
+}
+
+static void json_vision(qw_buf *out, const qwren_model_info *m)
+{
+    if (!m->has_vision) {
+        qw_buf_puts(out, ", \"vision\": null");
+        return;
+    }
+    qw_buf_printf(out, ", \"vision\": {\"depth\": %d, \"hidden_size\": %d, \"n_heads\": %d, \"intermediate_size\": %d, \"patch_size\": %d",
+                  m->vision_depth, m->vision_hidden, m->vision_heads, m->vision_intermediate, m->patch_size);
+    qw_buf_printf(out, ", \"merge_size\": %d, \"temporal_patch_size\": %d, \"min_pixels\": %lld, \"max_pixels\": %lld}", m->merge_size,
+                  m->temporal_patch_size, (long long)m->min_pixels, (long long)m->max_pixels);
+}
+
+static void json_totals(qw_buf *out, const facts *f)
+{
+    const qwren_model_info *m = f->info;
+    const qwren_memory_info *s = &f->memory;
+    qw_buf_printf(out, ", \"parameters\": {\"total\": %llu, \"text\": %llu, \"vision\": %llu, \"mtp\": %llu}",
+                  (unsigned long long)m->n_parameters, (unsigned long long)m->n_parameters_text, (unsigned long long)m->n_parameters_vision,
+                  (unsigned long long)m->n_parameters_mtp);
+    qw_buf_printf(out, ", \"tensor_count\": %zu, \"bytes\": %llu", m->n_tensors, (unsigned long long)m->n_bytes);
+    qw_buf_printf(
+        out, ", \"memory\": {\"n_ctx\": %zu, \"kv_bytes\": %llu, \"state_bytes\": %llu, \"scratch_bytes\": %llu, \"total_bytes\": %llu}",
+        f->n_ctx, (unsigned long long)s->kv_bytes, (unsigned long long)s->state_bytes, (unsigned long long)s->scratch_bytes,
+        (unsigned long long)s->total_bytes);
+}
+
+static void json_tensors(qw_buf *out, const qwren_model *model)
+{
+    qwren_tensor_info t;
+    qw_buf_puts(out, ", \"tensors\": [");
+    for (size_t i = 0; qwren_model_get_tensor(model, i, &t); i++) {
+        qw_buf_puts(out, i ? ", {" : "{");
+        json_text(out, "name", t.name);
+        qw_buf_printf(out, ", \"type\": \"%s\", \"part\": \"%s\", ", t.type, t.part);
+        json_text(out, "file", t.file);
+        qw_buf_puts(out, ", \"shape\": [");
+        for (int k = 0; k < t.n_dims; k++)
+            qw_buf_printf(out, k ? ", %zu" : "%zu", t.shape[k]);
+        qw_buf_printf(out, "], \"bytes\": %zu}", t.n_bytes);
+    }
+    qw_buf_putc(out, ']');
+}
+
+static void put_json(qw_buf *out, const facts *f, bool tensors)
+{
+    qw_buf_putc(out, '{');
+    json_text(out, "path", f->info->path);
+    qw_buf_puts(out, ", ");
+    json_text(out, "architecture", f->info->architecture);
+    qw_buf_puts(out, ", ");
+    json_text(out, "size", f->info->size_name);
+    json_text_model(out, f->info);
+    json_vision(out, f->info);
+    json_totals(out, f);
+    if (tensors)
+        json_tensors(out, f->model);
+    qw_buf_puts(out, "}\n");
+}
+
+/* ---- the verb */
+
+static qwren_status gather(facts *f, const cli_args *a, const qwren_model *model, qwren_error *err)
+{
+    *f = (facts){ .model = model, .info = qwren_model_get_info(model) };
+    int most = f->info->max_positions;
+    f->n_ctx = (size_t)cli_number(a, OPT_CTX, most > 0 && most < DEFAULT_CTX ? most : DEFAULT_CTX);
+    return qwren_model_get_memory(model, f->n_ctx, &f->memory, err);
+}
+
+/* The model may be named by -m or by a word. */
+int cli_inspect(const cli_args *a)
+{
+    facts f;
+    qwren_model *model;
+    qwren_error err;
+    qw_buf out = QW_BUF_INIT;
+    if (a->n_words && cli_has(a, OPT_MODEL))
+        return cli_usage(a->verb, "the model is named twice: '%s' and '%s'", cli_text(a, OPT_MODEL, ""), a->words[0]);
+    qwren_status st = cli_model_open(a, true, &model, &err);
+    if (st == QWREN_OK)
+        st = gather(&f, a, model, &err);
+    if (st == QWREN_OK)
+        (cli_has(a, OPT_JSON) ? put_json : put_text)(&out, &f, cli_has(a, OPT_TENSORS));
+    qwren_model_close(model);
+    return st == QWREN_OK ? cli_print_taken(&out) : cli_fail(&err);
+}

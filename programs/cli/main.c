@@ -1,0 +1,142 @@
+/* qwren: the program. A row per verb; its options stand in options.c, its work in a file of its own. Tested by tests/cli. */
+#include "help.h"
+#include "models.h"
+#include "output.h"
+#include "verbs.h"
+
+#include <string.h>
+
+#define ANSWERED "0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C."
+#define DONE "0 done, 1 failed, 2 wrong usage."
+
+/* clang-format off */
+const cli_verb cli_verbs[VERB_COUNT] = {
+    [VERB_RUN] = {
+        "run", "answer one prompt, with pictures if there are any",
+        { "[OPTION]... PROMPT|-", "[OPTION]... --request FILE", "[OPTION]... --jsonl [FILE]" },
+        "Answers on standard output, word by word. A prompt of - is read from standard input. Thoughts are shown on a terminal, dimmed; in a "
+        "pipe there is the answer alone. Tool calls are printed a line each: call NAME ARGUMENTS.\n"
+        "\n"
+        "The first Ctrl-C ends the answer and keeps what there is, the second ends the program.\n"
+        "\n"
+        "  qwren run --image cat.jpg \"What is this animal doing?\"\n"
+        "  git diff | qwren run --no-think --system \"Write a commit message.\" -\n"
+        "  qwren run --jsonl requests.jsonl > answers.jsonl",
+        ANSWERED, 1, cli_run },
+    [VERB_CHAT] = {
+        "chat", "talk with a model",
+        { "[OPTION]..." },
+        "Reads messages line by line and answers each; the model remembers the conversation. On a terminal lines can be edited, and the arrow "
+        "keys bring back old ones. A backslash at its end joins a line with the next one.\n"
+        "\n"
+        "  /image FILE    add a picture to the next message\n"
+        "  /think on|off  think before answers, or not\n"
+        "  /system TEXT   set the system prompt\n"
+        "  /result TEXT   hand in what a called tool gave\n"
+        "  /stats         tokens, seconds, speed, room used\n"
+        "  /reset         begin a new conversation\n"
+        "  /help          list the commands\n"
+        "  /quit          leave; so does Ctrl-D\n"
+        "\n"
+        "Ctrl-C stops an answer without leaving. Answers go to standard output, everything else to standard error, so that a script can talk as "
+        "well; its mistakes are told, do not end the chat, and make the exit status 1.",
+        DONE, 0, cli_chat_run },
+    [VERB_INSPECT] = {
+        "inspect", "show what a model is: architecture, tensors, bytes, memory",
+        { "[OPTION]... [MODEL]" },
+        "Reads the headers of a checkpoint, checks them against its configuration, and tells what is in it and how much memory a session needs.",
+        DONE, 1, cli_inspect },
+    [VERB_TOKENIZE] = {
+        "tokenize", "text to token ids",
+        { "[OPTION]... [FILE]", "[OPTION]... --jsonl [FILE]" },
+        "Prints the ids of the text in FILE or standard input as a JSON list. Nothing is added to the text.",
+        DONE, 1, cli_tokenize },
+    [VERB_DETOKENIZE] = {
+        "detokenize", "token ids to text",
+        { "[OPTION]... [FILE]", "[OPTION]... --jsonl [FILE]" },
+        "Prints the text of the ids in FILE or standard input, which are a JSON list or numbers with blanks or commas between them. No line "
+        "break is added.",
+        DONE, 1, cli_detokenize },
+    [VERB_TEMPLATE] = {
+        "template", "a chat request to the text of its prompt",
+        { "[OPTION]... FILE|-", "[OPTION]... --jsonl [FILE]" },
+        "Prints the prompt that the model would read for a chat request: JSON as OpenAI's chat completions take it, with messages, tools, "
+        "chat_template_kwargs, add_generation_prompt. Pictures are one <|image_pad|> each.",
+        DONE, 1, cli_template },
+    [VERB_PARSE] = {
+        "parse", "a model's raw output to thought, answer and tool calls",
+        { "[OPTION]... [FILE]", "[OPTION]... --jsonl [FILE]" },
+        "Reads what a model wrote, from FILE or standard input, and prints one line of JSON: reasoning_content, content, tool_calls, "
+        "finish_reason. Calls are recognised when tools are given; their arguments get the types of the tools' schemas.",
+        DONE, 1, cli_parse },
+    [VERB_LOGITS] = {
+        "logits", "the logits after each token, as .npy",
+        { "[OPTION]... --ids FILE -o OUT.npy" },
+        "Writes float32 [tokens, vocabulary]. Each <|image_pad|> among the ids stands for the next --image, and becomes as many rows as the "
+        "picture has tokens.",
+        ANSWERED, 0, cli_logits },
+    [VERB_PREPROCESS] = {
+        "preprocess", "a picture to the patches that the model sees, as .npy",
+        { "[OPTION]... IMAGE -o OUT.npy" },
+        "Writes float32 [patches, channels x frames x height x width] with values from -1 to 1, and prints the grid: time, height and width in "
+        "patches.",
+        ANSWERED, 1, cli_preprocess },
+    [VERB_HELP] = {
+        "help", "explain the program or one of its verbs",
+        { "[OPTION]... [VERB]" },
+        "Prints what 'qwren VERB --help' prints, or the list of verbs. With --man it makes the page that 'man qwren-VERB' shows when qwren is "
+        "installed.",
+        DONE, 1, cli_help },
+};
+/* clang-format on */
+
+static int print_version(void)
+{
+    qw_buf text = QW_BUF_INIT;
+    qw_buf_printf(&text, "qwren %s\n", qwren_version());
+    return cli_print_taken(&text);
+}
+
+static int print_help(const cli_verb *verb)
+{
+    qw_buf text = QW_BUF_INIT;
+    if (verb)
+        cli_help_verb(&text, verb);
+    else
+        cli_help_program(&text);
+    return cli_print_taken(&text);
+}
+
+static int run_verb(const cli_verb *verb, int argc, char **argv)
+{
+    cli_args a;
+    int status = cli_args_parse(&a, verb, argc, argv);
+    if (status == 0) {
+        cli_quiet(cli_has(&a, OPT_QUIET));
+        status = a.help ? print_help(verb) : verb->run(&a);
+    }
+    cli_args_deinit(&a);
+    return status;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    if (argc < 2)
+        return cli_usage(NULL, "a verb is missing: run, chat, inspect, ...");
+    const char *word = argv[1];
+    if (strcmp(word, "--version") == 0)
+        return print_version();
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        return print_help(NULL);
+    if (word[0] == '-')
+        return cli_usage(NULL, "an option stands where a verb should: '%s'", word);
+    const cli_verb *verb = cli_verb_find(word);
+    return verb ? run_verb(verb, argc - 2, argv + 2) : 2;
+}
+
+int main(int argc, char **argv)
+{
+    cli_output_begin();
+    cli_program_is(argc ? argv[0] : "");
+    return cli_output_end(dispatch(argc, argv));
+}

@@ -1,0 +1,102 @@
+/* Finding the model (models.h). Bundled models stand in models/ beside the folder of a fresh build, in share/qwren/models beside an
+ * installed bin/, or in the folder that the build was configured for. Tested by tests/cli/models.sh. */
+#include "models.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/file.h"
+#include "progress.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef QWREN_DATADIR
+#  define QWREN_DATADIR "/usr/local/share/qwren"
+#endif
+#define BUNDLED "qwren-nano"
+
+static const char *program = "";
+
+void cli_program_is(const char *argv0) { program = argv0; }
+
+/* The folder above the one that the program lies in: "" when that is not known. */
+static void find_prefix(char prefix[PATH_MAX])
+{
+    char *slash;
+    if (!realpath("/proc/self/exe", prefix) && (!strchr(program, '/') || !realpath(program, prefix)))
+        prefix[0] = '\0';
+    for (int i = 0; i < 2 && (slash = strrchr(prefix, '/')); i++)
+        *slash = '\0';
+}
+
+/* A bundled model's folder, NULL when there is none of that name. */
+static char *find_bundled(const char *name)
+{
+    char prefix[PATH_MAX];
+    find_prefix(prefix);
+    const char *places[][2] = { { prefix, "/models/" }, { prefix, "/share/qwren/models/" }, { QWREN_DATADIR, "/models/" } };
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        qw_buf b = QW_BUF_INIT;
+        char *path = NULL;
+        qw_buf_printf(&b, "%s%s%s", places[i][0], places[i][1], name);
+        if (qw_buf_take(&b, &path, NULL, NULL) == QWREN_OK && qw_dir_exists(path))
+            return path;
+        qw_free(path);
+    }
+    return NULL;
+}
+
+/* A name without a slash that is no folder here may be a bundled model's. */
+static char *resolve(const char *given)
+{
+    char *bundled = *given && !strchr(given, '/') && !qw_dir_exists(given) ? find_bundled(given) : NULL;
+    return bundled ? bundled : qw_strdup(given);
+}
+
+/* -m, for inspect also its word, then the environment; NULL: nothing was said. */
+static const char *named(const cli_args *a)
+{
+    const char *environment = getenv("QWREN_MODEL");
+    if (a->verb == &cli_verbs[VERB_INSPECT] && a->n_words)
+        return a->words[0];
+    return cli_text(a, OPT_MODEL, environment && *environment ? environment : NULL);
+}
+
+qwren_status cli_model_path(const cli_args *a, char **path, qwren_error *err)
+{
+    const char *given = named(a);
+    *path = given ? resolve(given) : find_bundled(BUNDLED);
+    if (*path)
+        return QWREN_OK;
+    if (given)
+        return qw_fail_memory(err, strlen(given), "the model's path");
+    return qw_fail(err, QWREN_E_IO,
+                   "no model: the bundled %s is not beside the program or in %s/models; name one with -m DIR or $QWREN_MODEL", BUNDLED,
+                   QWREN_DATADIR);
+}
+
+qwren_status cli_model_open(const cli_args *a, bool config_only, qwren_model **out, qwren_error *err)
+{
+    char *path;
+    qwren_model_options opt = qwren_model_options_default();
+    opt.n_threads = (int)cli_number(a, OPT_THREADS, 0);
+    opt.config_only = config_only;
+    opt.progress = cli_progress;
+    *out = NULL;
+    QW_TRY(cli_model_path(a, &path, err));
+    qwren_status st = qwren_model_open(out, path, &opt, err);
+    qw_free(path);
+    return st;
+}
+
+qwren_status cli_tokenizer_open(const cli_args *a, qwren_tokenizer **out, qwren_error *err)
+{
+    char *path;
+    *out = NULL;
+    QW_TRY(cli_model_path(a, &path, err));
+    qwren_status st = qwren_tokenizer_open(out, path, err);
+    qw_free(path);
+    return st;
+}

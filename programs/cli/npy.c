@@ -1,0 +1,53 @@
+/* .npy (npy.h): magic, version, header length, a Python dictionary filled up to 128 bytes, then the numbers. Tested by tests/cli/arrays.sh. */
+#include "npy.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "interrupt.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define HEADER_BYTES 128
+#define PIECE_BYTES ((size_t)4 << 20)
+
+static void make_header(char header[HEADER_BYTES + 1], size_t rows, size_t columns)
+{
+    const uint16_t one = 1;
+    bool little = *(const uint8_t *)&one == 1;
+    memcpy(header, "\x93NUMPY\x01\x00\x76\x00", 10); /* 0x76 = 128 - 10 */
+    snprintf(header + 10, HEADER_BYTES - 9, "{'descr': '%cf4', 'fortran_order': False, 'shape': (%zu, %zu), }", little ? '<' : '>', rows,
+             columns);
+    size_t n = 10 + strlen(header + 10);
+    memset(header + n, ' ', HEADER_BYTES - n);
+    header[HEADER_BYTES - 1] = '\n';
+}
+
+static qwren_status write_all(qw_writer *w, const char *path, const float *data, size_t rows, size_t columns, qwren_error *err)
+{
+    char header[HEADER_BYTES + 1];
+    size_t left, cells;
+    if (!qw_mul_size(rows, columns, &cells) || !qw_mul_size(cells, sizeof *data, &left))
+        return qw_fail(err, QWREN_E_LIMIT, "%s: %zu x %zu numbers are more than this machine can count", path, rows, columns);
+    make_header(header, rows, columns);
+    QW_TRY(qw_writer_write(w, header, HEADER_BYTES, err));
+    for (const char *p = (const char *)data; left;) {
+        size_t n = left < PIECE_BYTES ? left : PIECE_BYTES;
+        if (cli_interrupted())
+            return qw_fail(err, QWREN_E_CANCELLED, "%s: stopped", path);
+        QW_TRY(qw_writer_write(w, p, n, err));
+        p += n;
+        left -= n;
+    }
+    return qw_writer_commit(w, err);
+}
+
+qwren_status cli_npy_write(const char *path, const float *data, size_t rows, size_t columns, qwren_error *err)
+{
+    qw_writer *w;
+    cli_interrupt_catch();
+    QW_TRY(qw_writer_open(&w, path, err));
+    qwren_status st = write_all(w, path, data, rows, columns, err);
+    qw_writer_close(w);
+    return st;
+}

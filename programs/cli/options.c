@@ -1,0 +1,107 @@
+/* All options of all verbs: what the parser accepts, what --help and the man pages say. An order of use: the help shows them in this order. */
+#include "args.h"
+
+#define R (1u << VERB_RUN)
+#define C (1u << VERB_CHAT)
+#define I (1u << VERB_INSPECT)
+#define T (1u << VERB_TOKENIZE)
+#define D (1u << VERB_DETOKENIZE)
+#define P (1u << VERB_TEMPLATE)
+#define O (1u << VERB_PARSE)
+#define L (1u << VERB_LOGITS)
+#define X (1u << VERB_PREPROCESS)
+#define H (1u << VERB_HELP)
+
+#define FLAG CLI_FLAG, 0, 0, NULL
+#define TEXT CLI_TEXT, 0, 0, NULL
+#define EXACT_MAX 9007199254740992.0 /* 2^53: every whole number up to here is a double */
+
+/* clang-format off */
+const cli_option cli_options[] = {
+    { OPT_MODEL, R | C | I | L | X, 'm', "model", "DIR", TEXT,
+      "The model: the folder of a checkpoint as Hugging Face publishes it, or the name of a bundled one. Without it: $QWREN_MODEL, then the "
+      "bundled qwren-nano." },
+    { OPT_MODEL, T | D | P, 'm', "model", "DIR", TEXT,
+      "The model; the folder may hold nothing but a tokenizer. Without it: $QWREN_MODEL, then the bundled qwren-nano." },
+
+    /* what is asked */
+    { OPT_IMAGE, R, 0, "image", "FILE", TEXT, "A picture (PNG, JPEG or WebP) that goes before the prompt. May be given several times." },
+    { OPT_IMAGE, L, 0, "image", "FILE", TEXT, "The picture of the next <|image_pad|> among the ids. May be given several times." },
+    { OPT_SYSTEM, R | C, 0, "system", "TEXT", TEXT, "The system prompt." },
+    { OPT_REQUEST, R, 0, "request", "FILE", TEXT,
+      "Answer the chat request (JSON as OpenAI's chat completions take it) in FILE; - is standard input. What the request says goes before the "
+      "options." },
+    { OPT_JSONL, R, 0, "jsonl", NULL, FLAG,
+      "Answer one chat request per line of FILE or standard input, one line of JSON each; a request's \"id\" comes back. A line that fails gives "
+      "{\"error\": ...}." },
+    { OPT_JSONL, T, 0, "jsonl", NULL, FLAG,
+      "One {\"text\", \"mode\"} per line, mode being \"all\" (or absent), \"no_special\" or \"none\"; one {\"ids\"} or {\"error\"} for each." },
+    { OPT_JSONL, D, 0, "jsonl", NULL, FLAG, "One {\"ids\"} per line; one {\"text\"} or {\"error\"} for each." },
+    { OPT_JSONL, P, 0, "jsonl", NULL, FLAG,
+      "One {\"messages\", \"tools\", \"flags\", \"variant\"} per line, rendered strictly; one {\"text\"} or {\"error\"} for each. The variant "
+      "\"4b\" thinks by default, \"0.8b\" does not; without one the model decides. A line without \"flags\" is a plain request." },
+    { OPT_JSONL, O, 0, "jsonl", NULL, FLAG,
+      "One {\"chunks\", \"thinking\", \"tools\", \"tool_choice\", \"finish\", \"reasoning_format\"} per line; one result or {\"error\"} for "
+      "each. \"tools\" is a list, or the word \"TOOLS\" for those of --tools." },
+    { OPT_TOOLS, R | C | O, 0, "tools", "FILE", TEXT,
+      "The tools that may be called: a JSON list of {\"type\": \"function\", \"function\": {...}}." },
+    { OPT_TOOL_CHOICE, R | C, 0, "tool-choice", "auto|none|required", CLI_CHOICE, 0, 0, "tool_choice",
+      "Whether tools may or must be called." },
+    { OPT_TOOL_CHOICE, O, 0, "tool-choice", "auto|none|required", CLI_CHOICE, 0, 0, NULL, "none: calls stay text." },
+    { OPT_IDS, L, 0, "ids", "FILE", TEXT, "The token ids: a JSON list, or numbers with blanks between them; - is standard input." },
+
+    /* how it is answered */
+    { OPT_THINK, R | C, 0, "think", NULL, FLAG, "Think before the answer." },
+    { OPT_NO_THINK, R | C, 0, "no-think", NULL, FLAG, "Answer at once. With neither of the two the checkpoint's own template decides." },
+    { OPT_NO_THINK, O, 0, "no-think", NULL, FLAG, "The prompt did not end inside an open <think>." },
+    { OPT_MAX_TOKENS, R | C, 'n', "max-tokens", "N", CLI_WHOLE, 1, INT32_MAX, "max_tokens",
+      "At most N tokens of thought and answer; without it, as many as the context has room for." },
+    { OPT_GREEDY, R | C, 0, "greedy", NULL, FLAG, "Always take the likeliest token (temperature 0, unless a temperature is given)." },
+    { OPT_SAMPLING, R | C, 0, "temperature", "X", CLI_REAL, 0, 100, "temperature",
+      "Randomness; 0 is greedy. Sampling values that are not given come from the checkpoint, then from the model card." },
+    { OPT_SAMPLING, R | C, 0, "top-p", "X", CLI_REAL, 0, 1, "top_p", "Choose among the likeliest tokens whose probabilities reach X." },
+    { OPT_SAMPLING, R | C, 0, "top-k", "N", CLI_WHOLE, 0, INT32_MAX, "top_k", "Choose among the N likeliest tokens; 0 is all." },
+    { OPT_SAMPLING, R | C, 0, "min-p", "X", CLI_REAL, 0, 1, "min_p", "Drop tokens that are less likely than X times the likeliest." },
+    { OPT_SAMPLING, R | C, 0, "presence-penalty", "X", CLI_REAL, -100, 100, "presence_penalty",
+      "Lower the logits of tokens that occurred." },
+    { OPT_SAMPLING, R | C, 0, "frequency-penalty", "X", CLI_REAL, -100, 100, "frequency_penalty", "The same for each time they occurred." },
+    { OPT_SAMPLING, R | C, 0, "repetition-penalty", "X", CLI_REAL, 0.01, 100, "repetition_penalty",
+      "Divide the positive logits of tokens that occurred by X, multiply the negative ones." },
+    { OPT_SAMPLING, R | C, 0, "seed", "N", CLI_WHOLE, -EXACT_MAX, EXACT_MAX, "seed", "The same seed gives the same text." },
+    { OPT_STOP, R | C, 0, "stop", "TEXT", CLI_LITERAL, 0, 0, NULL, "End the answer before TEXT. May be given several times." },
+    { OPT_LOGIT_BIAS, R | C, 0, "logit-bias", "ID:X", CLI_BIAS, 0, 0, NULL, "Add X to the logit of token ID. May be given several times." },
+    { OPT_NO_LOOP_GUARD, R | C, 0, "no-loop-guard", NULL, FLAG, "Let an answer that repeats itself go on." },
+
+    /* what is shown */
+    { OPT_JSON, R, 0, "json", NULL, FLAG,
+      "Print the whole result as one line of JSON: reasoning_content, content, tool_calls, finish_reason, usage." },
+    { OPT_JSON, I, 0, "json", NULL, FLAG, "Print one line of JSON." },
+    { OPT_THOUGHTS, R | C, 0, "thoughts", "auto|always|never", CLI_CHOICE, 0, 0, NULL,
+      "Whether thoughts are printed; auto, the default: to a terminal." },
+    { OPT_COLOR, R | C, 0, "color", "auto|always|never", CLI_CHOICE, 0, 0, NULL,
+      "Whether thoughts are dimmed rather than put between <think> and </think>; auto, the default: on a terminal, unless $NO_COLOR is set." },
+    { OPT_STATS, R | C, 0, "stats", NULL, FLAG, "Tell tokens, seconds and speed on standard error." },
+    { OPT_TENSORS, I, 0, "tensors", NULL, FLAG, "List the tensors as well." },
+    { OPT_NO_SPECIAL, T, 0, "no-special", NULL, FLAG, "Special tokens such as <|im_end|> in the text are plain text." },
+    { OPT_NO_ADDED, T, 0, "no-added", NULL, FLAG, "So are added tokens that are not special, such as <think>." },
+    { OPT_SKIP_SPECIAL, D, 0, "skip-special", NULL, FLAG, "Leave special tokens out." },
+    { OPT_STRICT, P, 0, "strict", NULL, FLAG,
+      "The official template's bytes and errors. Without it any history that has a meaning is rendered: late system messages, no user message." },
+    { OPT_FINISH, O, 0, "finish", "REASON", CLI_LITERAL, 0, 0, NULL,
+      "Why the engine stopped: stop, the default, or anything else (length, ...) for an output that was cut." },
+    { OPT_OUTPUT, L | X, 'o', "output", "FILE", TEXT, "The .npy file to write; it appears when it is complete." },
+    { OPT_OUTPUT, H, 'o', "output", "FILE", TEXT, "Write the man page to FILE." },
+    { OPT_MAN, H, 0, "man", NULL, FLAG, "Print the man page instead, as troff source." },
+
+    /* with what */
+    { OPT_CTX, R | C | L, 0, "ctx", "N", CLI_WHOLE, 1, INT32_MAX, NULL,
+      "Room for N tokens; without it the smaller of the model's maximum and 32768." },
+    { OPT_CTX, I, 0, "ctx", "N", CLI_WHOLE, 1, INT32_MAX, NULL,
+      "Tell the memory of a session of N tokens; without it the smaller of the model's maximum and 32768." },
+    { OPT_THREADS, R | C | L, 't', "threads", "N", CLI_WHOLE, 1, 1024, NULL, "Compute with N threads; without it one per physical core." },
+    { OPT_QUIET, R | C | T | D | P | L | X | I, 'q', "quiet", NULL, FLAG, "No notices and no progress; errors are still told." },
+    { OPT_HELP, R | C | I | T | D | P | O | L | X | H, 'h', "help", NULL, FLAG, "Explain the verb and leave." },
+};
+/* clang-format on */
+
+const size_t cli_n_options = sizeof cli_options / sizeof *cli_options;

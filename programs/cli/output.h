@@ -1,0 +1,27 @@
+/* What the program says: results on stdout, everything else on stderr. */
+#ifndef CLI_OUTPUT_H
+#define CLI_OUTPUT_H
+
+#include "args.h"
+
+/* Before anything else: closed descriptors and broken pipes become ordinary errors. */
+void cli_output_begin(void);
+/* At the end: what is still buffered goes out; the exit status, which is 1 if stdout could not be written. */
+int cli_output_end(int status);
+void cli_quiet(bool quiet);
+bool cli_is_quiet(void);
+
+/* stdout. A failed write is told once, whatever follows is dropped. */
+void cli_out(const void *p, size_t n);
+void cli_puts(const char *s);
+void cli_flush(void);
+bool cli_out_failed(void);
+
+/* stderr, as "qwren: what, where, what to do". */
+int cli_fail(const qwren_error *err); /* the exit status: 1; 130 and not a word when Ctrl-C was the reason */
+int cli_usage(const cli_verb *verb, const char *fmt, ...) QW_PRINTF(2, 3); /* 2; points to the verb's help, NULL: to the program's */
+void cli_notice(const char *fmt, ...) QW_PRINTF(1, 2);                     /* not with --quiet */
+/* stderr, as it is: what was asked for but is no result (statistics, a chat's commands). */
+void cli_tell(const char *fmt, ...) QW_PRINTF(1, 2);
+
+#endif

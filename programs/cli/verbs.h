@@ -1,0 +1,18 @@
+/* The functions behind the verbs: one file each. They give the exit status. */
+#ifndef CLI_VERBS_H
+#define CLI_VERBS_H
+
+#include "args.h"
+
+int cli_run(const cli_args *a);
+int cli_chat_run(const cli_args *a);
+int cli_inspect(const cli_args *a);
+int cli_tokenize(const cli_args *a);
+int cli_detokenize(const cli_args *a);
+int cli_template(const cli_args *a);
+int cli_parse(const cli_args *a);
+int cli_logits(const cli_args *a);
+int cli_preprocess(const cli_args *a);
+int cli_help(const cli_args *a);
+
+#endif
