@@ -26,7 +26,7 @@ if [ -d "$NANO" ]; then
     echo '[1, 2, 3]' >ids.json
     check "an unwritable folder" 1 "$QWREN" logits -m "$NANO" --ids ids.json -o /no/such/folder/x.npy
     [ ! -w /dev/full ] || check "logits on a full disk" 1 "$QWREN" logits -m "$NANO" --ids ids.json -o /dev/full
-    [ ! -w /dev/full ] || check "an answer on a full disk" 1 full "$QWREN" run -m "$NANO" -n 8 Hello
+    [ ! -w /dev/full ] || check "an answer on a full disk" 1 full "$QWREN" run -m "$NANO" --no-think -n 8 Hello
     mkdir is_a_folder
     check "a folder in the way" 1 "$QWREN" logits -m "$NANO" --ids ids.json -o is_a_folder
     expect "nothing half-written is left" [ -z "$(find . -name '*.tmp*' -o -name '*.npy')" ]
