@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define LENGTH_BYTES 8
-#define MAX_HEADER_BYTES ((size_t)64 << 20) /* a published header has about 100 KB; a JSON tree takes several times its text */
+#define MAX_HEADER_BYTES ((size_t)16 << 20) /* a published header has about 100 KB; a JSON tree takes several times its text */
 
 typedef struct reader {
     const char *path;

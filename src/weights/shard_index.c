@@ -8,14 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_INDEX_BYTES ((size_t)64 << 20)
+#define MAX_INDEX_BYTES ((size_t)16 << 20)
 
 static int compare_texts(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
 /* A file of the same folder: no separators, no "." or "..", no NUL. */
 static bool is_base_name(const char *s, size_t len)
 {
-    return len > 0 && strlen(s) == len && strcspn(s, "/\\") == len && strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
+    return len > 0 && strcspn(s, "/\\") == len && strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
 }
 
 static qwren_status collect_shards(qw_shard_index *x, const char *path, qwren_error *err)
