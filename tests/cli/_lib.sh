@@ -89,6 +89,13 @@ copy_model() {
 # The value of "content" in the JSON lines of a file (the last one), escapes left as they are: enough for answers of this size.
 content_of() { sed -n 's/.*"content": "\(\([^"\\]\|\\.\)*\)".*/\1/p' "$1" | tail -1; }
 
+# Seconds that two words take from the start of the program, rounded down: sanitizers and busy machines need patience.
+slowness() {
+    begun=$(date +%s)
+    "$QWREN" run -q -m "$NANO" -t 1 --greedy --no-think -n 2 Hello >/dev/null
+    echo $(($(date +%s) - begun))
+}
+
 # What the terminal saw, without carriage returns and escape sequences.
 plain() { sed -e 's/\r//g' -e 's/\x1b\[[0-9;]*[A-Za-z]//g' "$1"; }
 

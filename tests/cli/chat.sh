@@ -30,6 +30,10 @@ printf 'What is\\\n17 + 25?' >typed
 check "a backslash joins lines, and the last needs no line break" 0 quietly chat --no-think <typed
 expect "an answer" [ -s out ]
 
+say '//reset'
+check "two slashes" 0 quietly chat --no-think <typed
+timeout 60 "$QWREN" run -q -m "$NANO" --greedy -n 24 --no-think /reset >once
+expect "begin a message with one" cmp out once
 say '/stats' 'My name is Ada.' 'And what is 2 + 3?' '/stats'
 check "two turns" 0 quietly chat --no-think <typed
 expect "the second turn knows the first: $(cat said)" grep -Eq 'prompt .*\([1-9][0-9]* known from before\)' said
@@ -49,7 +53,7 @@ for command in image think system result stats reset help quit; do expect "/help
 expect "on stderr" [ ! -s out ]
 
 # ---- mistakes: told, gone on, status 1 at the end
-for line in '/bogus' '/image' '/image missing.png' '/image typed' '/think maybe' '/reset now'; do
+for line in '/bogus' '/image' '/image missing.png' '/image typed' '/think maybe' '/reset now' '/result 5'; do
     say "$line" 'What is 17 + 25?'
     check "mistake $line" 1 quietly chat --no-think <typed
     expect "$line: told once" [ "$(grep -c '^qwren: ' said)" -eq 1 ]

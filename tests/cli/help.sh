@@ -48,5 +48,8 @@ cp out qwren.1
 render qwren.1 >page
 for verb in $verbs; do expect "qwren.1 names qwren-$verb" grep -q "^\\.BR qwren.*-$verb (1)" qwren.1; done
 
+# What `cmake --install` installs is what the program says today.
+for page in qwren*.1; do expect "docs/man/$page is up to date (qwren help --man -o docs/man/$page ...)" cmp "$tests/../../docs/man/$page" "$page"; done
+
 check "an unwritable page" 1 "$QWREN" help --man -o /no/such/folder/qwren.1
 finish

@@ -21,6 +21,12 @@ expect "five errors" [ "$(grep -c '^{"error": "[^"]' out)" -eq 5 ]
 expect "the first is answered" [ "$(content_of answers | head -1)" != "" ]
 expect "the good ones as before" [ "$(sed -n '1p;7p' out | sed 's/, "usage".*//')" = "$(sed 's/, "usage".*//' answers)" ]
 
+{ line "What is 3 + 4?" ', "id": "a\u00e9"'; echo '{"id": 7, "messages": 3}'; } >named
+check "names" 1 run --jsonl named
+expect "come back with the answer" grep -q '^{"id": "aé", "reasoning_content"' out
+expect "and with the error" grep -q '^{"id": 7, "error": ' out
+expect "the first line that failed is named: $(cat err)" grep -q '^qwren: named: 1 of 2 lines failed, the first is line 2' err
+
 line "What is 3 + 4?" ', "max_tokens": 1' >own
 check "a line's own words count" 0 run --jsonl own
 expect "not the option's" grep -q '"completion_tokens": 1[,}]' out

@@ -20,8 +20,9 @@ expect "the thought is marked instead" grep -q '<think>' seen
 on_terminal "'$QWREN' run -m '$NANO' --no-think --greedy -n 40 'What is 17 + 25?' | cat" </dev/null
 refute "a pipe gets no escape sequences" grep -q "$(printf '\033\\[[02]m')" raw
 
-# ---- a conversation. Each line waits for the prompt that the last one ends in.
-type_lines() { for line in "$@"; do sleep 1.5; printf "$line"; done; sleep 1; }
+# ---- a conversation. Before each line there is time for the prompt to appear.
+pause=$((2 * $(slowness) + 1)).5
+type_lines() { for line in "$@"; do sleep $pause; printf "$line"; done; sleep 1; }
 type_lines 'What is 17 + 25?\r' 'half a line\003' '/think on\r' '/quit\r' | on_terminal "'$QWREN' chat -m '$NANO' --no-think --greedy -n 24; echo status \$?"
 expect "a greeting" grep -q '/help lists the commands' seen
 expect "a prompt" grep -q '^> ' seen
