@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,20 +146,18 @@ static const cli_option *find_long(const cli_verb *verb, const char *name, size_
 {
     const char *near = NULL;
     size_t best = SIZE_MAX;
-    char *word = qw_strndup(name, n);
-    for (size_t i = 0; word && i < cli_n_options; i++) {
+    char word[64];
+    snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), name);
+    for (size_t i = 0; i < cli_n_options; i++) {
         const cli_option *o = &cli_options[i];
         if (!has_verb(o, verb))
             continue;
-        if (strcmp(o->name, word) == 0) {
-            qw_free(word);
+        if (strlen(o->name) == n && strcmp(o->name, word) == 0)
             return o;
-        }
         if (is_nearer(word, o->name, &best))
             near = o->name;
     }
-    cli_usage(verb, near ? "there is no option --%s, perhaps --%s" : "there is no option --%s", word ? word : "", near);
-    qw_free(word);
+    cli_usage(verb, near ? "there is no option --%s, perhaps --%s" : "there is no option --%s", word, near);
     return NULL;
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #ifdef QW_HAVE_LIBEDIT
 #  include <histedit.h>
@@ -72,7 +73,7 @@ static char *prompt_of(EditLine *el)
     return copy;
 }
 
-static unsigned char on_interrupt(EditLine *el, int key)
+static unsigned char on_interrupt(EditLine *el, wint_t key)
 {
     (void)key;
     edit_of(el)->interrupted = true;
@@ -80,7 +81,7 @@ static unsigned char on_interrupt(EditLine *el, int key)
 }
 
 /* The signals' keys are plain keys here, so this one is done by hand. */
-static unsigned char on_suspend(EditLine *el, int key)
+static unsigned char on_suspend(EditLine *el, wint_t key)
 {
     (void)key;
     el_set(el, EL_PREP_TERM, 0);
@@ -110,8 +111,8 @@ static void open_editor(cli_edit *e)
     el_set(e->el, EL_EDITOR, "emacs");
     el_set(e->el, EL_HIST, history, e->history);
     el_source(e->el, NULL);
-    el_set(e->el, EL_ADDFN, "qwren-interrupt", "drop the line", on_interrupt);
-    el_set(e->el, EL_ADDFN, "qwren-suspend", "suspend the program", on_suspend);
+    el_wset(e->el, EL_ADDFN, L"qwren-interrupt", L"drop the line", on_interrupt); /* el_set would lose copies of the names */
+    el_wset(e->el, EL_ADDFN, L"qwren-suspend", L"suspend the program", on_suspend);
     el_set(e->el, EL_BIND, "^C", "qwren-interrupt", NULL);
     el_set(e->el, EL_BIND, "^Z", "qwren-suspend", NULL);
     el_set(e->el, EL_SETTY, "-d", "-isig", NULL);

@@ -3,6 +3,7 @@
 #include "help.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Text as troff reads it: a hyphen stays one that can be searched and copied, backslashes and dots at the beginning of a line are text. */
@@ -22,14 +23,15 @@ static void escape(qw_buf *out, const char *s, size_t n)
 
 static void escape_text(qw_buf *out, const char *s) { escape(out, s, strlen(s)); }
 
-static void title(qw_buf *out, const char *name)
+/* verb NULL: the program's page */
+static void title(qw_buf *out, const cli_verb *verb)
 {
     char upper[64];
-    size_t n = 0;
-    for (; name[n] && n + 1 < sizeof upper; n++)
-        upper[n] = (char)toupper((unsigned char)name[n]);
+    snprintf(upper, sizeof upper, verb ? "qwren-%s" : "qwren", verb ? verb->name : "");
+    for (char *p = upper; *p; p++)
+        *p = (char)toupper((unsigned char)*p);
     qw_buf_puts(out, ".\\\" Made by `qwren help --man`; the text lives in programs/cli/main.c and options.c.\n.TH ");
-    escape(out, upper, n);
+    escape_text(out, upper);
     qw_buf_printf(out, " 1 \"\" \"qwren %s\" \"qwren\"\n", qwren_version());
 }
 
@@ -101,10 +103,7 @@ static void see_also(qw_buf *out, const cli_verb *except)
 
 void cli_man_verb(qw_buf *out, const cli_verb *verb)
 {
-    qw_buf name = QW_BUF_INIT;
-    qw_buf_printf(&name, "qwren-%s", verb->name);
-    title(out, qw_buf_text(&name));
-    qw_buf_free(&name);
+    title(out, verb);
     qw_buf_printf(out, ".SH NAME\nqwren\\-%s \\- ", verb->name);
     escape_text(out, verb->summary);
     qw_buf_puts(out, "\n.SH SYNOPSIS\n");
@@ -128,7 +127,7 @@ void cli_man_verb(qw_buf *out, const cli_verb *verb)
 
 void cli_man_program(qw_buf *out)
 {
-    title(out, "qwren");
+    title(out, NULL);
     qw_buf_puts(out,
                 ".SH NAME\nqwren \\- Qwen 3.5 on your own device\n.SH SYNOPSIS\n\\fBqwren\\fR VERB [OPTION]... [WORD]...\n.SH DESCRIPTION\n"
                 "Runs Alibaba's Qwen 3.5 small models on this machine: text and pictures, private and offline.\n"

@@ -8,7 +8,7 @@ if ! script -qec true /dev/null </dev/null >/dev/null 2>&1; then
     finish
 fi
 # on_terminal COMMAND: stdin of this function is what is typed; `seen` is what the terminal showed
-on_terminal() { timeout 120 script -qec "$1" /dev/null >raw; plain raw >seen; }
+on_terminal() { timeout 240 script -qec "$1" /dev/null >raw; plain raw >seen; }
 
 on_terminal "'$QWREN' run -m '$NANO' --think --greedy -n 400 'What is 17 + 25?'; echo status \$?" </dev/null
 expect "status 0" grep -q '^status 0' seen
