@@ -76,13 +76,19 @@ static qwren_status collect_spellings(reader *r)
     return QWREN_OK;
 }
 
+/* The reference numbers added tokens by their order, and takes the vocabulary's id for one that is there already: in a file of Qwen 3.5 neither differs
+ * from the ids written down. */
 static qwren_status check_added_ids(const reader *r)
 {
-    for (size_t i = 0; i < r->n_added; i++)
-        if (r->added[i].id != r->t->n_base + (int32_t)i)
+    for (size_t i = 0; i < r->n_added; i++) {
+        const qw_added *a = &r->added[i];
+        if (a->id != r->t->n_base + (int32_t)i)
             return qw_fail(r->err, QWREN_E_FORMAT,
                            "%s: added_tokens: ids must go on where model.vocab ends (%d), without a gap; \"%s\" has %d", r->where,
-                           r->t->n_base, r->added[i].text, r->added[i].id);
+                           r->t->n_base, a->text, a->id);
+        if (qw_json_get(r->vocab, a->text))
+            return qw_fail(r->err, QWREN_E_FORMAT, "%s: added_tokens: \"%s\" stands in model.vocab as well", r->where, a->text);
+    }
     r->t->count = r->t->n_base + (int32_t)r->n_added;
     return QWREN_OK;
 }
