@@ -76,8 +76,8 @@ static qwren_status collect_spellings(reader *r)
     return QWREN_OK;
 }
 
-/* The reference numbers added tokens by their order, and takes the vocabulary's id for one that is there already: in a file of Qwen 3.5 neither differs
- * from the ids written down. */
+/* The reference numbers added tokens by their order, and takes the vocabulary's id for one that is there already: in a file of
+ * Qwen 3.5 neither differs from the ids written down. */
 static qwren_status check_added_ids(const reader *r)
 {
     for (size_t i = 0; i < r->n_added; i++) {

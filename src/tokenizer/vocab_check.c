@@ -1,5 +1,6 @@
 /* Is this Qwen 3.5's tokenizer? Every setting of tokenizer.json that could make other ids, with the one value that encode.c and
- * detok.c implement. What changes no id (truncation, padding, version) is not looked at: they are wishes for one call. Tested by tests/unit/test_tokenizer_open.c. */
+ * detok.c implement. What changes no id (truncation, padding, version) is not looked at: they are wishes for one call. Tested by
+ * tests/unit/test_tokenizer_open.c. */
 #include "tokenizer/pretok.h"
 #include "tokenizer/vocab.h"
 

@@ -1,5 +1,5 @@
-/* The tokenizer under any bytes. As a text: the ids' text is the NFC of the well-formed text, streamed or at once, with added tokens or without; and untrusted
- * bytes, taken from the text's own values, never make an added token. As a tokenizer.json (and as both files of one): it opens or is refused with a
+/* The tokenizer under any bytes. As a text: the ids' text is the NFC of the well-formed text, streamed or at once, with added tokens or
+ * without, whatever bytes are untrusted. As a tokenizer.json (a NUL, then tokenizer_config.json may follow): it opens or is refused with a
  * sentence, and what opens can be used. */
 #include <stdint.h>
 #include <stdlib.h>
