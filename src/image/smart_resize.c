@@ -1,5 +1,5 @@
-/* Which size a picture is brought to, and so how many tokens it costs, from its sides alone (docs/model.md). The order of the floating-point operations
- * is the reference's: another order moves some sizes by a whole factor. Tested by tests/golden/test_image.c. */
+/* Which size a picture is brought to, and so how many tokens it costs, from its sides alone (docs/model.md). Roundings and floating-point operations are
+ * the reference's, in its order. Tested by tests/golden/test_image.c. */
 #include "image/image.h"
 
 #include <math.h>

@@ -83,7 +83,8 @@ def formula(h, w, kind):
 
 def resizes():
     rng = np.random.default_rng(7)
-    shapes = [(1, 1, 32, 32), (2, 2, 1, 1), (64, 64, 64, 32), (64, 64, 32, 64), (300, 2, 20, 40), (3, 500, 200, 7), (37, 53, 37, 53), (600, 500, 32, 32)]
+    shapes = [(1, 1, 32, 32), (2, 2, 1, 1), (64, 64, 64, 32), (64, 64, 32, 64), (300, 2, 20, 40), (3, 500, 200, 7), (37, 53, 37, 53), (600, 500, 32, 32),
+              (4, 9000, 3, 11), (9000, 3, 13, 4), (2, 20000, 2, 7)]  # weights so small that 22 bits are the limit
     shapes += [tuple(map(int, rng.integers(1, 160, 4))) for _ in range(40)]
     for k, (h, w, oh, ow) in enumerate(shapes):
         kind = ("noise", "contrast", "stripes")[k % 3]
