@@ -319,7 +319,7 @@ typedef struct qwren_chat_options {
     void *load_ctx;
     bool strict;                   /* as in qwren_render_options */
     bool no_loop_guard;            /* the guard ends a thought or answer that repeats itself; on by default */
-    bool greedy;                   /* temperature 0 unless the request says otherwise */
+    bool greedy;                   /* the most likely text (temperature 0, no penalties) unless the request says otherwise */
 } qwren_chat_options;
 QWREN_API qwren_chat_options qwren_chat_options_default(void);
 

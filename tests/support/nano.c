@@ -7,16 +7,19 @@
 #include "base/alloc.h"
 #include "base/file.h"
 
-qwren_model *nano_open(int n_threads)
+static qwren_model *open_model(const char *path, int n_threads)
 {
     qwren_model *m = NULL;
     qwren_error err = { 0 };
     qwren_model_options opt = qwren_model_options_default();
     opt.n_threads = n_threads;
-    if (qwren_model_open(&m, NANO, &opt, &err) != QWREN_OK)
+    if (qwren_model_open(&m, path, &opt, &err) != QWREN_OK)
         fail_msg("%s", err.text);
     return m;
 }
+
+qwren_model *nano_open(int n_threads) { return open_model(NANO, n_threads); }
+qwren_model *tiny_open(void) { return open_model(TINY, 1); }
 
 qwren_session *nano_session(const qwren_model *m, size_t n_ctx)
 {

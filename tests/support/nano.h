@@ -1,4 +1,4 @@
-/* The bundled model in tests: opening it, asking it, recording what an answer sends. Requests are written with ' for ". */
+/* The bundled model, and a tiny one, in tests: opening it, asking it, recording what an answer sends. Requests are written with ' for ". */
 #ifndef QW_TESTS_NANO_H
 #define QW_TESTS_NANO_H
 
@@ -12,10 +12,12 @@
 #include "qwren.h"
 
 #define NANO QW_MODELS "/qwren-nano"
+#define TINY QW_TEST_DATA "/text/tiny-c/hf" /* text alone, random weights: fast where the words do not matter */
 #define PICTURE QW_MODELS "/demo/shapes.png"
 
 /* Each fails the test with the library's sentence. */
 qwren_model *nano_open(int n_threads);
+qwren_model *tiny_open(void);
 qwren_session *nano_session(const qwren_model *m, size_t n_ctx); /* n_ctx 0 = the default */
 qwren_result *nano_ask(qwren_session *s, const qwren_chat_options *opt, const char *request);
 

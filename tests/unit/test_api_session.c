@@ -12,7 +12,7 @@ static qwren_model *model;
 static int open_model(void **state)
 {
     (void)state;
-    model = nano_open(0);
+    model = nano_open(1);
     return 0;
 }
 

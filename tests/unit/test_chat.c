@@ -9,12 +9,13 @@
 #include "base/alloc.h"
 #include "base/json.h"
 
-static qwren_model *model;
+static qwren_model *model, *tiny;
 
 static int open_model(void **state)
 {
     (void)state;
-    model = nano_open(0);
+    model = nano_open(1);
+    tiny = tiny_open();
     return 0;
 }
 
@@ -22,6 +23,7 @@ static int close_model(void **state)
 {
     (void)state;
     qwren_model_close(model);
+    qwren_model_close(tiny);
     return 0;
 }
 
@@ -29,13 +31,15 @@ static int close_model(void **state)
 #define QUESTION "'messages': [{'role': 'user', 'content': 'What is 17 + 25?'}]"
 
 /* One answer on a session of its own. */
-static qwren_result *ask_anew(const qwren_chat_options *opt, const char *request)
+static qwren_result *ask_of(const qwren_model *m, const qwren_chat_options *opt, const char *request)
 {
-    qwren_session *s = nano_session(model, 0);
+    qwren_session *s = nano_session(m, 1024);
     qwren_result *r = nano_ask(s, opt, request);
     qwren_session_free(s);
     return r;
 }
+
+static qwren_result *ask_anew(const qwren_chat_options *opt, const char *request) { return ask_of(model, opt, request); }
 
 static bool same_answer(const qwren_result *a, const qwren_result *b)
 {
@@ -123,8 +127,8 @@ static void same_seed_same_text(void **state)
     for (int seed = 0; seed < 4; seed++) {
         char *request = nano_text(ASK, "false", 24, ", 'temperature': 1.5, 'top_k': 0, 'top_p': 1");
         char *seeded = nano_text("%.*s, 'seed': %d}", (int)strlen(request) - 1, request, seed);
-        first[seed] = ask_anew(NULL, seeded);
-        qwren_result *again = ask_anew(NULL, seeded);
+        first[seed] = ask_of(tiny, NULL, seeded);
+        qwren_result *again = ask_of(tiny, NULL, seeded);
         assert_true(same_answer(first[seed], again));
         different += seed && !same_answer(first[0], first[seed]);
         qwren_result_free(again);
@@ -225,11 +229,11 @@ static void thoughts_are_not_stopped(void **state)
     qw_free(request);
 }
 
-static int32_t id_of(const char *text)
+static int32_t id_of(const qwren_model *m, const char *text)
 {
     int32_t *ids = NULL;
     size_t n = 0;
-    assert_int_equal(qwren_tokenize(qwren_model_tokenizer(model), text, SIZE_MAX, QWREN_SPECIAL_ALL, &ids, &n, NULL), QWREN_OK);
+    assert_int_equal(qwren_tokenize(qwren_model_tokenizer(m), text, SIZE_MAX, QWREN_SPECIAL_ALL, &ids, &n, NULL), QWREN_OK);
     assert_int_equal(n, 1);
     int32_t id = ids[0];
     qwren_free(ids);
@@ -241,18 +245,18 @@ static void loops_are_ended(void **state)
     (void)state;
     qwren_chat_options opt = nano_greedy();
     for (int thinking = 0; thinking < 2; thinking++) {
-        char *request = nano_text("{" QUESTION ", 'enable_thinking': %s, 'max_tokens': 600, 'logit_bias': {'%d': 1000}}",
-                                  thinking ? "true" : "false", (int)id_of("a"));
-        qwren_result *r = ask_anew(&opt, request);
+        char *request = nano_text("{" QUESTION ", 'enable_thinking': %s, 'max_tokens': 400, 'logit_bias': {'%d': 1000}}",
+                                  thinking ? "true" : "false", (int)id_of(tiny, "a"));
+        qwren_result *r = ask_of(tiny, &opt, request);
         assert_string_equal(qwren_result_finish_reason(r), "loop");
         assert_in_range(qwren_result_stats(r)->completion_tokens, 256, 260);
         const char *text = thinking ? qwren_result_reasoning(r) : qwren_result_content(r);
         assert_int_equal(strlen(text), qwren_result_stats(r)->completion_tokens);
         qwren_result_free(r);
         opt.no_loop_guard = true;
-        r = ask_anew(&opt, request);
+        r = ask_of(tiny, &opt, request);
         assert_string_equal(qwren_result_finish_reason(r), "length");
-        assert_int_equal(qwren_result_stats(r)->completion_tokens, 600);
+        assert_int_equal(qwren_result_stats(r)->completion_tokens, 400);
         qwren_result_free(r);
         qw_free(request);
         opt.no_loop_guard = false;
@@ -264,8 +268,8 @@ static void without_a_limit_the_context_is_filled(void **state)
     (void)state;
     qwren_chat_options opt = nano_greedy();
     opt.no_loop_guard = true;
-    qwren_session *s = nano_session(model, 128);
-    char *request = nano_text("{" QUESTION ", 'enable_thinking': false, 'logit_bias': {'%d': 1000}}", (int)id_of("a"));
+    qwren_session *s = nano_session(tiny, 128);
+    char *request = nano_text("{" QUESTION ", 'enable_thinking': false, 'logit_bias': {'%d': 1000}}", (int)id_of(tiny, "a"));
     qwren_result *r = nano_ask(s, &opt, request);
     assert_string_equal(qwren_result_finish_reason(r), "length");
     assert_int_equal(qwren_session_length(s), 128);
@@ -282,7 +286,7 @@ static void tags_by_id_shape_the_answer(void **state)
     (void)state;
     qwren_chat_options opt = nano_greedy();
     char *request =
-        nano_text("{" QUESTION ", 'enable_thinking': true, 'max_tokens': 5, 'logit_bias': {'%d': 1000}}", (int)id_of("</think>"));
+        nano_text("{" QUESTION ", 'enable_thinking': true, 'max_tokens': 5, 'logit_bias': {'%d': 1000}}", (int)id_of(model, "</think>"));
     qwren_result *r = ask_anew(&opt, request);
     assert_null(qwren_result_reasoning(r));
     assert_string_equal(qwren_result_content(r), "</think></think></think></think>"); /* the first ended the thought */
