@@ -32,9 +32,9 @@ void qw_tokenizer_close(qw_tokenizer *t); /* NULL is allowed */
 /* Appends the ids of text to *ids (left as it was after a failure). Ill-formed UTF-8 counts as U+FFFD. O(n log n) for any text.
  *
  * `untrusted` (ascending, disjoint; may be NULL) are the bytes that users and tools wrote. An added token that touches one of them, be it by a single
- * byte, is not recognised and stays text; an edge inside a character is moved outwards. Nothing else changes at an edge: NFC, split and merges
- * run over the text between two recognised tokens as one piece, as the reference does. So a user's leading combining mark joins the template's letter before it, and
- * ids differ from those without `untrusted` only where an added token was suppressed. */
+ * byte, is not recognised and stays text; an edge inside a character is moved outwards. Nothing else changes at an edge: NFC, split
+ * and merges run over the text between two recognised tokens as one piece, as the reference does. So a user's leading combining mark
+ * joins the template's letter before it, and ids differ from those without `untrusted` only where an added token was suppressed. */
 qwren_status qw_tokenizer_encode(const qw_tokenizer *t, const char *text, size_t len, qwren_special mode, const qw_span *untrusted,
                                  size_t n_untrusted, qw_ids *ids, qwren_error *err);
 
