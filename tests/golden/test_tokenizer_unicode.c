@@ -50,7 +50,7 @@ static qw_buf with_code_point(const char *template, uint32_t cp)
 
 static uint64_t hash_pieces(uint64_t h, uint32_t cp)
 {
-    qw_buf b = with_code_point("a@a @@1@\n@ @", cp);
+    qw_buf b = with_code_point("a@a '@a'l@'@e @@1@\n@ @", cp);
     for (size_t at = 0; at < b.len;) {
         size_t n = qw_pretok_next(b.data + at, b.len - at);
         assert_in_range(n, 1, b.len - at);

@@ -109,7 +109,7 @@ def unicode_lines(pattern):
     split = pre_tokenizers.Split(Regex(pattern), "isolated")
     for first in range(0, 0x110000, 4096):
         every = [chr(c) for c in range(first, first + 4096) if not 0xD800 <= c < 0xE000]
-        pieces = b"".join(split_lengths(split, f"a{c}a {c}{c}1{c}\n{c} {c}") for c in every)
+        pieces = b"".join(split_lengths(split, f"a{c}a '{c}a'l{c}'{c}e {c}{c}1{c}\n{c} {c}") for c in every)
         normal = "".join(f"{NFC(c)}|{NFC('a' + c)}|{NFC(c + chr(0x301))}|{NFC(chr(0x1100) + c)}|{NFC(chr(0x345) + c + chr(0x323))}|" for c in every)
         yield f"{first:06x} {fnv(pieces)} {fnv(normal.encode())}"
 

@@ -4,7 +4,7 @@
 usage: python random_tokenizer.py MODEL_DIR [--count N] [--seed S] -- build/qwren
 
 The program after `--` is asked as `tokenize -m MODEL_DIR --jsonl` ({"text", "mode"} a line, {"ids"} back) and as
-`detokenize -m MODEL_DIR --jsonl` ({"ids", "skip_special"} a line, {"text"} back).
+`detokenize -m MODEL_DIR --jsonl`, without and with --skip-special ({"ids"} a line, {"text"} back).
 """
 import json
 import pathlib
@@ -77,7 +77,7 @@ class Generator:
     def ids(self):
         top = self.r.choice([256, 2000, self.n_ids])
         ids = [self.r.randrange(top) if self.r.random() < 0.9 else self.n_ids - 1 - self.r.randrange(len(self.added)) for _ in range(self.r.randint(0, 40))]
-        return {"ids": ids, "skip_special": self.r.random() < 0.5}
+        return {"ids": ids}
 
 
 def encoders(path):
@@ -101,10 +101,13 @@ def main():
     wanted, wrong = compare.compare(ask("tokenize"), texts, encode, same("ids"))
     print(f"{len(texts)} texts, {sum(len(w['ids']) for w in wanted)} ids, {wrong} texts different")
 
-    lists = [g.ids() for _ in range(options.count)]
-    decode = lambda c: {"text": whole.decode(c["ids"], skip_special_tokens=c["skip_special"])}
-    back = compare.compare(ask("detokenize"), lists, decode, same("text"))[1]
-    print(f"{len(lists)} lists of ids, {back} different")
+    back = 0
+    for skip in (False, True):
+        lists = [g.ids() for _ in range(options.count)]
+        decode = lambda c: {"text": whole.decode(c["ids"], skip_special_tokens=skip)}
+        different = compare.compare(ask("detokenize") + ["--skip-special"] * skip, lists, decode, same("text"))[1]
+        print(f"{len(lists)} lists of ids, special tokens {'skipped' if skip else 'spelled'}, {different} different")
+        back += different
     return wrong + back > 0
 
 
