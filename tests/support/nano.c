@@ -19,7 +19,7 @@ static qwren_model *open_model(const char *path, int n_threads)
 }
 
 qwren_model *nano_open(int n_threads) { return open_model(NANO, n_threads); }
-qwren_model *tiny_open(void) { return open_model(TINY, 1); }
+qwren_model *tiny_open(int n_threads) { return open_model(TINY, n_threads); }
 
 qwren_session *nano_session(const qwren_model *m, size_t n_ctx)
 {

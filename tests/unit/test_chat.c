@@ -15,7 +15,7 @@ static int open_model(void **state)
 {
     (void)state;
     model = nano_open(1);
-    tiny = tiny_open();
+    tiny = tiny_open(1);
     return 0;
 }
 

@@ -112,7 +112,7 @@ static void strict_is_strict(void **state)
 static void a_model_without_a_tower_takes_no_pictures(void **state)
 {
     (void)state;
-    qwren_model *m = tiny_open();
+    qwren_model *m = tiny_open(1);
     qwren_session *s = nano_session(m, 512);
     nano_refuses(s, NULL, TURN("[{'type': 'image_url', 'image_url': {'url': 'data:image/png;base64,aGVsbG8='}}]"), QWREN_E_UNSUPPORTED,
                  "tower");
@@ -276,13 +276,13 @@ static qwren_status try_chat(void *ctx, qwren_error *err)
 }
 
 /* Every allocation of the answer fails once; the last try, which meets none, gives the right answer. */
-static void fail_everywhere(qwren_model *(*open)(void), const char *request)
+static void fail_everywhere(qwren_model *(*open)(int), const char *request)
 {
     char *text = nano_text("%s", request);
     qwren_chat_options opt = nano_greedy();
     opt.load_image = load_grey;
     fault_install();
-    qwren_model *own = open();
+    qwren_model *own = open(1);
     attempt a = { .request = text, .session = nano_session(own, 1024) };
     qwren_result *r = nano_ask(a.session, &opt, text);
     char *want = qw_strdup(content_of(r));
@@ -298,12 +298,10 @@ static void fail_everywhere(qwren_model *(*open)(void), const char *request)
     qw_free(text);
 }
 
-static qwren_model *open_nano(void) { return nano_open(1); }
-
 static void memory_may_run_short_with_a_picture(void **state)
 {
     (void)state;
-    fail_everywhere(open_nano,
+    fail_everywhere(nano_open,
                     "{'messages': [{'role': 'user', 'content': [{'type': 'image_url', 'image_url': {'url': 'grey'}}, {'type': 'text', "
                     "'text': 'What is this?'}]}], 'enable_thinking': false, 'max_tokens': 4}");
 }
@@ -341,7 +339,7 @@ static void the_token_loop_takes_no_memory(void **state)
 {
     (void)state;
     fault_install();
-    qwren_model *own = tiny_open();
+    qwren_model *own = tiny_open(1);
     qwren_session *s = nano_session(own, 512);
     for (int thinking = 0; thinking < 2; thinking++) {
         size_t few = allocations(own, s, 40, thinking), many = allocations(own, s, 400, thinking);
