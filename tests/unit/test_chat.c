@@ -165,23 +165,22 @@ static void unsaid_values_come_from_file_then_card(void **state)
     qw_request_deinit(&r);
 }
 
-static void bias_decides(void **state)
+static void bias_decides_and_both_ends_end(void **state)
 {
     (void)state;
-    const qwren_tokenizer *t = qwren_model_tokenizer(model);
+    static const char *const ends[] = { "<|im_end|>", "<|endoftext|>" };
     qwren_chat_options opt = nano_greedy();
-    char *request = nano_text("{" QUESTION ", 'enable_thinking': false, 'logit_bias': {'%d': 1000}}", (int)qwren_token_id(t, "<|im_end|>"));
-    qwren_result *r = ask_anew(&opt, request);
-    assert_int_equal(qwren_result_stats(r)->completion_tokens, 0);
-    assert_string_equal(qwren_result_finish_reason(r), "stop");
-    assert_null(qwren_result_content(r));
-    qwren_result_free(r);
-    qw_free(request);
-    request = nano_text("{" QUESTION ", 'enable_thinking': false, 'logit_bias': {'%d': 1000}}", (int)qwren_token_id(t, "<|endoftext|>"));
-    r = ask_anew(&opt, request);
-    assert_string_equal(qwren_result_finish_reason(r), "stop");
-    qwren_result_free(r);
-    qw_free(request);
+    for (int i = 0; i < 4; i++) {
+        const qwren_model *m = i < 2 ? model : tiny;
+        int32_t id = qwren_token_id(qwren_model_tokenizer(m), ends[i % 2]);
+        char *request = nano_text("{" QUESTION ", 'enable_thinking': false, 'max_tokens': 3, 'logit_bias': {'%d': 1000}}", (int)id);
+        qwren_result *r = ask_of(m, &opt, request);
+        assert_int_equal(qwren_result_stats(r)->completion_tokens, 0);
+        assert_string_equal(qwren_result_finish_reason(r), "stop");
+        assert_null(qwren_result_content(r));
+        qwren_result_free(r);
+        qw_free(request);
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------- ends of answers */
@@ -211,6 +210,26 @@ static void stop_strings_end_the_answer(void **state)
         nano_events_free(&e);
     }
     qwren_result_free(whole);
+}
+
+/* The beginning of a stop string at the answer's end is part of the answer. */
+static void half_a_stop_string_is_text(void **state)
+{
+    (void)state;
+    nano_events e = { 0 };
+    qwren_chat_options opt = nano_greedy();
+    qwren_result *whole = ask_anew(&opt, "{" QUESTION ", 'enable_thinking': false, 'max_tokens': 24}");
+    const char *text = qwren_result_content(whole);
+    char *request = nano_text("{" QUESTION ", 'enable_thinking': false, 'max_tokens': 24, 'stop': '%cqqq'}", text[strlen(text) - 1]);
+    opt.on_event = nano_record;
+    opt.event_ctx = &e;
+    qwren_result *r = ask_anew(&opt, request);
+    assert_true(same_answer(whole, r));
+    nano_events_match(&e, r);
+    nano_events_free(&e);
+    qwren_result_free(r);
+    qwren_result_free(whole);
+    qw_free(request);
 }
 
 /* A word of the thought is no stop string of the answer. */
@@ -361,8 +380,9 @@ int main(void)
         cmocka_unit_test(limit_is_kept),
         cmocka_unit_test(same_seed_same_text),
         cmocka_unit_test(unsaid_values_come_from_file_then_card),
-        cmocka_unit_test(bias_decides),
+        cmocka_unit_test(bias_decides_and_both_ends_end),
         cmocka_unit_test(stop_strings_end_the_answer),
+        cmocka_unit_test(half_a_stop_string_is_text),
         cmocka_unit_test(thoughts_are_not_stopped),
         cmocka_unit_test(loops_are_ended),
         cmocka_unit_test(without_a_limit_the_context_is_filled),
