@@ -173,7 +173,7 @@ static bool read_exponent(reader *r, qw_buf *text)
 static bool spell_number(reader *r, qw_buf *text, bool *real)
 {
     size_t whole = read_digits(r, text), fraction = 0;
-    bool zeros = whole > 1 && text->data[0] == '0';
+    bool zeros = whole > 1 && qw_buf_text(text)[0] == '0';
     if (!whole)
         qw_buf_putc(text, '0');
     *real = r->at < r->end && *r->at == '.';

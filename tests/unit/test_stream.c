@@ -434,7 +434,8 @@ static void long_and_hostile_outputs_take_linear_time(void **state)
 static const char sampler[] =
     " <think>\nplan <tool_call> \xE6\x97\xA5 </thin\n</think>\n\nLook:\n<tool_call>\n<function=f>\n<parameter=o>\n{'a': [1, "
     "'b']}\n</parameter>\n<parameter=s>\nx </parameter> y\n</parameter>\n"
-    "<parameter=i>\n5.0\n</parameter>\n<parameter=x>\n1.5\n</parameter>\n<parameter=any>\n6\n</parameter>\n</function>\n</tool_call>\n\n"
+    "<parameter=i>\n5.0\n</parameter>\n<parameter=x>\n1.5\n</parameter>\n<parameter=a>\n[10, None]\n</parameter>\n"
+    "<parameter=any>\n6\n</parameter>\n</function>\n</tool_call>\n\n"
     "and <tool_call>\n{\"name\": \"f\", \"arguments\": {\"k\": 1}}\n</tool_call> then <tool_call>{oops</tool_call> end";
 
 static qwren_status parse_sampler(void *ctx, qwren_error *err)
@@ -487,7 +488,7 @@ static void random_cuts_change_nothing(void **state)
     qw_rng rng;
     qw_rng_seed(&rng, 7);
     qw_buf first = cut_at_random(&rng);
-    assert_non_null(strstr(first.data, "{\"o\": {\"a\": [1, \"b\"]}, \"s\": \"x </parameter> y\", \"i\": 5, \"x\": 1.5, \"any\": 6}"));
+    assert_non_null(strstr(first.data, "{\"o\": {\"a\": [1, \"b\"]}, \"s\": \"x </parameter> y\", \"i\": 5, \"x\": 1.5, \"a\": [10, null], \"any\": 6}"));
     for (int i = 0; i < 500; i++) {
         qw_buf again = cut_at_random(&rng);
         assert_string_equal(first.data, again.data);
