@@ -133,6 +133,10 @@ static qwren_status read_header(const codec **c, qw_image_info *info, const uint
     if ((uint64_t)info->width * (uint64_t)info->height > limits->max_pixels)
         return qw_fail(err, QWREN_E_LIMIT, "%s: %d x %d pixels; the limit is %" PRIu64 " pixels", (*c)->name, info->width, info->height,
                        limits->max_pixels);
+    int small = info->width < info->height ? info->width : info->height, large = info->width < info->height ? info->height : info->width;
+    if (small < 1 || large / small > QW_IMAGE_MAX_ASPECT || (large / small == QW_IMAGE_MAX_ASPECT && large % small))
+        return qw_fail(err, QWREN_E_LIMIT, "%s: %d x %d pixels: one side may be %d times as long as the other at most; crop it", (*c)->name,
+                       info->width, info->height, QW_IMAGE_MAX_ASPECT);
     return QWREN_OK;
 }
 

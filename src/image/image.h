@@ -29,11 +29,13 @@ typedef struct qw_image_info {
     int orientation;   /* EXIF 1..8, 1 when the file says nothing */
 } qw_image_info;
 
+#define QW_IMAGE_MAX_ASPECT 200 /* how many times as long as the other one side may be */
+
 /* Reads the header only and checks it against the limits (resolved: never NULL). Enough for qw_patch_grid. */
 qwren_status qw_image_size(qw_image_info *out, const void *bytes, size_t n, const qwren_image_limits *limits, qwren_error *err);
 
-/* PNG, JPEG or WebP -> RGB: EXIF orientation applied, transparency laid on white, first frame only. Limits are checked from the header before
- * memory is taken. On failure *out is zeroed. */
+/* PNG, JPEG or WebP -> RGB: EXIF orientation applied, transparency laid on white, first frame only. Limits and aspect ratio are checked from the
+ * header before memory is taken. On failure *out is zeroed. */
 qwren_status qw_image_decode(qw_pixels *out, const void *bytes, size_t n, const qwren_image_limits *limits, qwren_error *err);
 
 /* ---- from pixels to what the tower sees */
@@ -48,7 +50,8 @@ typedef struct qw_grid {
     int t, h, w; /* in patches; t counts groups of temporal_patch_size frames and is 1 for a still */
 } qw_grid;
 
-/* The nearest multiples of `factor` whose product lies in lo..hi, aspect ratio about kept. Sides with a ratio above 200 are refused (QWREN_E_LIMIT). */
+/* The nearest multiples of `factor` whose product lies in lo..hi, aspect ratio about kept. Sides with a ratio above
+ * QW_IMAGE_MAX_ASPECT are refused (QWREN_E_LIMIT). */
 qwren_status qw_smart_resize(int height, int width, int factor, int64_t lo, int64_t hi, int *out_h, int *out_w, qwren_error *err);
 
 /* The grid of a still of width x height pixels. Resize it to grid.w * patch_size by grid.h * patch_size; it becomes

@@ -4,8 +4,6 @@
 
 #include <math.h>
 
-#define MAX_ASPECT 200
-
 static double larger(double a, double b) { return a > b ? a : b; }
 
 qwren_status qw_smart_resize(int height, int width, int factor, int64_t lo, int64_t hi, int *out_h, int *out_w, qwren_error *err)
@@ -17,9 +15,9 @@ qwren_status qw_smart_resize(int height, int width, int factor, int64_t lo, int6
         return qw_fail(err, QWREN_E_ARGUMENT, "picture sizes from %lld to %lld pixels in steps of %d cannot be", (long long)lo,
                        (long long)hi, factor);
     double h = height, w = width, f = factor;
-    if (larger(h, w) / (h < w ? h : w) > MAX_ASPECT)
+    if (larger(h, w) / (h < w ? h : w) > QW_IMAGE_MAX_ASPECT)
         return qw_fail(err, QWREN_E_LIMIT, "a picture of %d x %d pixels: one side may be %d times as long as the other at most; crop it",
-                       width, height, MAX_ASPECT);
+                       width, height, QW_IMAGE_MAX_ASPECT);
     double new_h = rint(h / f) * f, new_w = rint(w / f) * f; /* halves to even; may be 0, which is below lo */
     if (new_h * new_w > (double)hi) {
         double by = sqrt(h * w / (double)hi);

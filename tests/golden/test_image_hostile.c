@@ -146,6 +146,33 @@ static void limits_are_checked_from_the_header(void **state)
     qw_free(bytes);
 }
 
+/* A strip has few enough pixels for the limit and would be refused by qw_smart_resize later, after much work. */
+static void strips_are_refused_from_the_header(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t width, height;
+        qwren_status status;
+    } strips[] = { { 200000, 499, QWREN_E_LIMIT },
+                   { 401, 2, QWREN_E_LIMIT },
+                   { 1, 201, QWREN_E_LIMIT },
+                   { 400, 2, QWREN_E_FORMAT },
+                   { 1, 200, QWREN_E_FORMAT } }; /* these fail for want of pixels */
+    for (size_t i = 0; i < sizeof strips / sizeof *strips; i++) {
+        qwren_error err;
+        uint8_t png[45] = "\x89PNG\r\n\x1a\n\0\0\0\rIHDR....####\1\0\0\0\0....\0\0\0\0IEND...";
+        for (int k = 0; k < 4; k++) {
+            png[16 + k] = (uint8_t)(strips[i].width >> (24 - 8 * k));
+            png[20 + k] = (uint8_t)(strips[i].height >> (24 - 8 * k));
+        }
+        qwren_status st = decode_and_drop(png, sizeof png, NULL, &err);
+        if (st != strips[i].status || (st == QWREN_E_LIMIT && !strstr(err.text, "200 times")))
+            fail_msg("%u x %u: %s, %s", strips[i].width, strips[i].height, qwren_status_name(st), err.text);
+        if (st == QWREN_E_LIMIT)
+            assert_true(fault_peak_bytes() < 1000);
+    }
+}
+
 /* ---- many and large chunks of a PNG */
 
 static void put(qw_buf *b, const char *type, const void *data, size_t n)
@@ -214,6 +241,7 @@ int main(void)
         WATCHED(changed_bytes_never_crash),
         WATCHED(refused_bombs_take_no_memory),
         WATCHED(limits_are_checked_from_the_header),
+        WATCHED(strips_are_refused_from_the_header),
         WATCHED(large_and_many_chunks_are_stepped_over),
         WATCHED(a_side_may_be_200_times_the_other),
     };
