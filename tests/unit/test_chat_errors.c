@@ -75,6 +75,8 @@ static void wrong_requests_are_told(void **state)
         { WITH("'enable_thinking': 'yes'"), QWREN_E_ARGUMENT, "enable_thinking" },
         { TURN("[{'type': 'image_url', 'image_url': {'url': 'http://example.com/a.png'}}]"), QWREN_E_ARGUMENT, "example.com" },
         { TURN("[{'type': 'image_url', 'image_url': {'url': 'data:image/png,x'}}]"), QWREN_E_FORMAT, "base64" },
+        { TURN("[{'type': 'image_url', 'image_url': {'url': 'data:text/plain;base64,aGVsbG8='}}]"), QWREN_E_FORMAT, "data:image/" },
+        { TURN("[{'type': 'image_url', 'image_url': {'url': 'data:;base64,aGVsbG8='}}]"), QWREN_E_FORMAT, "data:image/" },
         { TURN("[{'type': 'image_url', 'image_url': {'url': 'data:image/png;base64,####'}}]"), QWREN_E_FORMAT, "image 1" },
         { TURN("[{'type': 'image_url', 'image_url': {'url': 'data:image/png;base64,aGVsbG8='}}]"), QWREN_E_FORMAT, "image 1" },
         { TURN("[{'type': 'image_url', 'image_url': {}}]"), QWREN_E_ARGUMENT, "url" },
