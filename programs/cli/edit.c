@@ -4,9 +4,9 @@
 
 #include "base/alloc.h"
 #include "history.h"
+#include "input.h"
 #include "interrupt.h"
 
-#include <errno.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +17,8 @@
 #ifdef QW_HAVE_LIBEDIT
 #  include <histedit.h>
 #endif
+
+#define MAX_BYTES ((size_t)16 << 20) /* of a line */
 
 struct cli_edit {
     bool interactive;
@@ -32,27 +34,22 @@ struct cli_edit {
 
 static cli_edit_result read_plain(cli_edit *e, const char *prompt, qw_buf *line, qwren_error *err)
 {
-    int c;
+    bool more;
     if (e->interactive) {
         fputs(prompt, stderr);
         cli_interrupt_catch();
     }
-    while ((c = getc(stdin)) != EOF && c != '\n')
-        qw_buf_putc(line, (char)c);
-    if (ferror(stdin) && e->interactive && cli_interrupted()) {
+    qwren_status st = cli_read_line(stdin, "standard input", MAX_BYTES, line, &more, err);
+    if (e->interactive)
+        cli_interrupt_release();
+    if (st == QWREN_E_CANCELLED) {
         clearerr(stdin);
         fputc('\n', stderr);
         return EDIT_INTERRUPT;
     }
-    if (e->interactive)
-        cli_interrupt_release();
-    if (ferror(stdin)) {
-        qw_fail(err, QWREN_E_IO, "standard input: cannot be read: %s", strerror(errno));
+    if (st != QWREN_OK)
         return EDIT_FAILED;
-    }
-    if (qw_buf_status(line, err) != QWREN_OK)
-        return EDIT_FAILED;
-    return c == EOF && line->len == 0 ? EDIT_END : EDIT_LINE;
+    return more ? EDIT_LINE : EDIT_END;
 }
 
 /* ---- libedit */
@@ -121,6 +118,19 @@ static void open_editor(cli_edit *e)
 
 static bool has_editor(const cli_edit *e) { return e->el && e->history; }
 
+/* Oldest first, a line each. After every line, since a second Ctrl-C ends the program on the spot. */
+static void save_history(cli_edit *e)
+{
+    HistEvent ev;
+    qw_buf lines = QW_BUF_INIT;
+    for (int more = history(e->history, &ev, H_LAST); more != -1; more = history(e->history, &ev, H_PREV)) {
+        qw_buf_puts(&lines, ev.str);
+        qw_buf_putc(&lines, '\n');
+    }
+    cli_history_save(&lines);
+    qw_buf_free(&lines);
+}
+
 static cli_edit_result read_edited(cli_edit *e, const char *prompt, qw_buf *line, qwren_error *err)
 {
     HistEvent ev;
@@ -137,24 +147,15 @@ static cli_edit_result read_edited(cli_edit *e, const char *prompt, qw_buf *line
     qw_buf_append(line, typed, (size_t)n - (typed[n - 1] == '\n'));
     if (qw_buf_status(line, err) != QWREN_OK)
         return EDIT_FAILED;
-    if (line->len)
+    if (line->len) {
         history(e->history, &ev, H_ENTER, qw_buf_text(line));
+        save_history(e);
+    }
     return EDIT_LINE;
 }
 
-/* Oldest first, a line each. */
 static void close_editor(cli_edit *e)
 {
-    HistEvent ev;
-    qw_buf lines = QW_BUF_INIT;
-    if (has_editor(e)) {
-        for (int more = history(e->history, &ev, H_LAST); more != -1; more = history(e->history, &ev, H_PREV)) {
-            qw_buf_puts(&lines, ev.str);
-            qw_buf_putc(&lines, '\n');
-        }
-        cli_history_save(&lines);
-        qw_buf_free(&lines);
-    }
     if (e->history)
         history_end(e->history);
     if (e->el)

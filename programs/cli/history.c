@@ -63,6 +63,7 @@ static qwren_status save(char *path, const qw_buf *lines, qwren_error *err)
 
 void cli_history_save(const qw_buf *lines)
 {
+    static bool told;
     qwren_error err;
     char *path = find_path();
     if (!path || lines->failed || lines->len == 0) {
@@ -70,8 +71,10 @@ void cli_history_save(const qw_buf *lines)
         return;
     }
     mode_t old = umask(077);
-    if (save(path, lines, &err) != QWREN_OK)
+    if (save(path, lines, &err) != QWREN_OK && !told) {
         cli_notice("the history is not kept: %s", err.text);
+        told = true;
+    }
     umask(old);
     qw_free(path);
 }

@@ -18,7 +18,7 @@ static bool is_stdin(const char *path) { return strcmp(path, "-") == 0; }
 const char *cli_source_name(const char *path) { return is_stdin(path) ? "standard input" : path; }
 
 /* Pipes are read as well, which a plain qw_file_read() refuses. */
-qwren_status cli_read(const char *path, char **text, size_t *len, qwren_error *err)
+static qwren_status read_whole(const char *path, char **text, size_t *len, qwren_error *err)
 {
     *text = NULL;
     *len = 0;
@@ -32,6 +32,17 @@ qwren_status cli_read(const char *path, char **text, size_t *len, qwren_error *e
     qwren_status st = qw_file_read_stream(f, path, MAX_BYTES, text, len, err);
     fclose(f);
     return st;
+}
+
+/* Opening a pipe and reading from one wait, and Ctrl-C ends both with an error of their own. */
+static qwren_status unless_interrupted(qwren_status st, const char *path, qwren_error *err)
+{
+    return st == QWREN_E_IO && cli_interrupted() ? qw_fail(err, QWREN_E_CANCELLED, "%s: stopped", cli_source_name(path)) : st;
+}
+
+qwren_status cli_read(const char *path, char **text, size_t *len, qwren_error *err)
+{
+    return unless_interrupted(read_whole(path, text, len, err), path, err);
 }
 
 qwren_status cli_read_json(const char *path, qw_json **out, qwren_error *err)
@@ -148,24 +159,29 @@ qwren_status cli_read_ids(const char *path, int32_t **ids, size_t *n, qwren_erro
 
 /* ---- lines */
 
-/* The next line without its end. False at the end of the file, and after a failure (*st). */
-static bool read_line(FILE *f, const char *name, qw_buf *line, qwren_status *st, qwren_error *err)
+qwren_status cli_read_line(FILE *f, const char *name, size_t max_bytes, qw_buf *line, bool *more, qwren_error *err)
 {
     int c;
     qw_buf_clear(line);
-    while ((c = getc_unlocked(f)) != EOF && c != '\n') {
+    while ((c = getc_unlocked(f)) != EOF && c != '\n' && line->len < max_bytes && !line->failed)
         qw_buf_putc(line, (char)c);
-        if (line->len > MAX_BYTES) {
-            *st = qw_fail(err, QWREN_E_LIMIT, "%s: a line is longer than the limit of %zu bytes", name, MAX_BYTES);
-            return false;
-        }
-    }
-    if (ferror(f))
-        *st = cli_interrupted() ? qw_fail(err, QWREN_E_CANCELLED, "%s: stopped", name)
-                                : qw_fail(err, QWREN_E_IO, "%s: cannot be read: %s", name, strerror(errno));
-    else
-        *st = qw_buf_status(line, err);
-    return *st == QWREN_OK && (c != EOF || line->len > 0);
+    int why = errno;
+    *more = c != EOF || line->len > 0;
+    if (c == EOF && ferror(f))
+        return why == EINTR && cli_interrupted() ? qw_fail(err, QWREN_E_CANCELLED, "%s: stopped", name)
+                                                 : qw_fail(err, QWREN_E_IO, "%s: cannot be read: %s", name, strerror(why));
+    QW_TRY(qw_buf_status(line, err));
+    if (c != EOF && c != '\n')
+        return qw_fail(err, QWREN_E_LIMIT, "%s: a line is longer than the limit of %zu bytes", name, max_bytes);
+    return QWREN_OK;
+}
+
+/* False at the end of the file, and after a failure (*st). */
+static bool next_line(FILE *f, const char *name, qw_buf *line, qwren_status *st, qwren_error *err)
+{
+    bool more;
+    *st = cli_read_line(f, name, MAX_BYTES, line, &more, err);
+    return *st == QWREN_OK && more;
 }
 
 static bool is_blank(const qw_buf *line)
@@ -209,7 +225,8 @@ static qwren_status answer_line(const lines *l, const qw_buf *line, qw_buf *out,
         qw_json_dump(out, id);
         qw_buf_puts(out, ", ");
     }
-    qw_buf_puts(out, qw_buf_text(&answer) + (id ? 1 : 0));
+    const char *rest = qw_buf_text(&answer); /* "" when memory ran short */
+    qw_buf_puts(out, rest + (id && *rest == '{'));
     qw_buf_putc(out, '\n');
     out->failed = out->failed || answer.failed;
     qw_json_free(value);
@@ -221,7 +238,7 @@ static qwren_status answer_lines(lines *l, qwren_error *err)
 {
     qw_buf line = QW_BUF_INIT, out = QW_BUF_INIT;
     qwren_status st = QWREN_OK;
-    while (!cli_out_failed() && !cli_interrupted() && read_line(l->file, l->name, &line, &st, err)) {
+    while (!cli_out_failed() && !cli_interrupted() && next_line(l->file, l->name, &line, &st, err)) {
         l->number++;
         if (is_blank(&line))
             continue;
@@ -260,7 +277,7 @@ int cli_each_line(const char *path, bool keep_id, cli_line_fn fn, void *ctx)
     if (!is_stdin(path))
         l.file = fopen(path, "rbe");
     if (!l.file) {
-        qw_fail(&err, QWREN_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
+        unless_interrupted(qw_fail(&err, QWREN_E_IO, "%s: cannot be opened: %s", path, strerror(errno)), path, &err);
         return cli_fail(&err);
     }
     qwren_status st = answer_lines(&l, &err);

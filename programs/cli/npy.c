@@ -44,10 +44,15 @@ static qwren_status write_all(qw_writer *w, const char *path, const float *data,
 
 qwren_status cli_npy_write(const char *path, const float *data, size_t rows, size_t columns, qwren_error *err)
 {
-    qw_writer *w;
+    qw_writer *w = NULL;
     cli_interrupt_catch();
-    QW_TRY(qw_writer_open(&w, path, err));
-    qwren_status st = write_all(w, path, data, rows, columns, err);
+    cli_ends_hold();
+    qwren_status st = qw_writer_open(&w, path, err);
+    if (st == QWREN_OK)
+        st = write_all(w, path, data, rows, columns, err);
     qw_writer_close(w);
+    cli_ends_pass();
+    if (st == QWREN_E_IO && cli_interrupted()) /* a pipe that nobody reads waits, and the signal ends the wait with an error */
+        st = qw_fail(err, QWREN_E_CANCELLED, "%s: stopped", path);
     return st;
 }

@@ -84,7 +84,7 @@ qwren_status qw_file_read_stream(void *stdio_file, const char *name, size_t max_
     *len = 0;
     for (;;) {
         size_t n = fread(piece, 1, sizeof piece, stdio_file);
-        if (n == 0)
+        if (n == 0 || ferror((FILE *)stdio_file)) /* a signal may interrupt a read that has some bytes already */
             break;
         qw_buf_append(&b, piece, n);
         if (b.len > max_bytes || b.failed)

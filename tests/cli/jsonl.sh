@@ -33,6 +33,12 @@ expect "not the option's" grep -q '"completion_tokens": 1[,}]' out
 check "nothing in" 0 run --jsonl /dev/null
 expect "nothing out" [ ! -s out ]
 check "no file" 1 run --jsonl nothing.jsonl
+# A line without an end stops the reading when memory does. (The sanitizers need more address space than this leaves.)
+short_of_memory() { (ulimit -v 60000; timeout 60 "$QWREN" "$@"); }
+if short_of_memory --version >/dev/null 2>&1; then
+    check "an endless line" 1 short_of_memory tokenize --jsonl -m "$NANO" /dev/zero
+    expect "memory is the reason: $(cat err)" grep -q 'not enough memory' err
+fi
 # An answer must come before the next request is sent: another program waits for it.
 mkfifo requests
 timeout 120 "$QWREN" run -q -m "$NANO" --greedy -n 4 --no-think --jsonl <requests >fifo_out &
