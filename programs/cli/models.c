@@ -37,7 +37,7 @@ static char *find_bundled(const char *name)
     char prefix[PATH_MAX];
     find_prefix(prefix);
     const char *places[][2] = { { prefix, "/models/" }, { prefix, "/share/qwren/models/" }, { QWREN_DATADIR, "/models/" } };
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+    for (size_t i = *prefix ? 0 : 2; i < sizeof places / sizeof *places; i++) {
         qw_buf b = QW_BUF_INIT;
         char *path = NULL;
         qw_buf_printf(&b, "%s%s%s", places[i][0], places[i][1], name);
