@@ -93,6 +93,13 @@ static qwren_status answer(cli_chat *c, bool *kept, qwren_error *err)
     return st;
 }
 
+/* When a conversation has grown too long for the context, a new one helps. */
+static qwren_status point_to_reset(qwren_status st, qwren_error *err)
+{
+    qwren_error why = *err;
+    return qw_fail(err, st, "%s; /reset begins a new conversation", why.text);
+}
+
 /* Takes back what was added since `before` when it came to nothing. */
 static qwren_status answer_or_forget(cli_chat *c, const cli_chat *before, qwren_error *err)
 {
@@ -100,15 +107,12 @@ static qwren_status answer_or_forget(cli_chat *c, const cli_chat *before, qwren_
     qwren_status st = qw_buf_status(&c->messages, err);
     if (st == QWREN_OK)
         st = answer(c, &kept, err);
-    if (kept) {
-        c->n_sent = c->engine.images.n;
+    if (kept)
         return QWREN_OK;
-    }
     c->messages.failed = false;
     qw_buf_truncate(&c->messages, before->messages.len);
-    cli_images_truncate(&c->engine.images, c->n_sent);
     c->n_calls = before->n_calls;
-    return st;
+    return st == QWREN_E_LIMIT && before->messages.len ? point_to_reset(st, err) : st;
 }
 
 qwren_status cli_chat_send(cli_chat *c, const char *text, size_t len, qwren_error *err)
@@ -116,7 +120,14 @@ qwren_status cli_chat_send(cli_chat *c, const char *text, size_t len, qwren_erro
     const cli_chat before = *c;
     cli_message_with_images(&c->messages, text, len, c->n_sent, c->engine.images.n);
     c->n_calls = 0;
-    return answer_or_forget(c, &before, err);
+    qwren_status st = answer_or_forget(c, &before, err);
+    if (c->messages.len > before.messages.len) {
+        c->n_sent = c->engine.images.n;
+    } else if (c->engine.images.n > c->n_sent) {
+        cli_tell("(forgotten with its pictures; /image adds them again)\n");
+        cli_images_truncate(&c->engine.images, c->n_sent);
+    }
+    return st;
 }
 
 qwren_status cli_chat_result(cli_chat *c, const char *text, size_t len, qwren_error *err)
@@ -169,14 +180,6 @@ static qwren_status handle(cli_chat *c, const qw_buf *entry, qwren_error *err)
     return cli_chat_send(c, text + skip, entry->len - skip, err);
 }
 
-static void complain(const qwren_error *err)
-{
-    qwren_error longer = *err;
-    if (err->code == QWREN_E_LIMIT)
-        qw_fail(&longer, err->code, "%s; /reset begins a new conversation", err->text);
-    cli_fail(&longer);
-}
-
 /* Mistakes of a script are its failure; a person has seen them. */
 static int talk(cli_chat *c, cli_edit *edit)
 {
@@ -192,7 +195,7 @@ static int talk(cli_chat *c, cli_edit *edit)
             continue;
         }
         if (got == EDIT_FAILED || handle(c, &entry, &err) != QWREN_OK) {
-            complain(&err);
+            cli_fail(&err);
             status = cli_edit_is_interactive(edit) ? 0 : 1;
         }
         if (got == EDIT_FAILED) {

@@ -15,7 +15,8 @@ typedef struct cli_chat {
     bool done;
 } cli_chat;
 
-/* Sends a message, and answers. After a failure the conversation is as before. */
+/* Sends a message with the pictures that wait for it, and answers. After a failure the conversation is as before, and those pictures are
+ * forgotten with the message, which a person is told. */
 qwren_status cli_chat_send(cli_chat *c, const char *text, size_t len, qwren_error *err);
 /* A tool's result; answers when it was the last one that was missing. */
 qwren_status cli_chat_result(cli_chat *c, const char *text, size_t len, qwren_error *err);

@@ -1,6 +1,7 @@
 /* stdout and stderr (output.h). Tested by tests/cli/output.sh. */
 #include "output.h"
 
+#include "base/utf8.h"
 #include "interrupt.h"
 #include "progress.h"
 
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 static bool out_failed, quiet;
+static bool out_is_terminal, err_is_terminal;
 
 void cli_quiet(bool q) { quiet = q; }
 bool cli_is_quiet(void) { return quiet; }
@@ -43,7 +45,29 @@ void cli_output_begin(void)
     hold_place(STDOUT_FILENO, O_RDONLY);
     hold_place(STDERR_FILENO, O_RDONLY);
     signal(SIGPIPE, SIG_IGN);
+    out_is_terminal = isatty(STDOUT_FILENO);
+    err_is_terminal = isatty(STDERR_FILENO);
     qwren_set_log(on_log, NULL);
+}
+
+/* A terminal obeys control characters, and a model's words and names in files are anybody's: there the characters come as U+FFFD, except
+ * line breaks and tabs. */
+static bool is_harmless(uint32_t cp) { return cp == '\n' || cp == '\t' || (cp >= 0x20 && cp < 0x7F) || cp > 0x9F; }
+
+static void put_harmless(void (*put)(const char *text, size_t n), const char *text, size_t n)
+{
+    size_t start = 0, k;
+    for (size_t at = 0; at < n; at += k) {
+        uint32_t cp;
+        bool valid = true;
+        k = qw_utf8_decode(text + at, n - at, &cp, &valid);
+        if (valid && is_harmless(cp))
+            continue;
+        put(text + start, at - start);
+        put("\xEF\xBF\xBD", 3);
+        start = at + k;
+    }
+    put(text + start, n - start);
 }
 
 /* Not stdio: a signal that interrupts a write must not lose what was to be written. */
@@ -80,7 +104,7 @@ void cli_flush(void)
     n_waiting = 0;
 }
 
-void cli_out(const void *p, size_t n)
+static void out_as_is(const char *p, size_t n)
 {
     if (n > sizeof waiting - n_waiting)
         cli_flush();
@@ -93,7 +117,16 @@ void cli_out(const void *p, size_t n)
     n_waiting += n;
 }
 
+void cli_out(const char *text, size_t n)
+{
+    if (out_is_terminal)
+        put_harmless(out_as_is, text, n);
+    else
+        out_as_is(text, n);
+}
+
 void cli_puts(const char *s) { cli_out(s, strlen(s)); }
+void cli_escape(const char *sequence) { out_as_is(sequence, strlen(sequence)); }
 
 bool cli_out_failed(void) { return out_failed; }
 
@@ -108,8 +141,7 @@ int cli_fail(const qwren_error *err)
 {
     if (err->code == QWREN_E_CANCELLED && cli_interrupted())
         return 130;
-    cli_progress_clear();
-    fprintf(stderr, "qwren: %s\n", err->text);
+    cli_tell("qwren: %s\n", err->text);
     return 1;
 }
 
@@ -124,9 +156,9 @@ int cli_usage(const cli_verb *verb, const char *fmt, ...)
     va_end(args);
     qw_fail(&err, QWREN_E_ARGUMENT, "%s", text);
     if (verb)
-        fprintf(stderr, "qwren: %s: %s; see 'qwren help %s'\n", verb->name, err.text, verb->name);
+        cli_tell("qwren: %s: %s; see 'qwren help %s'\n", verb->name, err.text, verb->name);
     else
-        fprintf(stderr, "qwren: %s; see 'qwren help'\n", err.text);
+        cli_tell("qwren: %s; see 'qwren help'\n", err.text);
     return 2;
 }
 
@@ -141,15 +173,21 @@ void cli_notice(const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     qw_fail(&err, QWREN_OK, "%s", text);
-    cli_progress_clear();
-    fprintf(stderr, "qwren: %s\n", err.text);
+    cli_tell("qwren: %s\n", err.text);
 }
+
+static void err_as_is(const char *p, size_t n) { fwrite(p, 1, n, stderr); }
 
 void cli_tell(const char *fmt, ...)
 {
+    char text[8192]; /* a path and a sentence */
     va_list args;
     va_start(args, fmt);
-    cli_progress_clear();
-    vfprintf(stderr, fmt, args);
+    vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    cli_progress_clear();
+    if (err_is_terminal)
+        put_harmless(err_as_is, text, strlen(text));
+    else
+        fputs(text, stderr);
 }

@@ -51,8 +51,6 @@ static void end_thought(cli_render *r)
 {
     if (r->place != RENDER_THOUGHT)
         return;
-    if (r->dim)
-        cli_puts(PLAIN);
     if (r->last != '\n')
         cli_puts("\n");
     if (!r->dim)
@@ -64,10 +62,14 @@ static void add_thought(cli_render *r, const qwren_event *ev)
 {
     if (!r->thoughts)
         return;
-    if (r->place == RENDER_NOTHING)
-        cli_puts(r->dim ? DIM : "<think>\n");
+    if (r->place == RENDER_NOTHING && !r->dim)
+        cli_puts("<think>\n");
     r->place = RENDER_THOUGHT;
+    if (r->dim) /* each piece for itself: a second Ctrl-C ends the program between two of them */
+        cli_escape(DIM);
     put(r, ev->text, ev->len);
+    if (r->dim)
+        cli_escape(PLAIN);
 }
 
 static void begin_answer(cli_render *r)

@@ -14,7 +14,7 @@ typedef struct cli_render {
 void cli_render_init(cli_render *r, const cli_args *a);
 /* A qwren_event_fn; ctx is a cli_render. False after Ctrl-C, and when stdout cannot be written. */
 bool cli_render_event(void *ctx, const qwren_event *ev);
-/* Ends the line, takes the colour back. The renderer is as new. */
+/* Ends the line. The renderer is as new. */
 void cli_render_end(cli_render *r);
 
 /* Tokens, seconds, speed, on stderr. */

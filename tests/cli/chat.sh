@@ -64,11 +64,20 @@ chat --no-think <typed >out 2>said
 expect "ill-formed UTF-8 is status 1" [ $? -eq 1 ]
 expect "and told" grep -q 'UTF-8' said
 expect "and forgotten" cmp out answer
-awk 'BEGIN { for (i = 0; i < 3000; i++) printf "word "; print ""; print "What is 17 + 25?" }' >typed
+long=$(awk 'BEGIN { for (i = 0; i < 3000; i++) printf "word " }')
+say "/image $QW_MODELS/demo/shapes.png" "$long" 'What is 17 + 25?'
 chat --no-think --ctx 256 <typed >out 2>said
 expect "a message over the context is status 1" [ $? -eq 1 ]
-expect "and told" grep -q '/reset' said
+expect "and told: $(cat said)" grep -q '^qwren: .*context' said
+refute "a new conversation would not help" grep -q '/reset' said
 expect "and forgotten" cmp out answer
+expect "with its picture, which is told" grep -q 'forgotten with its pictures' said
+say 'What is 17 + 25?' "$long"
+chat --no-think --ctx 256 <typed >out 2>said
+expect "a later one is status 1" [ $? -eq 1 ]
+expect "and there a new one may help: $(cat said)" grep -q 'context.*; /reset begins a new conversation' said
+check "a line without an end" 1 quietly chat </dev/zero
+expect "is too long: $(cat err)" grep -q 'longer than the limit' err
 check "no input at all" 0 quietly chat </dev/null
 expect "nothing is said" [ ! -s out ]
 finish

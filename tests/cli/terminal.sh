@@ -20,6 +20,24 @@ expect "the thought is marked instead" grep -q '<think>' seen
 on_terminal "'$QWREN' run -m '$NANO' --no-think --greedy -n 40 'What is 17 + 25?' | cat" </dev/null
 refute "a pipe gets no escape sequences" grep -q "$(printf '\033\\[[02]m')" raw
 
+# ---- a terminal obeys control characters: those of a model, and of names, do not reach it
+escape=$(printf '\033')
+id=$(printf '\033' | "$QWREN" tokenize -m "$NANO" | tr -d '[] \n')
+speak="'$QWREN' run -q -m '$NANO' --greedy --no-loop-guard -n 3 --logit-bias $id:1000"
+for mode in --no-think '--think --color never'; do
+    on_terminal "$speak $mode Hello" </dev/null
+    refute "$mode: no ESC of the model" grep -q "$escape" raw
+    expect "$mode: U+FFFD instead" grep -q '���' seen
+done
+on_terminal "$speak --no-think Hello | cat -v" </dev/null
+expect "a pipe gets the character itself" grep -q '\^\[\^\[\^\[' seen
+ODD=$work/$(printf 'odd\033[31m\302\233name')
+export ODD
+ln -s "$NANO" "$ODD"
+on_terminal "'$QWREN' inspect \"\$ODD\"; '$QWREN' inspect \"\$ODD/no\"; '$QWREN' chat -m \"\$ODD\" </dev/null" </dev/null
+expect "a name is shown" grep -q 'odd�\[31m�name' seen
+refute "without its control characters" grep -q "$escape\\|$(printf '\302\233')" raw
+
 # ---- a conversation. Before each line there is time for the prompt to appear.
 pause=$((2 * $(slowness) + 1)).5
 type_lines() { for line in "$@"; do sleep $pause; printf "$line"; done; sleep 1; }
@@ -44,6 +62,10 @@ type_lines 'Hello\r' '\003' '/stats\r' '/quit\r' | on_terminal "'$QWREN' chat -m
 expect "Ctrl-C stops the answer" grep -q '(stopped)' seen
 expect "without leaving" grep -q 'tokens of room used' seen
 expect "status 0 after /quit" grep -q '^status 0' seen
+if [ -f "$XDG_STATE_HOME/qwren/history" ]; then
+    type_lines 'Remember this\r' '' | on_terminal "timeout --foreground -s KILL $((2 * ${pause%.5} + 1)) '$QWREN' chat -m '$NANO' -n 4"
+    expect "a sudden end does not lose the history" grep -q 'Remember' "$XDG_STATE_HOME/qwren/history"
+fi
 type_lines '\004' | on_terminal "'$QWREN' chat -m '$NANO'; echo status \$?"
 expect "Ctrl-D leaves" grep -q 'status 0' seen
 finish
