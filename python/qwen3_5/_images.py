@@ -44,7 +44,9 @@ def _from_array(array):
 
 
 def _png_of(image):
-    """A PIL image as PNG bytes: lossless, and transparency is laid on white in one place, the library."""
+    """A PIL image as PNG bytes: lossless, turned as its EXIF says, and transparency is laid on white in one place, the library."""
+    from PIL import ImageOps
+    image = ImageOps.exif_transpose(image)
     if image.mode not in _PNG_MODES:
         image = image.convert('RGB')
     file = io.BytesIO()

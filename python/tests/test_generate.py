@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import qwen3_5
+from qwen3_5 import _images, _native
 
 QUESTION = 'What is in the picture?'
 GREEDY = dict(temperature=0, thinking=False, max_tokens=60)
@@ -111,3 +112,15 @@ def test_threads_share_one_model(model):
 def test_info_tells_what_the_checkpoint_is(model):
     assert model.info['architecture'] == 'Qwen3_5ForConditionalGeneration'
     assert model.info['n_layers'] > 0 and model.info['has_vision'] is True
+
+
+def test_a_pil_image_is_turned_like_its_file(tmp_path):
+    exif = Image.Exif()
+    exif[0x112] = 6  # a quarter to the right
+    file = tmp_path / 'turned.png'
+    Image.new('RGB', (4, 2), 'red').save(file, exif=exif)
+    for source in file, Image.open(file):
+        out, err = _native.ffi.new('qwren_image **'), _native.ffi.new('qwren_error *')
+        assert _images.opener(source)(out, err) == 0
+        assert (_native.lib.qwren_image_width(out[0]), _native.lib.qwren_image_height(out[0])) == (2, 4)
+        _native.lib.qwren_image_free(out[0])
