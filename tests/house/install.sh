@@ -3,7 +3,8 @@
 #   install.sh BUILD-FOLDER COMPILER [FLAGS]
 set -eu
 build=$1 cc=$2 flags=${3-}
-prefix=$(mktemp -d)
+root=$(cd "$(dirname "$0")/../.." && pwd)
+prefix=$(cd "$(mktemp -d)" && pwd -P)
 trap 'rm -rf "$prefix"' EXIT
 cmake --install "$build" --prefix "$prefix" >/dev/null
 
@@ -45,6 +46,21 @@ cmake --build "$prefix/cmake-user/build" >/dev/null
 "$prefix/cmake-user/build/user"
 
 # The installed program finds the installed model, far from the sources.
-if [ -x "$prefix/bin/qwren" ] && [ -d "$prefix/share/qwren/models/qwren-nano" ]; then
-    (cd / && "$prefix/bin/qwren" inspect) | grep -q . || { echo "the installed program does not find its model"; exit 1; }
+if [ -x "$prefix/bin/qwren" ]; then
+    seen=$(unset QWREN_MODEL && cd / && "$prefix/bin/qwren" inspect --json) || seen=
+    case $seen in
+    *"\"path\": \"$prefix/share/qwren/models/qwren-nano\""*) ;;
+    *) echo "the installed program does not find its own model: $seen"; exit 1 ;;
+    esac
 fi
+
+# qwren.pc finds the prefix from a libdir of any depth.
+for libdir in lib/x86_64-linux-gnu a/b/c; do
+    cmake -S "$root" -B "$prefix/deep" -DCMAKE_C_COMPILER="$cc" -DCMAKE_C_FLAGS="$flags" -DQWREN_TESTS=OFF -DCMAKE_INSTALL_LIBDIR=$libdir >/dev/null
+    mkdir -p "$prefix/$libdir/pkgconfig"
+    cp "$prefix/deep/qwren.pc" "$prefix/$libdir/pkgconfig/qwren.pc"
+    for dir in libdir/$libdir includedir/include; do
+        said=$(PKG_CONFIG_PATH=$prefix/$libdir/pkgconfig pkg-config --variable=${dir%%/*} qwren)
+        [ "$(cd "$said" && pwd -P)" = "$prefix/${dir#*/}" ] || { echo "with $libdir, qwren.pc says ${dir%%/*} is $said"; exit 1; }
+    done
+done
