@@ -22,6 +22,13 @@ check "an empty variable is none" 0 tree/build/qwren inspect
 unset QWREN_MODEL
 check "its name is enough" 0 tree/build/qwren inspect -m qwren-nano
 
+# The demonstration is about the bundled model, whatever the environment names.
+root=$(cd "$tests/../.." && pwd)
+printf '#!/bin/sh\necho "$QWREN_MODEL" >>"%s/used"\n' "$work" >pretender
+chmod +x pretender
+check "the demonstration" 0 env QWREN_MODEL=/nowhere sh "$root/scripts/demo" "$work/pretender"
+expect "its model: $(cat used)" [ "$(sort -u used)" = "$root/models/qwren-nano" ]
+
 mkdir -p prefix/bin prefix/share/qwren/models
 cp "$QWREN" prefix/bin/qwren
 copy_model prefix/share/qwren/models/qwren-nano
