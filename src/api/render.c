@@ -1,5 +1,5 @@
 /* qwren_render: a request as text -> the prompt as text. The first half of qwren_chat, for people who want to see it. Tested by
- * tests/golden/test_render_api.c. */
+ * tests/cli/template.sh. */
 #include "api/options.h"
 #include "api/request.h"
 #include "base/alloc.h"

@@ -1,4 +1,4 @@
-/* Chat requests: JSON text -> checked values (request.h). The first stop of qwren_chat and qwren_render. Tested by tests/unit/test_request.c. */
+/* Chat requests: JSON text -> checked values (request.h). The first stop of qwren_chat and qwren_render. Tested by tests/unit/test_chat_errors.c. */
 #include "api/request.h"
 
 #include "base/alloc.h"

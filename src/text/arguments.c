@@ -1,6 +1,6 @@
 /* Parameters by schema. A model writes every parameter as text between tags; what it means depends on the type that the tool
  * declared for it. Called by stream_call.c for each finished call. Tested by tests/golden/test_parse.c and
- * tests/unit/test_arguments.c. */
+ * tests/unit/test_stream.c. */
 #include "text/arguments.h"
 
 #include "text/pyliteral.h"

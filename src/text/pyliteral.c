@@ -1,5 +1,5 @@
 /* Python literals -> JSON text. Models that learned from Python write {'a': True, 'b': None} where a schema asks for an object;
- * arguments.c tries this reading when JSON fails. Tested by tests/golden/test_parse.c and tests/unit/test_arguments.c. */
+ * arguments.c tries this reading when JSON fails. Tested by tests/golden/test_parse.c and tests/unit/test_stream.c. */
 #include "text/pyliteral.h"
 
 #include "base/json.h"
