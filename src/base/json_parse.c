@@ -12,6 +12,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __APPLE__
+#  include <xlocale.h> /* newlocale */
+#endif
 
 #define MAX_DEPTH 512
 #define MAX_UNINDEXED 16 /* members; beyond, an object gets an index */
