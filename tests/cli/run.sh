@@ -29,6 +29,8 @@ expect "the thought is enclosed" [ "$(sed -n 1p out)" = '<think>' ]
 expect "and followed by the same answer" [ "$(sed '1,/^<\/think>$/d' out | sed 1d)" = "$(cat answer)" ]
 check "and dimmed" 0 run --think --greedy -n 400 --thoughts always --color always "What is 17 + 25?"
 expect "with escape sequences" grep -q "$(printf '\033\\[2m')" out
+count_of() { grep -ao "$(printf "\033\\\\[$1")" out | wc -l; }
+expect "the colour is taken back after each piece: $(count_of 2m), $(count_of 0m)" [ "$(count_of 2m)" -gt 1 -a "$(count_of 2m)" -eq "$(count_of 0m)" ]
 check "a thought that is cut" 0 run --think --greedy -n 2 "What is 17 + 25?"
 expect "leaves nothing on stdout" [ ! -s out ]
 timeout 60 "$QWREN" run -m "$NANO" --think --greedy -n 2 "What is 17 + 25?" >out 2>err
