@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#define MAX_BYTES ((size_t)16 << 20) /* of a message */
+
 /* ---- answering */
 
 static void put_request(const cli_chat *c, qw_buf *out)
@@ -147,7 +149,7 @@ static cli_edit_result read_entry(cli_edit *edit, qw_buf *entry, qwren_error *er
     qw_buf line = QW_BUF_INIT;
     qw_buf_clear(entry);
     cli_edit_result got = cli_edit_read(edit, "> ", &line, err);
-    while (got == EDIT_LINE && line.len && line.data[line.len - 1] == '\\') {
+    while (got == EDIT_LINE && line.len && line.data[line.len - 1] == '\\' && entry->len <= MAX_BYTES && !entry->failed) {
         qw_buf_append(entry, line.data, line.len - 1);
         qw_buf_putc(entry, '\n');
         got = cli_edit_read(edit, "... ", &line, err);
@@ -157,9 +159,12 @@ static cli_edit_result read_entry(cli_edit *edit, qw_buf *entry, qwren_error *er
     else if (got == EDIT_END && entry->len)
         got = EDIT_LINE; /* the input ended after a backslash */
     qw_buf_free(&line);
-    if (got == EDIT_LINE && qw_buf_status(entry, err) != QWREN_OK)
-        got = EDIT_FAILED;
-    return got;
+    if (got != EDIT_LINE)
+        return got;
+    qwren_status st = qw_buf_status(entry, err);
+    if (st == QWREN_OK && entry->len > MAX_BYTES)
+        st = qw_fail(err, QWREN_E_LIMIT, "standard input: a message is longer than the limit of %zu bytes", MAX_BYTES);
+    return st == QWREN_OK ? EDIT_LINE : EDIT_FAILED;
 }
 
 static bool is_blank(const qw_buf *entry)

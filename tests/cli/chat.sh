@@ -78,6 +78,9 @@ expect "a later one is status 1" [ $? -eq 1 ]
 expect "and there a new one may help: $(cat said)" grep -q 'context.*; /reset begins a new conversation' said
 check "a line without an end" 1 quietly chat </dev/zero
 expect "is too long: $(cat err)" grep -q 'longer than the limit' err
+without_end() { yes 'a long line that goes on\' | quietly chat; }
+check "a message without an end" 1 without_end
+expect "as well: $(cat err)" grep -q 'longer than the limit' err
 check "no input at all" 0 quietly chat </dev/null
 expect "nothing is said" [ ! -s out ]
 finish
