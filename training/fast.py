@@ -10,10 +10,15 @@ import torch.nn.functional as F
 from delta import delta_rule
 
 MATMUL = torch.bfloat16          # check_fast.py sets float32
+BEGIN_WEIGHT = 3.0               # of a copy's first token: it has to be found; the others follow the one before
 
 
 def linear(x, weight, bias=None):
     return F.linear(x.to(MATMUL), weight.to(MATMUL), None if bias is None else bias.to(MATMUL))
+
+
+def weighted_mean(values, weights):
+    return (values * weights).sum() / weights.sum()
 
 
 def rms(x, weight, eps=1e-6):
@@ -144,9 +149,9 @@ class FastModel:
     def _search(q, k, side):
         """How far the first head is from looking at what is to be copied (side.copies, see data.batches): a loss that teaches it to find
         things hundreds of steps sooner than the answers alone."""
-        row, at, original = side.copies.unbind(1)
+        row, at, original, begins = side.copies.unbind(1)
         scores = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + side.mask[:, 0])[row, at].float()
-        return F.cross_entropy(scores, original)
+        return weighted_mean(F.cross_entropy(scores, original, reduction="none"), 1 + (BEGIN_WEIGHT - 1) * begins)
 
     @staticmethod
     def _mlp(mlp, x):

@@ -166,7 +166,12 @@ class Trainer:
                 return parts
         prefix, suffix = self.fast.forward(batch, image)
         wanted = batch["wanted"]
-        parts["answer"] = F.cross_entropy(self.fast.logits(suffix.x[wanted]), batch["labels"][wanted])
+        weights = torch.ones(wanted.shape)
+        if "copies" in batch:
+            row, at, _, begins = batch["copies"].unbind(1)
+            weights[row, at] += (fast.BEGIN_WEIGHT - 1) * begins
+        parts["answer"] = fast.weighted_mean(
+            F.cross_entropy(self.fast.logits(suffix.x[wanted]), batch["labels"][wanted], reduction="none"), weights[wanted])
         if suffix.search_loss is not None:
             parts["search"] = SEARCH_WEIGHT * suffix.search_loss
         if with_mtp:

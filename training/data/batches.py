@@ -70,7 +70,7 @@ def arrays(groups):
     """Groups with equally many items each, as arrays:
     ids, labels [N, T] and wanted [N, T] (where there is a loss) of the suffixes, positions [3, N, T];
     with a shared beginning also prefix_ids, prefix_mask [G, P] (padded on the left), prefix_positions [3, G, P];
-    where something is copied from it, copies [M, 3]: row, suffix position that predicts the copy, prefix position of the original;
+    where something is copied from it, copies [M, 4]: row, suffix position that predicts the copy, prefix position of the original, 1 if the copy begins with this token;
     with pictures also pixels [G, patches, 1536], grid, image_mask [G, P], cell_class, cell_place."""
     items = [item for group in groups for item in group.items]
     separate = getattr(groups[0], "separate", False)
@@ -103,18 +103,18 @@ def find_copies(groups, prefix_length, prompt_lengths):
         token_at = [token for token, (begin, end) in enumerate(prefix) for _ in range(begin, end)]
         padding = prefix_length - len(prefix)
         for item in group.items:
-            for token, char in copied_tokens(item):
-                copies.append((row, prompt_lengths[row] - 1 + token, padding + token_at[char]))
+            for token, char, begins in copied_tokens(item):
+                copies.append((row, prompt_lengths[row] - 1 + token, padding + token_at[char], int(begins)))
             row += 1
     return copies
 
 
 def copied_tokens(item):
-    """(number of the target's token, the character of the prefix that it is copied from)"""
+    """(number of the target's token, the character of the prefix that it is copied from, whether the copy begins with it)"""
     for token, (begin, end) in enumerate(spans(item.target)) if item.sources else ():
         for place, length, original in item.sources:
             if begin < place + length and end > place:
-                yield token, original + min(max(end - 1, place), place + length - 1) - place
+                yield token, original + min(max(end - 1, place), place + length - 1) - place, begin <= place
                 break
 
 

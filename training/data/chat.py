@@ -9,6 +9,7 @@ import json
 import pathlib
 
 USER, ASSISTANT, END = "<|im_start|>user\n", "<|im_start|>assistant\n", "<|im_end|>\n"
+IMAGE_TOKEN = "<|image_pad|>"
 SYSTEM_TEXTS = ["You are a helpful assistant.", "You are qwren-nano.", "Answer briefly.", "Be kind and exact."]
 TEMPLATE_FILE = pathlib.Path(__file__).resolve().parent.parent / "chat_template.jinja"
 
@@ -21,7 +22,7 @@ class Item:
     target: str          # what the model is to write, up to and including <|im_end|>
     messages: list       # the same conversation as an API request
     reply: dict          # the wanted assistant message: content or tool_calls, maybe reasoning_content
-    sources: list        # what is copied: (where in target, length, where in the group's prefix), in characters
+    sources: list        # what is copied or read off: (where in target, length, where in the group's prefix), in characters
 
 
 class Group:
@@ -87,7 +88,7 @@ def maybe_system(rng):
 
 def image_text(picture):
     tokens = (picture.shape[0] // 32) * (picture.shape[1] // 32)
-    return "<|vision_start|>" + "<|image_pad|>" * tokens + "<|vision_end|>"
+    return "<|vision_start|>" + IMAGE_TOKEN * tokens + "<|vision_end|>"
 
 
 def call_text(name, arguments):

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .chat import Group, maybe_system
+from .chat import IMAGE_TOKEN, Group, maybe_system
 from .encoding import draw
 
 # each colour lies somewhere between two shades
@@ -113,7 +113,8 @@ def patches(image):
     return np.ascontiguousarray(x.reshape(-1, 3 * 2 * PATCH * PATCH))
 
 
-# ---- questions: each function returns (question, content, thought), or None if the picture does not allow it
+# ---- questions: each function returns (question, content, thought, shapes that the content names, shapes that the thought names),
+# or None if the picture does not allow it
 
 def listing(shapes):
     names = [("an " if s.name[0] in "aeiou" else "a ") + s.name for s in shapes]
@@ -128,7 +129,7 @@ def from_left(shapes):
 def ask_list(rng, shapes):
     question = rng.choice(["What is in the picture?", "What is in the picture?", "What do you see?", "What is this?",
                            "Describe the picture.", "Name the shapes.", "What shapes are there?"])
-    return question, listing(shapes), from_left(shapes)
+    return question, listing(shapes), from_left(shapes), shapes, shapes
 
 
 def ask_count(rng, shapes):
@@ -143,7 +144,7 @@ def ask_count(rng, shapes):
         matching, what = [s for s in shapes if s.colour == colour], colour + " shapes"
     thought = ", ".join("%d %s" % (i + 1, s.name) for i, s in enumerate(matching)) or "none"
     question = rng.choice(["How many %s are there?", "How many %s are there?", "How many %s do you see?", "Count the %s."])
-    return question % what, "%d." % len(matching), thought
+    return question % what, "%d." % len(matching), thought, [], matching
 
 
 def ask_colour(rng, shapes):
@@ -153,9 +154,9 @@ def ask_colour(rng, shapes):
                           "What color is the %s?"])
     if single and (rng.random() < 0.85 or not missing):
         shape = rng.choice(single)
-        return wording % shape.form, shape.colour.capitalize() + ".", shape.name
+        return wording % shape.form, shape.colour.capitalize() + ".", shape.name, [shape], [shape]
     form = rng.choice(missing)
-    return wording % form, "There is no %s." % form, "no " + form
+    return wording % form, "There is no %s." % form, "no " + form, [], []
 
 
 def ask_shape(rng, shapes):
@@ -164,7 +165,7 @@ def ask_shape(rng, shapes):
         return None
     shape = rng.choice(single)
     wording = rng.choice(["What shape is %s?", "Which shape is %s?", "What is %s?"])
-    return wording % shape.colour, "The %s." % shape.form, shape.name
+    return wording % shape.colour, "The %s." % shape.form, shape.name, [shape], [shape]
 
 
 def ask_left(rng, shapes):
@@ -179,9 +180,9 @@ def ask_left(rng, shapes):
     if rng.random() < 0.6:
         wording = rng.choice(["Which is %s, the %s or the %s?", "Which is further %s, the %s or the %s?",
                               "Which one is %s: the %s or the %s?"])
-        return wording % (side, first.name, second.name), "The %s." % wanted.name, from_left(shapes)
+        return wording % (side, first.name, second.name), "The %s." % wanted.name, from_left(shapes), [wanted], shapes
     question = "Is the %s %s of the %s?" % (first.name, side, second.name)
-    return question, "Yes." if first is wanted else "No.", from_left(shapes)
+    return question, "Yes." if first is wanted else "No.", from_left(shapes), [], shapes
 
 
 ASK = {"list": ask_list, "count": ask_count, "colour": ask_colour, "shape": ask_shape, "left": ask_left}
@@ -202,13 +203,28 @@ def make_group(rng, split, questions, thinking, size=(96, 96), kinds=None, histo
             if len(kinds) == 1:
                 return make_group(rng, split, questions, thinking, size, kinds, history)
             continue
-        question, content, thought = asked
+        question, content, thought, said, thought_of = asked
         history = []
         if group.has_history(rng, 0.1):
             earlier = ASK[rng.choice(["list", "count", "colour"])](rng, shapes)
             history = [earlier[:2]]
-        group.add(kind, question, content, thought, thinking, history)
+        sources = looked_at(group, thought, thought_of) if thinking else looked_at(group, content, said)
+        group.add(kind, question, content, thought, thinking, history, sources=sources)
     return group
+
+
+def looked_at(group, text, named):
+    """Sources (see chat.Item) of the words that name shapes: each comes from the merged token in which its shape is centred."""
+    first, columns = group.prefix.index(IMAGE_TOKEN), group.picture.shape[1] // CELL
+    sources, at = [], 0
+    for shape in named:
+        cell = int(shape.y // CELL) * columns + int(shape.x // CELL)
+        for word in (shape.colour, shape.form):
+            place = text.lower().find(word, at)
+            if place >= 0:
+                sources.append((place, len(word), first + cell * len(IMAGE_TOKEN)))
+                at = place + len(word)
+    return sources
 
 
 def cell_targets(shapes, height, width):
