@@ -115,7 +115,6 @@ def copied_tokens(item):
         for place, length, original in item.sources:
             if begin < place + length and end > place:
                 yield token, original + min(max(end - 1, place), place + length - 1) - place, begin <= place
-                break
 
 
 def add_prefixes(batch, groups, items_per_group):

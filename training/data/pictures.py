@@ -113,8 +113,8 @@ def patches(image):
     return np.ascontiguousarray(x.reshape(-1, 3 * 2 * PATCH * PATCH))
 
 
-# ---- questions: each function returns (question, content, thought, shapes that the content names, shapes that the thought names),
-# or None if the picture does not allow it
+# ---- questions: each function returns (question, content, thought, shapes that the content names, shapes that the thought names), or None
+# if the picture does not allow it; [] for the content: it names none; None: it says that there is none
 
 def listing(shapes):
     names = [("an " if s.name[0] in "aeiou" else "a ") + s.name for s in shapes]
@@ -156,7 +156,7 @@ def ask_colour(rng, shapes):
         shape = rng.choice(single)
         return wording % shape.form, shape.colour.capitalize() + ".", shape.name, [shape], [shape]
     form = rng.choice(missing)
-    return wording % form, "There is no %s." % form, "no " + form, [], []
+    return wording % form, "There is no %s." % form, "no " + form, None, []
 
 
 def ask_shape(rng, shapes):
@@ -208,23 +208,33 @@ def make_group(rng, split, questions, thinking, size=(96, 96), kinds=None, histo
         if group.has_history(rng, 0.1):
             earlier = ASK[rng.choice(["list", "count", "colour"])](rng, shapes)
             history = [earlier[:2]]
-        sources = looked_at(group, thought, thought_of) if thinking else looked_at(group, content, said)
-        group.add(kind, question, content, thought, thinking, history, sources=sources)
+        group.add(kind, question, content, thought, thinking, history,
+                  sources=looked_at(group, kind, thinking, content, thought, said, thought_of))
     return group
 
 
-def looked_at(group, text, named):
-    """Sources (see chat.Item) of the words that name shapes: each comes from the merged token in which its shape is centred."""
-    first, columns = group.prefix.index(IMAGE_TOKEN), group.picture.shape[1] // CELL
+def cell_place(group, shape):
+    """Where in the group's prefix the merged token stands in which a shape is centred."""
+    cell = int(shape.y // CELL) * (group.picture.shape[1] // CELL) + int(shape.x // CELL)
+    return group.prefix.index(IMAGE_TOKEN) + cell * len(IMAGE_TOKEN)
+
+
+def looked_at(group, kind, thinking, content, thought, said, thought_of):
+    """Sources (see chat.Item) of an answer's first part: a word that names a shape comes from where its shape is; a number from all that it
+    counts and from the very first token; where nothing is to be seen, or nothing more, the very first token alone is looked at."""
+    if kind == "count" and not thinking:
+        return [(0, 1, cell_place(group, shape)) for shape in thought_of] + [(0, 1, 0)]
+    text, named = (thought, thought_of) if thinking else (content, said)
+    if not named:
+        return [] if named is not None and not thinking else [(0, 1, 0)]
     sources, at = [], 0
     for shape in named:
-        cell = int(shape.y // CELL) * columns + int(shape.x // CELL)
         for word in (shape.colour, shape.form):
             place = text.lower().find(word, at)
             if place >= 0:
-                sources.append((place, len(word), first + cell * len(IMAGE_TOKEN)))
+                sources.append((place, len(word), cell_place(group, shape)))
                 at = place + len(word)
-    return sources
+    return sources + ([(at, 1, 0)] if thinking or kind == "list" else [])
 
 
 def cell_targets(shapes, height, width):
