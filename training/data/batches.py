@@ -11,8 +11,9 @@ from .chat import Group, maybe_system
 from .encoding import IMAGE, PAD, encode, spans
 
 # micro-batch kinds and their basic share; the training shifts the shares towards what is not yet learnt
-SHARES = {"pic_off": 2.6, "pic_on": 1.4, "cells": 0.6, "sum_on": 0.8, "sum_off": 0.25, "translation": 0.8,
+SHARES = {"pic_off": 2.6, "pic_on": 2.0, "cells": 0.6, "sum_on": 0.8, "sum_off": 0.25, "translation": 0.8,
           "lookup": 1.6, "recall": 1.6, "call": 1.6, "reply": 0.6, "unknown": 0.25}
+PICTURE_KINDS = {"list": 1.2, "count": 2.5, "colour": 0.9, "shape": 0.5, "left": 2.5}
 MAX_LINES = 64
 
 
@@ -25,7 +26,7 @@ def text_group(rng, split, add_item, items, thinking, history=None):
     return group
 
 
-def micro_batch(kind, seed, split="train", level=MAX_LINES, picture_kinds=None):
+def micro_batch(kind, seed, split="train", level=MAX_LINES, picture_kinds=PICTURE_KINDS):
     """Groups of one micro-batch.  level: greatest number of lines of a list to look things up in.
     Items with an earlier question come together, in some batches: a single one would make all rows of a batch long."""
     rng = random.Random(seed)
@@ -88,25 +89,32 @@ def arrays(groups):
     start = np.zeros(len(items), np.int64)
     if not separate and any(group.prefix for group in groups):
         start = add_prefixes(batch, groups, len(items) // len(groups))
-        copies = find_copies(groups, batch["prefix_ids"].shape[1], [len(prompt) for prompt in prompts])
+        copies = find_copies(groups, batch["prefix_ids"].shape[1])
         if copies:
             batch["copies"] = np.array(copies)
     batch["positions"] = np.broadcast_to(start[:, None] + np.arange(length), (3, len(items), length)).copy()
     return batch
 
 
-def find_copies(groups, prefix_length, prompt_lengths):
+def find_copies(groups, prefix_length):
     """Rows of the array copies, see arrays()."""
     copies, row = [], 0
     for group in groups:
         prefix = spans(group.prefix) if any(item.sources for item in group.items) else []
-        token_at = [token for token, (begin, end) in enumerate(prefix) for _ in range(begin, end)]
+        token_at = by_character(prefix)
         padding = prefix_length - len(prefix)
         for item in group.items:
+            prompt = by_character(spans(item.prompt)) if item.sources else []
             for token, char, begins in copied_tokens(item):
-                copies.append((row, prompt_lengths[row] - 1 + token, padding + token_at[char], int(begins)))
+                original = padding + token_at[char] if char >= 0 else prefix_length + prompt[char]
+                copies.append((row, prompt[-1] + token, original, int(begins)))
             row += 1
     return copies
+
+
+def by_character(tokens):
+    """The number of the token that each character belongs to."""
+    return [token for token, (begin, end) in enumerate(tokens) for _ in range(begin, end)]
 
 
 def copied_tokens(item):

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import pathlib
 
+THOUGHT_BEGIN, THOUGHT_END = "<think>\n", "\n</think>\n\n"
 USER, ASSISTANT, END = "<|im_start|>user\n", "<|im_start|>assistant\n", "<|im_end|>\n"
 IMAGE_TOKEN = "<|image_pad|>"
 SYSTEM_TEXTS = ["You are a helpful assistant.", "You are qwren-nano.", "Answer briefly.", "Be kind and exact."]
@@ -22,7 +23,7 @@ class Item:
     target: str          # what the model is to write, up to and including <|im_end|>
     messages: list       # the same conversation as an API request
     reply: dict          # the wanted assistant message: content or tool_calls, maybe reasoning_content
-    sources: list        # what is copied or read off: (where in target, length, where in the group's prefix), in characters
+    sources: list        # what is copied or read off: (where in target, length, where in the group's prefix; negative: before the end of prompt), in characters
 
 
 class Group:
@@ -48,9 +49,9 @@ class Group:
                 messages.append({"role": "assistant", "content": answered})
         if round_trip:
             prompt += self._add_round_trip(messages, *round_trip)
-        prompt += ASSISTANT + "<think>\n" + ("" if thinking else "\n</think>\n\n")
+        prompt += ASSISTANT + THOUGHT_BEGIN + ("" if thinking else THOUGHT_END)
         body = call_text(*call) if call else content
-        target = (thought + "\n</think>\n\n" if thinking else "") + body + "<|im_end|>"
+        target = (thought + THOUGHT_END if thinking else "") + body + "<|im_end|>"
         reply = {"role": "assistant", "content": "" if call else content}
         if call:
             reply["tool_calls"] = [{"function": {"name": call[0], "arguments": call[1]}}]

@@ -4,12 +4,13 @@ Shapes lie anywhere, in any size from about a sixth to a third of the side.  A p
 edges and then shrunk (bicubic or box), which is what the image processor does to a picture that somebody else has drawn.
 Everything that lists shapes lists them from left to right; this order is the skill that the left/right questions need.
 """
+import dataclasses
 import math
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .chat import IMAGE_TOKEN, Group, maybe_system
+from .chat import ASSISTANT, END, IMAGE_TOKEN, THOUGHT_BEGIN, THOUGHT_END, Group, maybe_system
 from .encoding import draw
 
 # each colour lies somewhere between two shades
@@ -113,8 +114,18 @@ def patches(image):
     return np.ascontiguousarray(x.reshape(-1, 3 * 2 * PATCH * PATCH))
 
 
-# ---- questions: each function returns (question, content, thought, shapes that the content names, shapes that the thought names), or None
-# if the picture does not allow it; [] for the content: it names none; None: it says that there is none
+# ---- questions: each function returns what is Asked, or None if the picture does not allow it
+
+@dataclasses.dataclass
+class Asked:
+    kind: str
+    question: str
+    content: str
+    thought: str
+    said: list           # the shapes that the content names; None: it says that there is none
+    thought_of: list     # the shapes that the thought names
+    behind: int = None   # of a yes/no question: where in it that stands which follows the shape of the thought
+
 
 def listing(shapes):
     names = [("an " if s.name[0] in "aeiou" else "a ") + s.name for s in shapes]
@@ -129,7 +140,7 @@ def from_left(shapes):
 def ask_list(rng, shapes):
     question = rng.choice(["What is in the picture?", "What is in the picture?", "What do you see?", "What is this?",
                            "Describe the picture.", "Name the shapes.", "What shapes are there?"])
-    return question, listing(shapes), from_left(shapes), shapes, shapes
+    return Asked("list", question, listing(shapes), from_left(shapes), shapes, shapes)
 
 
 def ask_count(rng, shapes):
@@ -144,7 +155,7 @@ def ask_count(rng, shapes):
         matching, what = [s for s in shapes if s.colour == colour], colour + " shapes"
     thought = ", ".join("%d %s" % (i + 1, s.name) for i, s in enumerate(matching)) or "none"
     question = rng.choice(["How many %s are there?", "How many %s are there?", "How many %s do you see?", "Count the %s."])
-    return question % what, "%d." % len(matching), thought, [], matching
+    return Asked("count", question % what, "%d." % len(matching), thought, [], matching)
 
 
 def ask_colour(rng, shapes):
@@ -154,9 +165,9 @@ def ask_colour(rng, shapes):
                           "What color is the %s?"])
     if single and (rng.random() < 0.85 or not missing):
         shape = rng.choice(single)
-        return wording % shape.form, shape.colour.capitalize() + ".", shape.name, [shape], [shape]
+        return Asked("colour", wording % shape.form, shape.colour.capitalize() + ".", shape.name, [shape], [shape])
     form = rng.choice(missing)
-    return wording % form, "There is no %s." % form, "no " + form, None, []
+    return Asked("colour", wording % form, "There is no %s." % form, "no " + form, None, [])
 
 
 def ask_shape(rng, shapes):
@@ -165,7 +176,7 @@ def ask_shape(rng, shapes):
         return None
     shape = rng.choice(single)
     wording = rng.choice(["What shape is %s?", "Which shape is %s?", "What is %s?"])
-    return wording % shape.colour, "The %s." % shape.form, shape.name, [shape], [shape]
+    return Asked("shape", wording % shape.colour, "The %s." % shape.form, shape.name, [shape], [shape])
 
 
 def ask_left(rng, shapes):
@@ -177,12 +188,14 @@ def ask_left(rng, shapes):
     side = rng.choice(["left", "left", "right"])
     wanted = left if side == "left" else right
     first, second = (left, right) if rng.random() < 0.5 else (right, left)
+    thought = "%s: %s" % (side, wanted.name)
     if rng.random() < 0.6:
         wording = rng.choice(["Which is %s, the %s or the %s?", "Which is further %s, the %s or the %s?",
                               "Which one is %s: the %s or the %s?"])
-        return wording % (side, first.name, second.name), "The %s." % wanted.name, from_left(shapes), [wanted], shapes
+        return Asked("left", wording % (side, first.name, second.name), "The %s." % wanted.name, thought, [wanted], [wanted])
     question = "Is the %s %s of the %s?" % (first.name, side, second.name)
-    return question, "Yes." if first is wanted else "No.", from_left(shapes), [], shapes
+    behind = question.index(wanted.name) + len(wanted.name)
+    return Asked("left", question, "Yes." if first is wanted else "No.", thought, [], [wanted], behind)
 
 
 ASK = {"list": ask_list, "count": ask_count, "colour": ask_colour, "shape": ask_shape, "left": ask_left}
@@ -203,13 +216,11 @@ def make_group(rng, split, questions, thinking, size=(96, 96), kinds=None, histo
             if len(kinds) == 1:
                 return make_group(rng, split, questions, thinking, size, kinds, history)
             continue
-        question, content, thought, said, thought_of = asked
         history = []
         if group.has_history(rng, 0.1):
             earlier = ASK[rng.choice(["list", "count", "colour"])](rng, shapes)
-            history = [earlier[:2]]
-        group.add(kind, question, content, thought, thinking, history,
-                  sources=looked_at(group, kind, thinking, content, thought, said, thought_of))
+            history = [(earlier.question, earlier.content)]
+        group.add(kind, asked.question, asked.content, asked.thought, thinking, history, sources=looked_at(group, asked, thinking))
     return group
 
 
@@ -219,22 +230,41 @@ def cell_place(group, shape):
     return group.prefix.index(IMAGE_TOKEN) + cell * len(IMAGE_TOKEN)
 
 
-def looked_at(group, kind, thinking, content, thought, said, thought_of):
-    """Sources (see chat.Item) of an answer's first part: a word that names a shape comes from where its shape is; a number from all that it
-    counts and from the very first token; where nothing is to be seen, or nothing more, the very first token alone is looked at."""
-    if kind == "count" and not thinking:
-        return [(0, 1, cell_place(group, shape)) for shape in thought_of] + [(0, 1, 0)]
-    text, named = (thought, thought_of) if thinking else (content, said)
-    if not named:
-        return [] if named is not None and not thinking else [(0, 1, 0)]
+def named_sources(group, text, named, start, numbered=False):
+    """Sources (see chat.Item) of the words that name shapes in a text that begins at start: each comes from where its shape is.
+    The article or the number before them already does. Also where in the target the last of them ends."""
     sources, at = [], 0
-    for shape in named:
-        for word in (shape.colour, shape.form):
-            place = text.lower().find(word, at)
+    for number, shape in enumerate(named):
+        for word in (str(number + 1) if numbered else None, shape.colour, shape.form):
+            place = text.lower().find(word, at) if word else -1
             if place >= 0:
-                sources.append((place, len(word), cell_place(group, shape)))
+                before = len("an ") if text[:place].lower().endswith("an ") else len("a ") if text[:place].lower().endswith(("a ", " a ")) else 0
+                sources.append((start + place - before, before + len(word), cell_place(group, shape)))
                 at = place + len(word)
-    return sources + ([(at, 1, 0)] if thinking or kind == "list" else [])
+    return sources, start + at
+
+
+def looked_at(group, asked, thinking):
+    """Sources of an answer: see named_sources; a number that is said without a thought comes from all that it counts and from the very first
+    token; where nothing is to be seen, or nothing more, the very first token alone is looked at."""
+    sources, nothing = [], [(0, 1, 0)]
+    if thinking:
+        sources, end = named_sources(group, asked.thought, asked.thought_of, 0, asked.kind == "count")
+        sources += [(end, 1, 0)] if asked.thought_of else nothing
+    start = len(asked.thought) + len(THOUGHT_END) if thinking else 0
+    if asked.kind == "count":
+        return sources if thinking else [(0, 1, cell_place(group, shape)) for shape in asked.thought_of] + nothing
+    if asked.said is None:
+        return sources if thinking else nothing
+    said, end = named_sources(group, asked.content, asked.said, start)
+    sources += said + ([(end, 1, 0)] if asked.kind == "list" else [])
+    if asked.behind is not None:                # yes or no
+        if thinking:
+            tail = len(asked.question) - asked.behind + len(END + ASSISTANT + THOUGHT_BEGIN)
+            sources.append((start, 1, -tail))
+        else:
+            sources.append((0, 1, cell_place(group, asked.thought_of[0])))
+    return sources
 
 
 def cell_targets(shapes, height, width):
