@@ -6,6 +6,7 @@ Everything that lists shapes lists them from left to right; this order is the sk
 """
 import dataclasses
 import math
+import re
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -244,26 +245,30 @@ def named_sources(group, text, named, start, numbered=False):
     return sources, start + at
 
 
+def counted_sources(group, shapes, place):
+    """Sources of a character that a number decides: all that is counted, and the very first token."""
+    return [(place, 1, cell_place(group, shape)) for shape in shapes] + [(place, 1, 0)]
+
+
 def looked_at(group, asked, thinking):
-    """Sources of an answer: see named_sources; a number that is said without a thought comes from all that it counts and from the very first
-    token; where nothing is to be seen, or nothing more, the very first token alone is looked at."""
-    sources, nothing = [], [(0, 1, 0)]
-    if thinking:
-        sources, end = named_sources(group, asked.thought, asked.thought_of, 0, asked.kind == "count")
-        sources += [(end, 1, 0)] if asked.thought_of else nothing
+    """Sources of an answer. Words that name shapes: see named_sources. A number that is said without a thought, and whether a counting goes on:
+    see counted_sources. Where nothing is to be seen, or nothing more, the very first token is looked at; for yes or no that in the question
+    which follows the shape that is further left (right)."""
+    sources, nothing, matching = [], [(0, 1, 0)], asked.thought_of
     start = len(asked.thought) + len(THOUGHT_END) if thinking else 0
+    if thinking:
+        sources, end = named_sources(group, asked.thought, matching, 0, asked.kind == "count")
+        sources += [(end, 1, 0)] if matching and asked.kind != "count" else [] if matching else nothing
     if asked.kind == "count":
-        return sources if thinking else [(0, 1, cell_place(group, shape)) for shape in asked.thought_of] + nothing
+        ends = [match.end() for match in re.finditer("|".join(SHAPES), asked.thought)] if thinking else [0]
+        return sources + [source for end in ends for source in counted_sources(group, matching, end)]
     if asked.said is None:
-        return sources if thinking else nothing
+        return sources or nothing
     said, end = named_sources(group, asked.content, asked.said, start)
     sources += said + ([(end, 1, 0)] if asked.kind == "list" else [])
-    if asked.behind is not None:                # yes or no
-        if thinking:
-            tail = len(asked.question) - asked.behind + len(END + ASSISTANT + THOUGHT_BEGIN)
-            sources.append((start, 1, -tail))
-        else:
-            sources.append((0, 1, cell_place(group, asked.thought_of[0])))
+    if asked.behind is not None:
+        behind = asked.question[asked.behind:] + END + ASSISTANT + THOUGHT_BEGIN + ("" if thinking else THOUGHT_END)
+        sources.append((start, 1, -len(behind)))
     return sources
 
 
