@@ -5,8 +5,8 @@ edges and then shrunk (bicubic or box), which is what the image processor does t
 Everything that lists shapes lists them from left to right; this order is the skill that the left/right questions need.
 """
 import dataclasses
+import functools
 import math
-import re
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -124,7 +124,7 @@ class Asked:
     content: str
     thought: str
     said: list           # the shapes that the content names; None: it says that there is none
-    thought_of: list     # the shapes that the thought names
+    thought_of: list     # the shapes that the thought names or counts
     behind: int = None   # of a yes/no question: where in it that stands which follows the shape of the thought
 
 
@@ -154,7 +154,7 @@ def ask_count(rng, shapes):
     else:
         colour = rng.choice([s.colour for s in shapes] if rng.random() < 0.8 else COLOUR_NAMES)
         matching, what = [s for s in shapes if s.colour == colour], colour + " shapes"
-    thought = ", ".join("%d %s" % (i + 1, s.name) for i, s in enumerate(matching)) or "none"
+    thought = "%s: %d" % (what, len(matching))
     question = rng.choice(["How many %s are there?", "How many %s are there?", "How many %s do you see?", "Count the %s."])
     return Asked("count", question % what, "%d." % len(matching), thought, [], matching)
 
@@ -180,7 +180,8 @@ def ask_shape(rng, shapes):
     return Asked("shape", wording % shape.colour, "The %s." % shape.form, shape.name, [shape], [shape])
 
 
-def ask_left(rng, shapes):
+def ask_left(rng, shapes, yes_no=0.4):
+    """yes_no: the share of questions that are answered with one of these words"""
     single = [s for s in shapes if sum(other.name == s.name for other in shapes) == 1]
     pairs = [(a, b) for a in single for b in single if a.x + 8 < b.x]
     if not pairs:
@@ -190,7 +191,7 @@ def ask_left(rng, shapes):
     wanted = left if side == "left" else right
     first, second = (left, right) if rng.random() < 0.5 else (right, left)
     thought = "%s: %s" % (side, wanted.name)
-    if rng.random() < 0.6:
+    if rng.random() < 1 - yes_no:
         wording = rng.choice(["Which is %s, the %s or the %s?", "Which is further %s, the %s or the %s?",
                               "Which one is %s: the %s or the %s?"])
         return Asked("left", wording % (side, first.name, second.name), "The %s." % wanted.name, thought, [wanted], [wanted])
@@ -199,7 +200,8 @@ def ask_left(rng, shapes):
     return Asked("left", question, "Yes." if first is wanted else "No.", thought, [], [wanted], behind)
 
 
-ASK = {"list": ask_list, "count": ask_count, "colour": ask_colour, "shape": ask_shape, "left": ask_left}
+ASK = {"list": ask_list, "count": ask_count, "colour": ask_colour, "shape": ask_shape, "left": ask_left,
+       "yes_no": functools.partial(ask_left, yes_no=1)}
 
 
 def make_group(rng, split, questions, thinking, size=(96, 96), kinds=None, history=None):
@@ -221,7 +223,7 @@ def make_group(rng, split, questions, thinking, size=(96, 96), kinds=None, histo
         if group.has_history(rng, 0.1):
             earlier = ASK[rng.choice(["list", "count", "colour"])](rng, shapes)
             history = [(earlier.question, earlier.content)]
-        group.add(kind, asked.question, asked.content, asked.thought, thinking, history, sources=looked_at(group, asked, thinking))
+        group.add(asked.kind, asked.question, asked.content, asked.thought, thinking, history, sources=looked_at(group, asked, thinking))
     return group
 
 
@@ -231,13 +233,13 @@ def cell_place(group, shape):
     return group.prefix.index(IMAGE_TOKEN) + cell * len(IMAGE_TOKEN)
 
 
-def named_sources(group, text, named, start, numbered=False):
+def named_sources(group, text, named, start):
     """Sources (see chat.Item) of the words that name shapes in a text that begins at start: each comes from where its shape is.
-    The article or the number before them already does. Also where in the target the last of them ends."""
+    The article before them already does. Also where in the target the last of them ends."""
     sources, at = [], 0
-    for number, shape in enumerate(named):
-        for word in (str(number + 1) if numbered else None, shape.colour, shape.form):
-            place = text.lower().find(word, at) if word else -1
+    for shape in named:
+        for word in (shape.colour, shape.form):
+            place = text.lower().find(word, at)
             if place >= 0:
                 before = len("an ") if text[:place].lower().endswith("an ") else len("a ") if text[:place].lower().endswith(("a ", " a ")) else 0
                 sources.append((start + place - before, before + len(word), cell_place(group, shape)))
@@ -245,23 +247,18 @@ def named_sources(group, text, named, start, numbered=False):
     return sources, start + at
 
 
-def counted_sources(group, shapes, place):
-    """Sources of a character that a number decides: all that is counted, and the very first token."""
-    return [(place, 1, cell_place(group, shape)) for shape in shapes] + [(place, 1, 0)]
-
-
 def looked_at(group, asked, thinking):
-    """Sources of an answer. Words that name shapes: see named_sources. A number that is said without a thought, and whether a counting goes on:
-    see counted_sources. Where nothing is to be seen, or nothing more, the very first token is looked at; for yes or no that in the question
-    which follows the shape that is further left (right)."""
-    sources, nothing, matching = [], [(0, 1, 0)], asked.thought_of
-    start = len(asked.thought) + len(THOUGHT_END) if thinking else 0
-    if thinking:
-        sources, end = named_sources(group, asked.thought, matching, 0, asked.kind == "count")
-        sources += [(end, 1, 0)] if matching and asked.kind != "count" else [] if matching else nothing
+    """Sources of an answer. Words that name shapes: see named_sources. A number: all that it counts, and the very first token. Where nothing
+    is to be seen, or nothing more, the very first token alone is looked at; for yes or no that in the question which follows the shape that is
+    further left (right)."""
+    nothing = [(0, 1, 0)]
     if asked.kind == "count":
-        ends = [match.end() for match in re.finditer("|".join(SHAPES), asked.thought)] if thinking else [0]
-        return sources + [source for end in ends for source in counted_sources(group, matching, end)]
+        place = len(asked.thought) - 1 if thinking else 0
+        return [(place, 1, cell_place(group, shape)) for shape in asked.thought_of] + [(place, 1, 0)]
+    sources, start = [], len(asked.thought) + len(THOUGHT_END) if thinking else 0
+    if thinking:
+        sources, end = named_sources(group, asked.thought, asked.thought_of, 0)
+        sources += [(end, 1, 0)] if asked.thought_of else nothing
     if asked.said is None:
         return sources or nothing
     said, end = named_sources(group, asked.content, asked.said, start)
