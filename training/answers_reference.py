@@ -1,6 +1,6 @@
 """Answers the held-out requests with transformers (fp32, greedy); compare.py compares them with the answers of qwren.
 
-usage: python answers_reference.py MODEL HELDOUT/requests.jsonl reference.jsonl [--limit 500]
+usage: python answers_reference.py MODEL HELDOUT/requests.jsonl reference.jsonl [--limit 500] [--processes 2]
 
 With --limit so many requests are taken, evenly spread.  Answers that are already in the output file are kept, so an
 interrupted run goes on.  Each line carries the id of its request.
@@ -9,6 +9,7 @@ import argparse
 import base64
 import io
 import json
+import multiprocessing
 import os
 import re
 
@@ -73,18 +74,29 @@ class Reference:
         return {"id": request["id"], **parse(text, thinking, tools or [])}
 
 
+_reference = {}
+
+
+def start_process(directory):
+    torch.set_num_threads(1)
+    _reference["it"] = Reference(directory)
+
+
+def answer_one(request):
+    return _reference["it"].answer(request)
+
+
 def answer_all(options):
     requests = read_lines(options.requests)
     if options.limit and options.limit < len(requests):
         requests = [requests[i * len(requests) // options.limit] for i in range(options.limit)]
     done = {answer["id"] for answer in read_lines(options.out)} if os.path.exists(options.out) else set()
-    if any(request["id"] not in done for request in requests):
-        reference = Reference(options.model)
+    left = [request for request in requests if request["id"] not in done]
+    with multiprocessing.get_context("spawn").Pool(options.processes, start_process, (options.model,)) as pool:
         with open(options.out, "a", encoding="utf-8") as file:
-            for request in requests:
-                if request["id"] not in done:
-                    file.write(json.dumps(reference.answer(request), ensure_ascii=False) + "\n")
-                    file.flush()
+            for answer in pool.imap(answer_one, left):
+                file.write(json.dumps(answer, ensure_ascii=False) + "\n")
+                file.flush()
 
 
 def main():
@@ -93,8 +105,8 @@ def main():
     parser.add_argument("requests")
     parser.add_argument("out")
     parser.add_argument("--limit", type=int, default=0, help="answer only so many, evenly spread")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()
-    torch.set_num_threads(1)
     answer_all(options)
 
 

@@ -13,7 +13,7 @@ from .encoding import IMAGE, PAD, encode, spans
 # micro-batch kinds and their basic share; the training shifts the shares towards what is not yet learnt
 SHARES = {"pic_off": 3.2, "pic_on": 2.8, "cells": 0.6, "sum_on": 0.8, "sum_off": 0.25, "translation": 0.8,
           "lookup": 1.6, "recall": 1.6, "call": 1.6, "reply": 0.6, "unknown": 0.25}
-PICTURE_KINDS = {"list": 1.2, "count": 2.5, "colour": 0.6, "shape": 0.4, "left": 1.5, "yes_no": 2.5}
+PICTURE_KINDS = {"list": 1.5, "count": 3.0, "colour": 0.6, "shape": 0.4, "left": 1.5, "yes_no": 0.6}
 MAX_LINES = 64
 
 
