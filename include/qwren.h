@@ -31,6 +31,8 @@
  *              or a parser is used by one thread at a time. Different sessions on one model may run at the same time.
  *   Options    Option structs carry their own size so that later versions can add fields: fill them with the *_default()
  *              function, then change what you need. A NULL options pointer means the defaults.
+ *   NULL       Allowed where a comment says so. A NULL path, request or text with a length is QWREN_E_ARGUMENT; other NULL objects are the
+ *              caller's mistake.
  *   Text       All strings are UTF-8. A length argument of SIZE_MAX means "up to the terminating NUL".
  *   Quiet      The library never prints, never exits and never opens a network connection.
  */
@@ -127,6 +129,7 @@ typedef struct qwren_model_options {
     bool config_only;           /* read and check headers and shapes, allow inspection and preprocessing, but no sessions */
     qwren_progress_fn progress; /* may be NULL */
     void *progress_ctx;
+    bool no_tokenizer;          /* leave the text side alone: ids in, logits out; qwren_chat is refused */
 } qwren_model_options;
 QWREN_API qwren_model_options qwren_model_options_default(void);
 
@@ -136,7 +139,7 @@ QWREN_API qwren_model_options qwren_model_options_default(void);
 QWREN_API qwren_status qwren_model_open(qwren_model **out, const char *path, const qwren_model_options *opt, qwren_error *err);
 QWREN_API void qwren_model_close(qwren_model *m); /* NULL is allowed */
 
-/* The model's tokenizer; belongs to the model. */
+/* The model's tokenizer; belongs to the model. NULL when it was opened with no_tokenizer, or with config_only and has none. */
 QWREN_API const qwren_tokenizer *qwren_model_tokenizer(const qwren_model *m);
 
 typedef struct qwren_model_info {
@@ -169,7 +172,8 @@ typedef struct qwren_tensor_info {
 /* Tensor i of n_tensors, in file order. False when i is out of range. Strings belong to the model. */
 QWREN_API bool qwren_model_get_tensor(const qwren_model *m, size_t i, qwren_tensor_info *out);
 
-/* Memory of one session of n_ctx tokens in bytes: what grows with n_ctx, what does not, and scratch. */
+/* Memory of one session of n_ctx tokens in bytes: keys and values, which grow with n_ctx; states, which do not; scratch (with 8 bytes a
+ * token). The handle itself is not counted. */
 typedef struct qwren_memory_info { uint64_t kv_bytes, state_bytes, scratch_bytes, total_bytes; } qwren_memory_info;
 QWREN_API qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx, qwren_memory_info *out, qwren_error *err);
 
@@ -290,7 +294,7 @@ typedef struct qwren_session_options {
 } qwren_session_options;
 QWREN_API qwren_session_options qwren_session_options_default(void);
 
-/* All of the session's memory is taken here, in one piece. The model must outlive the session. */
+/* All that the session computes with is taken here, in one block beside its handle. The model must outlive the session. */
 QWREN_API qwren_status qwren_session_create(qwren_session **out, const qwren_model *m, const qwren_session_options *opt, qwren_error *err);
 QWREN_API void qwren_session_free(qwren_session *s);
 QWREN_API void qwren_session_reset(qwren_session *s);              /* back to an empty timeline */
@@ -300,10 +304,11 @@ QWREN_API size_t qwren_session_capacity(const qwren_session *s);
 /* Appends tokens. Each <|image_pad|> among ids stands for the next image of `images` and is expanded to its number of image tokens; the
  * number of pads must equal n_images. When all_logits is not NULL it receives float [n_expanded, vocab_size] (given back with
  * qwren_free()) and *n_rows the number of rows; otherwise only the last position's logits are computed. On failure (context full,
- * cancelled, no memory) the session is reset. */
+ * no memory) the session is reset. */
 QWREN_API qwren_status qwren_session_eval(qwren_session *s, const int32_t *ids, size_t n_ids, const qwren_image *const *images, size_t n_images,
                                           float **all_logits, size_t *n_rows, qwren_error *err);
-/* Logits after the last token, float [vocab_size]; NULL when the session is empty. Valid until the next eval, reset or free. */
+/* Logits after the last token, float [vocab_size]; NULL when the session is empty, or went back to an earlier length and nothing was
+ * computed since. Valid until the next eval, chat, reset or free. */
 QWREN_API const float *qwren_session_logits(const qwren_session *s);
 
 /* --------------------------------------------------------------- 8  chat: a conversation in, an answer out */
@@ -319,7 +324,7 @@ typedef struct qwren_chat_options {
     void *load_ctx;
     bool strict;                   /* as in qwren_render_options */
     bool no_loop_guard;            /* the guard ends a thought or answer that repeats itself; on by default */
-    bool greedy;                   /* the most likely text (temperature 0, no penalties) unless the request says otherwise */
+    bool greedy;                   /* the most likely text (temperature 0, without the model card's penalties) unless the request says otherwise */
 } qwren_chat_options;
 QWREN_API qwren_chat_options qwren_chat_options_default(void);
 

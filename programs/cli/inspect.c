@@ -220,7 +220,7 @@ int cli_inspect(const cli_args *a)
     qw_buf out = QW_BUF_INIT;
     if (a->n_words && cli_has(a, OPT_MODEL))
         return cli_usage(a->verb, "the model is named twice: '%s' and '%s'", cli_text(a, OPT_MODEL, ""), a->words[0]);
-    qwren_status st = cli_model_open(a, true, &model, &err);
+    qwren_status st = cli_model_open(a, MODEL_HEADERS, &model, &err);
     if (st == QWREN_OK)
         st = gather(&f, a, model, &err);
     if (st == QWREN_OK)

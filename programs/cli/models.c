@@ -77,12 +77,13 @@ qwren_status cli_model_path(const cli_args *a, char **path, qwren_error *err)
                    QWREN_DATADIR);
 }
 
-qwren_status cli_model_open(const cli_args *a, bool config_only, qwren_model **out, qwren_error *err)
+qwren_status cli_model_open(const cli_args *a, cli_model_use use, qwren_model **out, qwren_error *err)
 {
     char *path;
     qwren_model_options opt = qwren_model_options_default();
     opt.n_threads = (int)cli_number(a, OPT_THREADS, 0);
-    opt.config_only = config_only;
+    opt.config_only = use == MODEL_HEADERS || use == MODEL_PICTURES;
+    opt.no_tokenizer = use == MODEL_NUMBERS || use == MODEL_PICTURES;
     opt.progress = cli_progress;
     *out = NULL;
     QW_TRY(cli_model_path(a, &path, err));

@@ -6,8 +6,16 @@
 
 /* The folder that the command line means (qw_free it). */
 qwren_status cli_model_path(const cli_args *a, char **path, qwren_error *err);
-/* The same, opened: with -t and progress. `config_only` as in qwren_model_options. */
-qwren_status cli_model_open(const cli_args *a, bool config_only, qwren_model **out, qwren_error *err);
+/* What a verb wants of a model: no more is opened, so no more can be wrong with it. */
+typedef enum cli_model_use {
+    MODEL_WHOLE,    /* a conversation */
+    MODEL_HEADERS,  /* what the files say */
+    MODEL_NUMBERS,  /* ids in, logits out */
+    MODEL_PICTURES, /* how pictures are cut */
+} cli_model_use;
+
+/* The same, opened: with -t and progress. */
+qwren_status cli_model_open(const cli_args *a, cli_model_use use, qwren_model **out, qwren_error *err);
 qwren_status cli_tokenizer_open(const cli_args *a, qwren_tokenizer **out, qwren_error *err);
 /* argv[0], for systems that do not tell otherwise where the program is. */
 void cli_program_is(const char *argv0);

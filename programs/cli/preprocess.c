@@ -30,7 +30,7 @@ int cli_preprocess(const cli_args *a)
         return cli_usage(a->verb, "IMAGE -o OUT.npy is missing");
     if (!cli_has(a, OPT_OUTPUT))
         return cli_usage(a->verb, "-o FILE is missing");
-    qwren_status st = cli_model_open(a, true, &model, &err);
+    qwren_status st = cli_model_open(a, MODEL_PICTURES, &model, &err);
     if (st == QWREN_OK)
         st = run(a, model, grid, &err);
     qwren_model_close(model);

@@ -23,7 +23,7 @@ typedef struct chat {
     qw_ids ids; /* of the prompt, one pad for each picture */
     qw_pictures pictures;
     qw_timeline timeline; /* the prompt as it is computed */
-    size_t n_head;        /* tokens before the generation prompt: what a request that continues this one will share */
+    size_t n_head;        /* tokens before the last turn: what a request that continues this one will share */
     size_t n_before;      /* tokens before the part that is being computed */
     qw_sampler *sampler;
     qw_answer answer;
@@ -68,7 +68,7 @@ static qwren_status check_room(const chat *c, size_t n_tokens, qwren_error *err)
     return qw_fail(
         err, QWREN_E_LIMIT,
         "the prompt has %zu tokens, but the context has room for %zu, the answer included; shorten the conversation or make the context "
-        "larger (--ctx)",
+        "larger (n_ctx; --ctx of the program)",
         n_tokens, capacity);
 }
 
@@ -173,15 +173,34 @@ static bool tell_pass(void *ctx, size_t done, size_t total)
     return tell(c, c->n_before + done);
 }
 
+/* Between two layers of the tower. */
+static bool tell_layer(void *ctx, int step, const float *x, size_t n)
+{
+    chat *c = ctx;
+    (void)step, (void)x, (void)n;
+    return tell(c, c->stats.reused_tokens);
+}
+
+/* Stopped by the caller: an end like any other, the result tells. */
+static qwren_status forgive_cancel(const chat *c, qwren_status st, qwren_error *err)
+{
+    if (st != QWREN_E_CANCELLED || !c->cancelled)
+        return st;
+    if (err)
+        *err = (qwren_error){ 0 };
+    return QWREN_OK;
+}
+
 /* Pictures that the session holds already need no second look. */
 static qwren_status see_pictures(chat *c, qwren_error *err)
 {
     double start = qw_now_s();
+    qw_vision_trace trace = { tell_layer, c };
     for (size_t i = 0; i < c->timeline.n_spans && !c->cancelled; i++) {
         qw_image_span *span = &c->timeline.spans[i];
         if (span->begin + span->n <= c->stats.reused_tokens)
             continue;
-        QW_TRY(qw_pictures_see(&c->pictures, span, err));
+        QW_TRY(forgive_cancel(c, qw_pictures_see(&c->pictures, span, &trace, err), err));
         tell(c, c->stats.reused_tokens);
     }
     c->stats.image_s += qw_now_s() - start;
@@ -195,15 +214,10 @@ static qwren_status compute(chat *c, size_t first, size_t end, qwren_error *err)
         return QWREN_OK;
     c->n_before = first;
     qw_eval_options options = { .progress = tell_pass, .progress_ctx = c };
-    qwren_status st = qw_session_eval(c->session, &c->timeline, first, end, &options, err);
-    if (st != QWREN_E_CANCELLED || !c->cancelled)
-        return st;
-    if (err)
-        *err = (qwren_error){ 0 }; /* an end like any other: the result tells */
-    return QWREN_OK;
+    return forgive_cancel(c, qw_session_eval(c->session, &c->timeline, first, end, &options, err), err);
 }
 
-/* Computes what the session does not hold yet. The mark lies before the generation prompt: a later request repeats everything up to there, while its
+/* Computes what the session does not hold yet. The mark lies before the last turn, the generation prompt: a later request repeats everything up to there, while its
  * template drops this answer's thought. */
 static qwren_status prefill(chat *c, qwren_error *err)
 {
@@ -299,6 +313,8 @@ qwren_status qwren_chat(qwren_session *s, const char *request, const qwren_chat_
     chat c = { .model = s->model, .session = s->core, .opt = qwren_chat_options_default(), .began_s = qw_now_s() };
     *out = NULL;
     QW_TRY(qw_options_read(&c.opt, sizeof c.opt, opt, "qwren_chat_options", err));
+    if (!s->model->tokenizer)
+        return qw_fail(err, QWREN_E_ARGUMENT, "%s was opened with no_tokenizer; open it without to chat", s->model->path);
     if (!request)
         return qw_fail(err, QWREN_E_ARGUMENT, "qwren_chat: the request is NULL; give a JSON object with \"messages\"");
     qwren_status st = answer_request(&c, request, out, err);

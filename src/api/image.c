@@ -29,6 +29,8 @@ qwren_status qwren_image_decode(qwren_image **out, const void *bytes, size_t n_b
     qw_pixels pixels;
     *out = NULL;
     QW_TRY(qw_options_read(&l, sizeof l, limits, "qwren_image_limits", err));
+    if (!bytes && n_bytes)
+        return qw_fail(err, QWREN_E_ARGUMENT, "qwren_image_decode: bytes is NULL");
     QW_TRY(qw_image_decode(&pixels, bytes, n_bytes, &l, err));
     return wrap(out, &pixels, err);
 }
@@ -41,6 +43,8 @@ qwren_status qwren_image_open(qwren_image **out, const char *path, const qwren_i
     size_t n = 0;
     *out = NULL;
     QW_TRY(qw_options_read(&l, sizeof l, limits, "qwren_image_limits", err));
+    if (!path)
+        return qw_fail(err, QWREN_E_ARGUMENT, "qwren_image_open: path is NULL; give the name of a picture's file");
     QW_TRY(qw_file_read(path, l.max_file_bytes < SIZE_MAX / 2 ? (size_t)l.max_file_bytes : SIZE_MAX / 2, &bytes, &n, err));
     qwren_status st = qwren_image_decode(out, bytes, n, &l, &why);
     qw_free(bytes);

@@ -113,10 +113,32 @@ int qw_model_tag_of(const qwren_model *m, int32_t id)
 
 /* ---- opening */
 
-/* A directory of weights alone can be inspected; everything else needs its tokenizer. */
-static qwren_status open_tokenizer(qwren_model *m, bool config_only, qwren_error *err)
+/* What tokenizer.json and config.json must agree about, and what a conversation cannot be without. */
+static qwren_status check_tokenizer(const qwren_model *m, qwren_error *err)
 {
-    if (config_only) {
+    static const char *const needed[] = { "<|im_start|>", "<|im_end|>" };
+    int32_t n = qwren_token_count(m->tokenizer), pad = qwren_token_id(m->tokenizer, "<|image_pad|>");
+    const qw_config *c = &m->core.config;
+    if (n > c->text.vocab_size)
+        return qw_fail(err, QWREN_E_FORMAT,
+                       "%s: tokenizer.json has %d tokens, but config.json says vocab_size %d: they belong to different models", m->path,
+                       (int)n, c->text.vocab_size);
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (qwren_token_id(m->tokenizer, needed[i]) < 0)
+            return qw_fail(err, QWREN_E_FORMAT, "%s: tokenizer.json has no token %s: a conversation cannot be written with it", m->path,
+                           needed[i]);
+    if (m->core.has_vision && pad != c->image_token)
+        return qw_fail(err, QWREN_E_FORMAT, "%s: <|image_pad|> is %d in tokenizer.json, but image_token_id is %d in config.json", m->path,
+                       (int)pad, (int)c->image_token);
+    return QWREN_OK;
+}
+
+/* A directory of weights alone can be inspected; everything else needs its tokenizer. */
+static qwren_status open_tokenizer(qwren_model *m, const qwren_model_options *opt, qwren_error *err)
+{
+    if (opt->no_tokenizer)
+        return QWREN_OK;
+    if (opt->config_only) {
         char *file = qw_path_join(m->path, "tokenizer.json");
         bool there = file && qw_file_exists(file);
         qw_free(file);
@@ -126,11 +148,7 @@ static qwren_status open_tokenizer(qwren_model *m, bool config_only, qwren_error
             return QWREN_OK;
     }
     QW_TRY(qwren_tokenizer_open(&m->tokenizer, m->path, err));
-    int32_t n = qwren_token_count(m->tokenizer);
-    if (n > m->core.config.text.vocab_size)
-        return qw_fail(err, QWREN_E_FORMAT,
-                       "%s: tokenizer.json has %d tokens, but config.json says vocab_size %d: they belong to different models", m->path,
-                       (int)n, m->core.config.text.vocab_size);
+    QW_TRY(check_tokenizer(m, err));
     find_tokens(m);
     return QWREN_OK;
 }
@@ -147,7 +165,7 @@ static qwren_status open_model(qwren_model *m, const char *path, const qwren_mod
         return qw_fail_memory(err, strlen(path) + 1, "a path");
     QW_TRY(qw_model_init(&m->core, path, &params, err));
     describe(m);
-    return open_tokenizer(m, opt->config_only, err);
+    return open_tokenizer(m, opt, err);
 }
 
 qwren_status qwren_model_open(qwren_model **out, const char *path, const qwren_model_options *opt, qwren_error *err)
@@ -192,7 +210,7 @@ bool qwren_model_get_tensor(const qwren_model *m, size_t i, qwren_tensor_info *o
         return false;
     const qw_tensor *t = qw_weights_at(m->core.weights, i);
     out->name = t->file_name;
-    out->type = qw_type_name(t->type);
+    out->type = t->dtype;
     out->part = qw_part_name(qw_part_of(t->name));
     out->file = t->file;
     out->n_dims = t->n_dims;

@@ -83,13 +83,13 @@ qwren_status qw_pictures_add(qw_pictures *p, const qwren_image *image, qwren_err
     return QWREN_OK;
 }
 
-qwren_status qw_pictures_see(qw_pictures *p, qw_image_span *span, qwren_error *err)
+qwren_status qw_pictures_see(qw_pictures *p, qw_image_span *span, const qw_vision_trace *trace, qwren_error *err)
 {
     size_t i = span->image, n_rows = 0;
     if (!p->rows[i]) {
         const qw_model *m = &p->model->core;
         qw_patch_config c = qw_model_patch_config(m);
-        QW_TRY(qw_vision_forward(m->ops, &m->vision, &c, &p->pixels[i], p->grids[i], NULL, &p->rows[i], &n_rows, err));
+        QW_TRY(qw_vision_forward(m->ops, &m->vision, &c, &p->pixels[i], p->grids[i], trace, &p->rows[i], &n_rows, err));
         if (n_rows != span->n)
             return qw_fail(err, QWREN_E_INTERNAL, "picture %zu has %zu rows for %zu tokens", i + 1, n_rows, span->n);
         qw_pixels_free(&p->pixels[i]);

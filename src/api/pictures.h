@@ -23,7 +23,8 @@ void qw_pictures_deinit(qw_pictures *p);
 /* The next picture. It is brought to the tower's size at once, so that a request with many large ones holds one of them at a time; the image may be
  * freed then. */
 qwren_status qw_pictures_add(qw_pictures *p, const qwren_image *image, qwren_error *err);
-/* The tower's rows for a span of the timeline; a picture that was seen before costs nothing. */
-qwren_status qw_pictures_see(qw_pictures *p, qw_image_span *span, qwren_error *err);
+/* The tower's rows for a span of the timeline; a picture that was seen before costs nothing. `trace` (may be NULL) is asked between the tower's
+ * layers; E_CANCELLED when it says no. */
+qwren_status qw_pictures_see(qw_pictures *p, qw_image_span *span, const qw_vision_trace *trace, qwren_error *err);
 
 #endif

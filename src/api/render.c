@@ -68,6 +68,8 @@ qwren_status qwren_render(const qwren_tokenizer *t, const char *request, size_t 
     if (prompt_len)
         *prompt_len = 0;
     QW_TRY(qw_options_read(&options, sizeof options, opt, "qwren_render_options", err));
+    if (!request)
+        return qw_fail(err, QWREN_E_ARGUMENT, "qwren_render: the request is NULL; give a JSON object with \"messages\"");
     len = len == SIZE_MAX ? strlen(request) : len;
     qwren_status st = options.strict ? read_strictly(&r, request, len, err) : qw_request_parse(&r, request, len, err);
     if (st == QWREN_OK)

@@ -183,9 +183,16 @@ static qwren_status read_bias(qw_request *r, qwren_error *err)
 
 qwren_status qw_request_parse(qw_request *r, const char *text, size_t len, qwren_error *err)
 {
-    *r = (qw_request){ .thinking = -1, .add_generation_prompt = true, .max_tokens = -1, .top_k = -1,
-                       .temperature = NAN, .top_p = NAN, .min_p = NAN,
-                       .presence_penalty = NAN, .frequency_penalty = NAN, .repetition_penalty = NAN };
+    *r = (qw_request){ .thinking = -1,
+                       .add_generation_prompt = true,
+                       .max_tokens = -1,
+                       .top_k = -1,
+                       .temperature = NAN,
+                       .top_p = NAN,
+                       .min_p = NAN,
+                       .presence_penalty = NAN,
+                       .frequency_penalty = NAN,
+                       .repetition_penalty = NAN };
     QW_TRY(qw_json_parse(&r->root, text, len == SIZE_MAX ? strlen(text) : len, "request", err));
     if (!qw_json_is(r->root, QW_JSON_OBJECT))
         return qw_fail(err, QWREN_E_ARGUMENT, "request: must be a JSON object with \"messages\"");

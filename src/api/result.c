@@ -12,8 +12,8 @@ static void join_usage(qw_buf *b, const char *answer, const qwren_stats *s)
     while (n && answer[n - 1] != '}')
         n--;
     qw_buf_append(b, answer, n ? n - 1 : 0);
-    qw_buf_printf(b, ", \"usage\": {\"prompt_tokens\": %zu, \"completion_tokens\": %zu, \"total_tokens\": %zu", s->prompt_tokens, s->completion_tokens,
-                  s->prompt_tokens + s->completion_tokens);
+    qw_buf_printf(b, ", \"usage\": {\"prompt_tokens\": %zu, \"completion_tokens\": %zu, \"total_tokens\": %zu", s->prompt_tokens,
+                  s->completion_tokens, s->prompt_tokens + s->completion_tokens);
     qw_buf_printf(b, ", \"prompt_tokens_details\": {\"cached_tokens\": %zu, \"image_tokens\": %zu}", s->reused_tokens, s->image_tokens);
     qw_buf_printf(b, ", \"completion_tokens_details\": {\"reasoning_tokens\": %zu}}}", s->reasoning_tokens);
 }

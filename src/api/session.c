@@ -57,6 +57,8 @@ static qwren_status lay_out(evaluation *e, const qwren_session *s, const int32_t
 {
     if (!n_ids)
         return qw_fail(err, QWREN_E_ARGUMENT, "qwren_session_eval: there are no tokens; give at least one id");
+    if ((!ids && n_ids) || (!images && n_images))
+        return qw_fail(err, QWREN_E_ARGUMENT, "qwren_session_eval: ids or images is NULL");
     QW_TRY(qw_pictures_init(&e->pictures, s->model, n_images, err));
     for (size_t i = 0; i < n_images; i++)
         QW_TRY(qw_pictures_add(&e->pictures, images[i], err));
@@ -65,7 +67,8 @@ static qwren_status lay_out(evaluation *e, const qwren_session *s, const int32_t
     size_t room = qwren_session_capacity(s) - qwren_session_length(s);
     if (e->timeline.n > room)
         return qw_fail(err, QWREN_E_LIMIT,
-                       "%zu tokens do not fit: the context has room for %zu, of which %zu are left; make the session larger (--ctx)",
+                       "%zu tokens do not fit: the context has room for %zu, of which %zu are left; make the session larger (n_ctx; --ctx "
+                       "of the program)",
                        e->timeline.n, qwren_session_capacity(s), room);
     return QWREN_OK;
 }
@@ -84,7 +87,7 @@ static qwren_status evaluate(evaluation *e, qwren_session *s, bool all, qwren_er
     if (all)
         QW_TRY(take_logits(e, s, err));
     for (size_t i = 0; i < e->timeline.n_spans; i++)
-        QW_TRY(qw_pictures_see(&e->pictures, &e->timeline.spans[i], err));
+        QW_TRY(qw_pictures_see(&e->pictures, &e->timeline.spans[i], NULL, err));
     qw_eval_options options = { .all_logits = e->logits };
     return qw_session_eval(s->core, &e->timeline, 0, e->timeline.n, &options, err);
 }

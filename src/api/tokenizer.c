@@ -107,6 +107,8 @@ void qw_api_tokenizer_deinit(qwren_tokenizer *t)
 qwren_status qwren_tokenizer_open(qwren_tokenizer **out, const char *path, qwren_error *err)
 {
     *out = NULL;
+    if (!path)
+        return qw_fail(err, QWREN_E_ARGUMENT, "qwren_tokenizer_open: path is NULL; give the directory of a tokenizer");
     qwren_tokenizer *t = qw_malloc(sizeof *t);
     if (!t)
         return qw_fail_memory(err, sizeof *t, "a tokenizer");
@@ -134,6 +136,8 @@ qwren_status qwren_tokenize(const qwren_tokenizer *t, const char *text, size_t l
     *n_ids = 0;
     if (mode != QWREN_SPECIAL_ALL && mode != QWREN_SPECIAL_SOME && mode != QWREN_SPECIAL_NONE)
         return qw_fail(err, QWREN_E_ARGUMENT, "qwren_tokenize: mode %d is none of qwren_special", (int)mode);
+    if (!text && len)
+        return qw_fail(err, QWREN_E_ARGUMENT, "qwren_tokenize: text is NULL");
     len = len == SIZE_MAX ? strlen(text) : len;
     qwren_status st = qw_tokenizer_encode(t->vocabulary, text, len, mode, NULL, 0, &list, err);
     if (st != QWREN_OK) {
@@ -152,6 +156,8 @@ qwren_status qwren_detokenize(const qwren_tokenizer *t, const int32_t *ids, size
     *text = NULL;
     if (len)
         *len = 0;
+    if (!ids && n_ids)
+        return qw_fail(err, QWREN_E_ARGUMENT, "qwren_detokenize: ids is NULL");
     qwren_status st = qw_tokenizer_decode(t->vocabulary, ids, n_ids, skip_special, &b, err);
     if (st == QWREN_OK)
         return qw_buf_take(&b, text, len, err);

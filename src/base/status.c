@@ -34,12 +34,18 @@ const char *qwren_status_text(qwren_status code)
     return "unknown status";
 }
 
-/* Control characters of hostile names must not reach a terminal. */
+/* Control characters of hostile names must not reach a terminal; what was cut inside a character, or never was UTF-8, becomes "?". */
 static void make_printable(char *s)
 {
-    for (; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7F)
-            *s = ' ';
+    for (size_t n = strlen(s), used; n; s += used, n -= used) {
+        uint32_t cp;
+        bool valid;
+        used = qw_utf8_decode(s, n, &cp, &valid);
+        if (!valid)
+            memset(s, '?', used);
+        else if (cp < 0x20 || (cp >= 0x7F && cp < 0xA0))
+            memset(s, ' ', used);
+    }
 }
 
 qwren_status qw_fail(qwren_error *err, qwren_status code, const char *fmt, ...)

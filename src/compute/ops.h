@@ -16,6 +16,8 @@ typedef struct qw_matrix {
     const void *data; /* may be unaligned */
 } qw_matrix;
 
+static inline size_t qw_matrix_row_bytes(const qw_matrix *w) { return w->cols / qw_type_block(w->type) * qw_type_block_bytes(w->type); }
+
 /* n_threads counts the caller; 0 = qw_cpu_count(). */
 qwren_status qw_ops_create(qw_ops **out, int n_threads, qwren_error *err);
 void qw_ops_free(qw_ops *ops); /* NULL is allowed */

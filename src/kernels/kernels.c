@@ -7,7 +7,6 @@
 const qw_kernels *qw_kernels_get(void)
 {
     static const qw_kernels ref = {
-        .name = "ref",
         .matmul = { [QW_TYPE_F32] = qw_matmul_f32_ref, [QW_TYPE_F16] = qw_matmul_f16_ref, [QW_TYPE_BF16] = qw_matmul_bf16_ref },
         .decode = { [QW_TYPE_F32] = qw_decode_f32_ref, [QW_TYPE_F16] = qw_decode_f16_ref, [QW_TYPE_BF16] = qw_decode_bf16_ref },
         .rmsnorm = qw_rmsnorm_ref,

@@ -16,7 +16,7 @@ typedef struct qw_attend_args {
     float scale;
 } qw_attend_args;
 
-/* The gated delta rule for one value head over n tokens (docs/model.md, "Gated DeltaNet"). Token i's rows stand i * its stride behind the first. */
+/* The gated delta rule for one value head over n tokens (docs/model.md, section 4). Token i's rows stand i * its stride behind the first. */
 typedef struct qw_delta_args {
     float *out;             /* [value_dim], stride out_stride */
     float *state;           /* [key_dim, value_dim], read and written */
@@ -33,7 +33,6 @@ typedef struct qw_delta_args {
 size_t qw_delta_scratch(size_t key_dim, size_t value_dim);
 
 typedef struct qw_kernels {
-    const char *name;
     /* y[t][r] = w[r] . x[t] for rows r of w [n_rows, n_cols] and tokens t; NULL for types that are no weights. The order of the sum depends on n_cols
      * alone, so a token's result is the same whatever is computed beside it. */
     void (*matmul[QW_TYPE_COUNT])(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols,
@@ -58,7 +57,7 @@ typedef struct qw_kernels {
     void (*delta_chunk)(const qw_delta_args *a); /* QW_DELTA_CHUNK tokens at a time; the same up to rounding */
 } qw_kernels;
 
-/* The best table for this machine. QWREN_CPU=ref asks for plain C. */
+/* The best table for this machine. */
 const qw_kernels *qw_kernels_get(void);
 
 #endif

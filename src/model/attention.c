@@ -1,4 +1,4 @@
-/* Gated full attention, every fourth layer (docs/model.md, "Full attention with output gate"). Tested by tests/golden/test_ops.c and test_text.c. */
+/* Gated full attention, every fourth layer (docs/model.md, section 2). Tested by tests/golden/test_ops.c and test_text.c. */
 #include "model/text.h"
 
 #include <math.h>

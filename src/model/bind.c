@@ -20,7 +20,7 @@ static qwren_status find(const qw_binder *b, const qw_tensor **out, const char *
 
 static qwren_status check_shape(const qw_tensor *t, int n_dims, const size_t *shape, qwren_error *err)
 {
-    char is[96], want[96];
+    char is[QW_SHAPE_TEXT_BYTES], want[QW_SHAPE_TEXT_BYTES];
     bool same = t->n_dims == n_dims;
     for (int i = 0; same && i < n_dims; i++)
         same = t->shape[i] == shape[i];
@@ -28,8 +28,7 @@ static qwren_status check_shape(const qw_tensor *t, int n_dims, const size_t *sh
         return qw_fail(err, QWREN_E_FORMAT, "%s: tensor %s has the shape %s, config.json makes it %s", t->file, t->file_name,
                        qw_shape_text(is, sizeof is, t->n_dims, t->shape), qw_shape_text(want, sizeof want, n_dims, shape));
     if (!qw_type_is_float(t->type))
-        return qw_fail(err, QWREN_E_UNSUPPORTED, "%s: tensor %s is %s; F32, F16 and BF16 are read", t->file, t->file_name,
-                       qw_type_name(t->type));
+        return qw_fail(err, QWREN_E_UNSUPPORTED, "%s: tensor %s is %s; F32, F16 and BF16 are read", t->file, t->file_name, t->dtype);
     return QWREN_OK;
 }
 

@@ -12,7 +12,7 @@ typedef struct qw_binder {
     qw_arena *arena; /* receives the vectors */
 } qw_binder;
 
-/* A float matrix [rows, cols] of exactly this shape. Missing or of another shape or type: E_FORMAT naming file, tensor, both shapes. */
+/* A float matrix [rows, cols] of exactly this shape. Missing or of another shape: E_FORMAT naming file, tensor, both shapes; no float: E_UNSUPPORTED. */
 qwren_status qw_bind_matrix(const qw_binder *b, qw_matrix *out, size_t rows, size_t cols, qwren_error *err, const char *name_fmt, ...)
     QW_PRINTF(6, 7);
 /* The same for a tensor of more dimensions: rows = shape[0], cols = the product of the others. */

@@ -134,7 +134,7 @@ qwren_status qw_generation_config_read(qw_generation_config *out, const qw_field
     QW_TRY(qw_field_number_maybe(f, "top_p", 0, 1, &out->top_p));
     QW_TRY(qw_field_number_maybe(f, "min_p", 0, 1, &out->min_p));
     QW_TRY(qw_field_number_maybe(f, "presence_penalty", -100, 100, &out->presence_penalty));
-    QW_TRY(qw_field_number_maybe(f, "repetition_penalty", 1e-3, 100, &out->repetition_penalty));
+    QW_TRY(qw_field_number_maybe(f, "repetition_penalty", 0.01, 100, &out->repetition_penalty));
     QW_TRY(qw_field_int_maybe(f, "top_k", 0, INT_MAX, &out->top_k));
     return qw_field_bool_maybe(f, "do_sample", &out->do_sample);
 }
@@ -183,11 +183,12 @@ qwren_status qw_config_read(qw_config *out, const char *dir, qwren_error *err)
 const char *qw_config_size_name(const qw_config *c)
 {
     static const struct {
-        int layers, hidden;
+        int layers, hidden, intermediate;
         const char *name;
-    } sizes[] = { { 24, 1024, "0.8B" }, { 24, 2048, "2B" }, { 32, 2560, "4B" }, { 32, 4096, "9B" } };
+    } sizes[] = { { 24, 1024, 3584, "0.8B" }, { 24, 2048, 6144, "2B" }, { 32, 2560, 9216, "4B" }, { 32, 4096, 12288, "9B" } };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
-        if (c->text.n_layers == sizes[i].layers && c->text.hidden_size == sizes[i].hidden)
+        if (c->text.n_layers == sizes[i].layers && c->text.hidden_size == sizes[i].hidden &&
+            c->text.intermediate_size == sizes[i].intermediate)
             return sizes[i].name;
     return "custom";
 }

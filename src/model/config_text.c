@@ -10,7 +10,7 @@
     key, offsetof(qw_text_config, field), min, max \
   }
 
-/* The upper bounds keep every product of two sizes and a small factor within an int. */
+/* The upper bounds keep heads times head size within an int; larger products are made as size_t. */
 static const qw_int_rule sizes[] = {
     RULE("hidden_size", hidden_size, 1, 65536),
     RULE("intermediate_size", intermediate_size, 1, 1 << 20),
@@ -96,9 +96,11 @@ static qwren_status read_layer_kinds(const qw_fields *f, qw_text_config *t)
 static qwren_status find_rope_block(const qw_fields *f, qw_fields *block)
 {
     bool nested = f->section[0] != '\0';
+    qw_fields older;
     QW_TRY(qw_field_object(f, "rope_parameters", nested ? "text_config.rope_parameters." : "rope_parameters.", block));
-    if (!block->object)
-        QW_TRY(qw_field_object(f, "rope_scaling", nested ? "text_config.rope_scaling." : "rope_scaling.", block));
+    QW_TRY(qw_field_object(f, "rope_scaling", nested ? "text_config.rope_scaling." : "rope_scaling.", &older));
+    if (qw_json_size(older.object)) /* the reference lets it win */
+        *block = older;
     if (!block->object)
         *block = *f;
     return QWREN_OK;

@@ -1,4 +1,4 @@
-/* Gated DeltaNet, three layers of four (docs/model.md, "Gated DeltaNet"): constant state, no positions. Tested by tests/golden/test_ops.c and
+/* Gated DeltaNet, three layers of four (docs/model.md, section 4): constant state, no positions. Tested by tests/golden/test_ops.c and
  * test_text.c. */
 #include "model/text.h"
 

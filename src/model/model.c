@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static bool report(const qw_model_params *p, const char *what, uint64_t done, uint64_t total)
@@ -15,6 +16,28 @@ static qwren_status make_device(qw_model *m, const qw_model_params *p, qwren_err
     const qw_text_config *c = &m->config.text;
     QW_TRY(qw_ops_create(&m->ops, p->n_threads, err));
     return qw_ops_reserve_delta(m->ops, (size_t)c->linear_key_dim, (size_t)c->linear_value_dim, err);
+}
+
+/* The number behind `prefix` in a tensor's name ("layers.12.mlp..." -> 12), or -1. */
+static long number_behind(const char *name, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return strncmp(name, prefix, n) == 0 && name[n] >= '0' && name[n] <= '9' ? strtol(name + n, NULL, 10) : -1;
+}
+
+/* Layers that the files have and config.json does not know: half a model would answer, and answer nonsense. */
+static qwren_status refuse_surplus(const qw_model *m, qwren_error *err)
+{
+    for (size_t i = 0; i < qw_weights_count(m->weights); i++) {
+        const qw_tensor *t = qw_weights_at(m->weights, i);
+        if (number_behind(t->name, "layers.") >= m->config.text.n_layers)
+            return qw_fail(err, QWREN_E_FORMAT, "%s: tensor %s is of a layer that config.json does not have: num_hidden_layers is %d",
+                           t->file, t->file_name, m->config.text.n_layers);
+        if (m->has_vision && number_behind(t->name, "visual.blocks.") >= m->config.vision.depth)
+            return qw_fail(err, QWREN_E_FORMAT, "%s: tensor %s is of a block that config.json does not have: vision_config.depth is %d",
+                           t->file, t->file_name, m->config.vision.depth);
+    }
+    return QWREN_OK;
 }
 
 /* A config that promises an MTP head whose tensors are not there is common (converted files drop them): it is only not used. */
@@ -30,7 +53,7 @@ static qwren_status bind_parts(qw_model *m, qwren_error *err)
     m->has_mtp = m->config.text.mtp_layers > 0 && qw_mtp_present(&b);
     if (m->has_mtp)
         QW_TRY(qw_mtp_bind(&m->mtp, &m->config.text, &b, err));
-    return QWREN_OK;
+    return refuse_surplus(m, err);
 }
 
 static qwren_status init(qw_model *m, const char *dir, const qw_model_params *p, qwren_error *err)

@@ -1,10 +1,11 @@
-/* The multi-token prediction head (docs/model.md, "MTP head"): one attention layer over (embedding, hidden state) pairs, the trunk's own output head.
+/* The multi-token prediction head (docs/model.md, section 7): one attention layer over (embedding, hidden state) pairs, the trunk's own output head.
  * Tested by tests/golden/test_text.c. */
 #include "model/mtp.h"
 
 #include <string.h>
 
-bool qw_mtp_present(const qw_binder *b) { return qw_bind_has(b, "mtp.fc.weight"); }
+/* Some files have the head without its MLP. */
+bool qw_mtp_present(const qw_binder *b) { return qw_bind_has(b, "mtp.fc.weight") && qw_bind_has(b, "mtp.layers.0.mlp.gate_proj.weight"); }
 
 qwren_status qw_mtp_bind(qw_mtp_model *out, const qw_text_config *c, const qw_binder *b, qwren_error *err)
 {

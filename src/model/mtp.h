@@ -11,7 +11,7 @@ typedef struct qw_mtp_model {
     qw_layer layer;                            /* full attention */
 } qw_mtp_model;
 
-/* Whether the files have the head's tensors. */
+/* Whether the files have the whole head. */
 bool qw_mtp_present(const qw_binder *b);
 qwren_status qw_mtp_bind(qw_mtp_model *out, const qw_text_config *c, const qw_binder *b, qwren_error *err);
 

@@ -1,4 +1,4 @@
-/* Rotary positions: three axes (time, height, width) share the frequencies, interleaved (docs/model.md, "M-RoPE"). Angles are computed in double: in
+/* Rotary positions: three axes (time, height, width) share the frequencies, interleaved (docs/model.md, section 3). Angles are computed in double: in
  * float the cosines at position 262,143 would be off by 2e-3. Tested by tests/golden/test_ops.c. */
 #include "model/text.h"
 

@@ -187,8 +187,7 @@ static void rotate_block(tower *t, float *heads, size_t n, size_t stride)
 /* n rows of a matrix, from row `first` on. */
 static qw_matrix rows_of(const qw_matrix *w, size_t first, size_t n)
 {
-    size_t row_bytes = w->cols / qw_type_block(w->type) * qw_type_block_bytes(w->type);
-    return (qw_matrix){ w->type, n, w->cols, (const char *)w->data + first * row_bytes };
+    return (qw_matrix){ w->type, n, w->cols, (const char *)w->data + first * qw_matrix_row_bytes(w) };
 }
 
 /* Keys and values of all patches, before any of them changes. */

@@ -15,6 +15,7 @@ struct qw_session {
     size_t batch;     /* tokens of one pass */
     size_t n_marked;  /* length at the mark; 0 = none */
     int32_t marked_pos;
+    size_t n_logits; /* length of the timeline that memory.logits stands behind; 0 = none */
     qw_session_memory memory;
     qw_text_scratch scratch;
     const qw_trace *trace;
@@ -68,7 +69,7 @@ static void set_states(const qw_text_config *c, qw_layer_state *to, const qw_lay
 
 void qw_session_reset(qw_session *s)
 {
-    s->n = s->n_marked = 0;
+    s->n = s->n_marked = s->n_logits = 0;
     s->next_pos = s->marked_pos = 0;
     set_states(&s->model->config.text, s->memory.layers, NULL);
 }
@@ -76,7 +77,7 @@ void qw_session_reset(qw_session *s)
 size_t qw_session_length(const qw_session *s) { return s->n; }
 size_t qw_session_capacity(const qw_session *s) { return s->n_ctx; }
 int32_t qw_session_next_pos(const qw_session *s) { return s->next_pos; }
-const float *qw_session_logits(const qw_session *s) { return s->n ? s->memory.logits : NULL; }
+const float *qw_session_logits(const qw_session *s) { return s->n && s->n_logits == s->n ? s->memory.logits : NULL; }
 void qw_session_set_trace(qw_session *s, const qw_trace *trace) { s->trace = trace; }
 const float *qw_session_hidden(const qw_session *s) { return s->scratch.h; }
 const qw_layer_state *qw_session_layer(const qw_session *s, int i) { return &s->memory.layers[i]; }
@@ -137,8 +138,10 @@ qwren_status qw_session_eval(qw_session *s, const qw_timeline *t, size_t first, 
     for (size_t at = first, n; at < end; at += n) {
         n = end - at < s->batch ? end - at : s->batch;
         pass(s, t, at, n, all ? all + (at - first) * V : NULL);
-        if (at + n == end)
+        if (at + n == end) {
             qw_text_logits(m->ops, &m->text, s->memory.logits, s->scratch.h + (n - 1) * H, 1);
+            s->n_logits = s->n;
+        }
         if (!report(opt, at + n - first, end - first)) {
             qw_session_reset(s);
             return qw_fail(err, QWREN_E_CANCELLED, "cancelled after %zu of %zu tokens", at + n - first, end - first);

@@ -30,7 +30,7 @@ typedef struct qw_eval_options {
 qwren_status qw_session_eval(qw_session *s, const qw_timeline *t, size_t first, size_t end, const qw_eval_options *opt, qwren_error *err);
 /* The same for one token of text: the decode step. */
 qwren_status qw_session_step(qw_session *s, int32_t id, qwren_error *err);
-/* Logits after the last token, [V]; NULL when the session is empty. Valid until the next change. */
+/* Logits after the last token, [V]; NULL when the session is empty, or went back and nothing was computed since. Valid until the next change. */
 const float *qw_session_logits(const qw_session *s);
 
 /* Saves the constant-size states at the present length, so that the session can come back here. One mark; a new one replaces it. */

@@ -65,14 +65,14 @@ void qw_stream_flush(qw_stream *s)
     send_text(s, QWREN_EVENT_CONTENT, &s->content, s->content.solid);
 }
 
-/* "call_" and 96 random bits: unique over all calls that a conversation will ever hold. */
+/* "call_" and 64 random bits: unique over all calls that a conversation will ever hold. */
 static void make_id(qw_stream *s)
 {
     qw_rng rng;
     qw_rng_seed(&rng, qw_random_seed());
     qw_buf_clear(&s->id);
     qw_buf_puts(&s->id, "call_");
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 2; i++)
         qw_buf_printf(&s->id, "%08x", (unsigned)qw_rng_u32(&rng));
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "support/fault.h"
 
 /* A directory that holds the bundled model's files but for `leave_out`, as links; removed by remove_copy(). */
@@ -107,6 +108,28 @@ static void memory_grows_with_the_context(void **state)
     qwren_model_close(m);
 }
 
+static void numbers_need_no_tokenizer(void **state)
+{
+    (void)state;
+    qwren_model *m = NULL;
+    qwren_session *s = NULL;
+    qwren_result *r = NULL;
+    qwren_error err = { 0 };
+    qwren_model_options opt = qwren_model_options_default();
+    opt.no_tokenizer = true;
+    make_copy("tokenizer.json");
+    if (qwren_model_open(&m, copy, &opt, &err) != QWREN_OK || qwren_session_create(&s, m, NULL, &err) != QWREN_OK)
+        fail_msg("%s", err.text);
+    assert_null(qwren_model_tokenizer(m));
+    assert_int_equal(qwren_session_eval(s, (const int32_t[]){ 1, 2, 3 }, 3, NULL, 0, NULL, NULL, &err), QWREN_OK);
+    assert_non_null(qwren_session_logits(s));
+    assert_int_equal(qwren_chat(s, "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}", NULL, &r, &err), QWREN_E_ARGUMENT);
+    assert_non_null(strstr(err.text, "no_tokenizer"));
+    qwren_session_free(s);
+    qwren_model_close(m);
+    remove_copy();
+}
+
 static void inspection_needs_no_tokenizer(void **state)
 {
     (void)state;
@@ -167,6 +190,38 @@ static void missing_and_foreign_files_are_told(void **state)
     }
 }
 
+/* Files that are each right, and do not belong together. */
+static void files_of_different_models_are_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *find, *replace, *word;
+    } lies[] = {
+        { "tokenizer.json", "\"<|im_end|>\"", "\"<|im_last|>\"", "<|im_end|>" },
+        { "config.json", "\"image_token_id\": ", "\"image_token_id\": 1", "image_token_id" },
+        { "config.json", "\"depth\": 2", "\"depth\": 1", "vision_config.depth" },
+    };
+    for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+        char path[1024], *text = NULL;
+        size_t len = 0;
+        snprintf(path, sizeof path, "%s/%s", NANO, lies[i].file);
+        assert_int_equal(qw_file_read(path, 1 << 24, &text, &len, NULL), QWREN_OK);
+        char *at = strstr(text, lies[i].find);
+        if (!at)
+            fail_msg("%s holds no %s", lies[i].file, lies[i].find);
+        qw_buf b = QW_BUF_INIT;
+        qw_buf_append(&b, text, (size_t)(at - text));
+        qw_buf_puts(&b, lies[i].replace);
+        qw_buf_puts(&b, at + strlen(lies[i].find));
+        make_copy(lies[i].file);
+        write_file(lies[i].file, qw_buf_text(&b));
+        refused(copy, NULL, QWREN_E_FORMAT, lies[i].word);
+        remove_copy();
+        qw_buf_free(&b);
+        qw_free(text);
+    }
+}
+
 /* --------------------------------------------------------------------------------------------------------- memory */
 
 static qwren_status try_open(void *ctx, qwren_error *err)
@@ -200,6 +255,8 @@ int main(void)
         cmocka_unit_test(inspection_needs_no_tokenizer),
         cmocka_unit_test(wrong_calls_are_told),
         cmocka_unit_test(missing_and_foreign_files_are_told),
+        cmocka_unit_test(files_of_different_models_are_told),
+        cmocka_unit_test(numbers_need_no_tokenizer),
         cmocka_unit_test(memory_may_run_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

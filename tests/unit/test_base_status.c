@@ -74,6 +74,20 @@ static void a_long_sentence_is_cut_between_characters(void **state)
     }
 }
 
+/* Names are cut by %.5s, and paths are any bytes; whoever gets the sentence is promised UTF-8. */
+static void a_sentence_is_valid_utf8_whatever_it_quotes(void **state)
+{
+    (void)state;
+    qwren_error err;
+    qw_fail(&err, QWREN_E_IO, "%.4s: %s, %s.", "aéé", "x\xff\xfey", "\xf0\x9f");
+    assert_string_equal(err.text, "aé?: x??y, ??.");
+    assert_true(qw_utf8_is_valid(err.text, strlen(err.text)));
+    qw_fail(&err, QWREN_E_IO,
+            "C1 \xc2\x9b"
+            "31m stays away, \xc2\xa0 does not");
+    assert_string_equal(err.text, "C1   31m stays away, \xc2\xa0 does not");
+}
+
 static void control_characters_of_a_name_never_reach_the_terminal(void **state)
 {
     (void)state;
@@ -169,6 +183,7 @@ int main(void)
         cmocka_unit_test(the_version_is_the_headers),
         cmocka_unit_test(fail_writes_code_and_sentence),
         cmocka_unit_test(a_long_sentence_is_cut_between_characters),
+        cmocka_unit_test(a_sentence_is_valid_utf8_whatever_it_quotes),
         cmocka_unit_test(control_characters_of_a_name_never_reach_the_terminal),
         cmocka_unit_test(try_forwards_the_first_failure_unchanged),
         cmocka_unit_test(notices_go_to_the_callback_and_nowhere_without_one),

@@ -224,6 +224,36 @@ static void cancelled_while_the_prompt_is_computed(void **state)
     qw_free(request);
 }
 
+/* The tower asks between its layers: a large picture takes minutes. */
+static void cancelled_while_a_picture_is_seen(void **state)
+{
+    (void)state;
+    char *url = nano_data_url(PICTURE);
+    char *request =
+        nano_text("{'messages': [{'role': 'user', 'content': [{'type': 'image_url', 'image_url': {'url': '%s'}}]}], 'max_tokens': 1, "
+                  "'enable_thinking': false}",
+                  url);
+    size_t n_layers = (size_t)qwren_model_get_info(model)->vision_depth, n_prefill = 0;
+    for (size_t at = 0; at < n_layers + 3; at++) { /* 0: to the end */
+        nano_events e = { .stop_kind = QWREN_EVENT_PREFILL, .stop_at = at };
+        qwren_chat_options opt = nano_greedy();
+        opt.on_event = nano_record;
+        opt.event_ctx = &e;
+        qwren_session_reset(session);
+        qwren_result *r = nano_ask(session, &opt, request);
+        if (at == 0)
+            n_prefill = e.n_prefill;
+        assert_string_equal(qwren_result_finish_reason(r), at ? "cancelled" : "length");
+        assert_int_equal(e.after_stop, 0);
+        qwren_result_free(r);
+        nano_events_free(&e);
+    }
+    assert_true(n_prefill >= n_layers + 3); /* before it, after each layer, after each part of the prompt */
+    still_answers(session);
+    qw_free(request);
+    qw_free(url);
+}
+
 static void cancelled_in_the_answer(void **state)
 {
     (void)state;
@@ -368,6 +398,7 @@ int main(void)
         cmocka_unit_test(a_prompt_over_the_context_is_refused),
         cmocka_unit_test(the_border_is_exact),
         cmocka_unit_test(cancelled_while_the_prompt_is_computed),
+        cmocka_unit_test(cancelled_while_a_picture_is_seen),
         cmocka_unit_test(cancelled_in_the_answer),
     };
     const struct CMUnitTest memory[] = {

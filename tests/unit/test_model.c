@@ -104,6 +104,7 @@ static void shapes_are_checked_before_use(void **state)
         { "\"num_key_value_heads\": 1", "\"num_key_value_heads\": 3", "k_proj" },
         { "\"linear_num_value_heads\": 6", "\"linear_num_value_heads\": 4", "in_proj_qkv" },
         { "\"linear_conv_kernel_dim\": 4", "\"linear_conv_kernel_dim\": 3", "conv1d" },
+        { "\"linear_attention\",\n  \"full_attention\"\n ],", "\"linear_attention\"\n ], \"num_hidden_layers\": 3,", "num_hidden_layers" },
     };
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
         qwren_error err = { 0 };

@@ -171,6 +171,10 @@ static void what_is_held_is_not_computed_again(void **state)
     same_logits(s, want, 2e-4F);
     free(want);
 
+    assert_int_equal(qw_session_reuse(s, &longer), 80);
+    assert_null(qw_session_logits(s)); /* those that are there stand behind another token */
+    eval(s, &longer, 80, 150);
+    assert_non_null(qw_session_logits(s));
     assert_int_equal(qw_session_reuse(s, &longer), 80); /* the same again: one token at least must be computed, so back to the mark */
     eval(s, &longer, 80, 150);
 

@@ -59,7 +59,7 @@ static void linear_rows(void *ctx, size_t begin, size_t end, int worker)
 {
     const linear_job *j = ctx;
     const qw_matrix *w = j->w;
-    const char *rows = (const char *)w->data + begin * (w->cols / qw_type_block(w->type)) * qw_type_block_bytes(w->type);
+    const char *rows = (const char *)w->data + begin * qw_matrix_row_bytes(w);
     j->kernels->matmul[w->type](j->y + begin, w->rows, rows, j->x, w->cols, end - begin, w->cols, j->n);
     if (j->bias)
         for (size_t t = 0; t < j->n; t++)
@@ -75,7 +75,7 @@ void qw_op_linear(qw_ops *ops, float *y, const qw_matrix *w, const float *bias, 
 
 void qw_op_embed(qw_ops *ops, float *y, const qw_matrix *w, const int32_t *ids, size_t n)
 {
-    size_t row_bytes = w->cols / qw_type_block(w->type) * qw_type_block_bytes(w->type);
+    size_t row_bytes = qw_matrix_row_bytes(w);
     for (size_t i = 0; i < n; i++)
         ops->kernels->decode[w->type](y + i * w->cols, (const char *)w->data + (size_t)ids[i] * row_bytes, w->cols);
 }

@@ -1,4 +1,4 @@
-/* The gated delta rule for one value head, in plain C, twice: token by token, and in chunks that are matrix products (docs/model.md, "Gated DeltaNet"). Both
+/* The gated delta rule for one value head, in plain C, twice: token by token, and in chunks that are matrix products (docs/model.md, section 4). Both
  * give the same numbers up to rounding. Tested by tests/unit/test_kernels.c (lengths 1..200) and tests/golden/test_ops.c. */
 #include "kernels/ref/ref.h"
 
