@@ -43,7 +43,9 @@ qwren_status cli_engine_answer(cli_engine *e, const char *request, qwren_result 
 static void report_end(const cli_engine *e, const qwren_result *r)
 {
     const char *reason = qwren_result_finish_reason(r);
-    const char *what = qwren_result_content(r) ? "the answer" : "the thought";
+    bool thinking = qwren_result_reasoning(r) && !qwren_result_content(r);
+    const char *what =
+        thinking && qwren_result_stats(r)->reasoning_tokens + 1 >= qwren_result_stats(r)->completion_tokens ? "the thought" : "the answer";
     size_t length = qwren_session_length(e->session), room = qwren_session_capacity(e->session);
     if (strcmp(reason, "loop") == 0)
         cli_notice("%s repeated itself and was ended; --no-loop-guard lets it go on", what);

@@ -46,7 +46,7 @@ const cli_option cli_options[] = {
     { OPT_TOOLS, R | C | O, 0, "tools", "FILE", TEXT,
       "The tools that may be called: a JSON list of {\"type\": \"function\", \"function\": {...}}." },
     { OPT_TOOL_CHOICE, R | C, 0, "tool-choice", "auto|none|required", CLI_CHOICE, 0, 0, "tool_choice",
-      "Whether tools may or must be called." },
+      "Whether tools may or must be called. required: the answer begins with a call." },
     { OPT_TOOL_CHOICE, O, 0, "tool-choice", "auto|none|required", CLI_CHOICE, 0, 0, NULL, "none: calls stay text." },
     { OPT_IDS, L, 0, "ids", "FILE", TEXT, "The token ids: a JSON list, or numbers with blanks between them; - is standard input." },
 

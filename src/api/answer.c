@@ -135,6 +135,9 @@ qwren_status qw_answer_push(qw_answer *a, int32_t id, const char **finish, qwren
     return QWREN_OK;
 }
 
+bool qw_answer_in_think(const qw_answer *a) { return qw_stream_in_think(a->stream); }
+bool qw_answer_in_call(const qw_answer *a) { return a->in_call || qw_stream_call_count(a->stream) > 0; }
+
 qwren_status qw_answer_finish(qw_answer *a, const char *finish, qw_buf *json, qwren_error *err)
 {
     QW_TRY(release(a, err));

@@ -32,6 +32,9 @@ void qw_answer_deinit(qw_answer *a);
 
 /* The next id, which ends no answer by itself. *finish is set to "stop", "loop" or "cancelled" when the answer ends here, and left alone otherwise. */
 qwren_status qw_answer_push(qw_answer *a, int32_t id, const char **finish, qwren_error *err);
+/* Whether the answer stands inside a thought; whether it has begun a call. */
+bool qw_answer_in_think(const qw_answer *a);
+bool qw_answer_in_call(const qw_answer *a);
 /* The last events, and the parser's object appended to *json. */
 qwren_status qw_answer_finish(qw_answer *a, const char *finish, qw_buf *json, qwren_error *err);
 

@@ -12,6 +12,8 @@
 #include "base/rng.h"
 #include "text/template.h"
 
+#include <string.h>
+
 /* One request on its way. */
 typedef struct chat {
     const qwren_model *model;
@@ -25,6 +27,8 @@ typedef struct chat {
     qw_timeline timeline; /* the prompt as it is computed */
     size_t n_head;        /* tokens before the last turn: what a request that continues this one will share */
     size_t n_before;      /* tokens before the part that is being computed */
+    qw_ids opening;       /* what the answer must begin with: tool_choice "required" */
+    size_t n_opened;      /* how much of it stands there */
     qw_sampler *sampler;
     qw_answer answer;
     bool touched;   /* the session is no longer as it was */
@@ -149,9 +153,20 @@ static qwren_status open_sampler(chat *c, qwren_error *err)
     return QWREN_OK;
 }
 
+/* A required call: its first tokens are written for the model, as it would write them itself. They end before the "=", which makes one token with
+ * the tool's name. */
+static qwren_status prepare_opening(chat *c, qwren_error *err)
+{
+    const char *opening = c->prompt.in_think ? "\n\n<tool_call>\n<function" : "<tool_call>\n<function";
+    if (!c->request.tool_choice || strcmp(c->request.tool_choice, "required") != 0)
+        return QWREN_OK;
+    return qw_tokenizer_encode(c->model->tokenizer->vocabulary, opening, strlen(opening), QWREN_SPECIAL_ALL, NULL, 0, &c->opening, err);
+}
+
 static qwren_status prepare_answer(chat *c, qwren_error *err)
 {
     QW_TRY(open_sampler(c, err));
+    QW_TRY(prepare_opening(c, err));
     return qw_answer_init(&c->answer, c->model, &c->request, c->prompt.in_think, &c->opt, err);
 }
 
@@ -243,6 +258,18 @@ static size_t token_limit(const chat *c)
     return wish >= 0 && (uint64_t)wish < room ? (size_t)wish : room;
 }
 
+/* The next id: of the opening once the thought is over, unless the model called by itself; else the sampler's. */
+static qwren_status next_id(chat *c, int32_t *id, qwren_error *err)
+{
+    if (c->n_opened == 0 && qw_answer_in_call(&c->answer))
+        c->n_opened = c->opening.n;
+    if (c->n_opened < c->opening.n && !qw_answer_in_think(&c->answer)) {
+        *id = c->opening.data[c->n_opened++];
+        return QWREN_OK;
+    }
+    return qw_sampler_pick(c->sampler, qw_session_logits(c->session), id, err);
+}
+
 /* Every token of the answer is computed, the last one too: the session ends with the answer. */
 static qwren_status generate(chat *c, const char **finish, qwren_error *err)
 {
@@ -251,7 +278,7 @@ static qwren_status generate(chat *c, const char **finish, qwren_error *err)
     *finish = c->cancelled ? "cancelled" : NULL;
     while (!*finish) {
         int32_t id = -1;
-        QW_TRY(qw_sampler_pick(c->sampler, qw_session_logits(c->session), &id, err));
+        QW_TRY(next_id(c, &id, err));
         if (!c->answer.n_tokens)
             c->stats.first_token_s = qw_now_s() - c->began_s;
         if (qw_model_is_eos(c->model, id)) {
@@ -301,6 +328,7 @@ static void put_away(chat *c)
 {
     qw_answer_deinit(&c->answer);
     qw_sampler_free(c->sampler);
+    qw_ids_free(&c->opening);
     qw_timeline_deinit(&c->timeline);
     qw_pictures_deinit(&c->pictures);
     qw_ids_free(&c->ids);

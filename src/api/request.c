@@ -102,6 +102,8 @@ static qwren_status read_conversation(qw_request *r, qwren_error *err)
     const char *c = r->tool_choice;
     if (!c || (strcmp(c, "auto") && strcmp(c, "none") && strcmp(c, "required")))
         return wrong(err, "tool_choice", "\"auto\", \"none\" or \"required\"");
+    if (strcmp(c, "required") == 0 && !r->tools)
+        return qw_fail(err, QWREN_E_ARGUMENT, "request: tool_choice is \"required\", but there are no tools; give some, or leave it out");
     return QWREN_OK;
 }
 

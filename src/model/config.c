@@ -174,6 +174,9 @@ done:
 
 qwren_status qw_config_read(qw_config *out, const char *dir, qwren_error *err)
 {
+    if (!qw_dir_exists(dir))
+        return qw_fail(err, QWREN_E_IO, "%s: no such folder; a model is a folder with config.json, tokenizer.json and *.safetensors",
+                       *dir ? dir : "\"\"");
     *out = (qw_config){ 0 };
     QW_TRY(read_file(out, dir, "config.json", NULL, true, qw_model_config_read, err));
     QW_TRY(read_file(out, dir, "preprocessor_config.json", "processor_config.json", false, read_processor, err));

@@ -342,6 +342,28 @@ static void calls_agree_with_the_result(void **state)
     nano_events_free(&e);
 }
 
+/* Whatever the model thinks of the question, the answer begins with a call. Its name is the model's. */
+static void a_required_call_is_begun(void **state)
+{
+    (void)state;
+    for (int thinking = 0; thinking < 2; thinking++) {
+        qwren_chat_options opt = nano_greedy();
+        char *request = nano_text(
+            "{'messages': [{'role': 'user', 'content': 'What is 17 + 25?'}], 'enable_thinking': %s, 'max_tokens': 200, "
+            "'tool_choice': 'required', 'tools': [{'type': 'function', 'function': {'name': 'get_weather', 'description': 'Weather "
+            "of a city', 'parameters': {'type': 'object', 'properties': {'city': {'type': 'string'}}, 'required': ['city']}}}]}",
+            thinking ? "true" : "false");
+        qwren_result *r = ask_anew(&opt, request);
+        const char *reason = qwren_result_finish_reason(r);
+        if (strcmp(reason, "tool_calls") != 0 && strcmp(reason, "length") != 0)
+            fail_msg("thinking %d: finish reason %s, %s", thinking, reason, qwren_result_json(r));
+        if (strcmp(reason, "tool_calls") == 0)
+            assert_null(qwren_result_content(r));
+        qwren_result_free(r);
+        qw_free(request);
+    }
+}
+
 static qwren_status load_file(void *ctx, const char *url, qwren_image **out, qwren_error *err)
 {
     ++*(int *)ctx;
@@ -388,6 +410,7 @@ int main(void)
         cmocka_unit_test(without_a_limit_the_context_is_filled),
         cmocka_unit_test(tags_by_id_shape_the_answer),
         cmocka_unit_test(calls_agree_with_the_result),
+        cmocka_unit_test(a_required_call_is_begun),
         cmocka_unit_test(a_picture_is_seen),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);

@@ -72,6 +72,7 @@ static void wrong_requests_are_told(void **state)
         { WITH("'logit_bias': {'999999': 1}"), QWREN_E_ARGUMENT, "999999" },
         { WITH("'tools': 1"), QWREN_E_ARGUMENT, "tools" },
         { WITH("'tool_choice': 'maybe'"), QWREN_E_ARGUMENT, "tool_choice" },
+        { WITH("'tool_choice': 'required'"), QWREN_E_ARGUMENT, "no tools" },
         { WITH("'enable_thinking': 'yes'"), QWREN_E_ARGUMENT, "enable_thinking" },
         { TURN("[{'type': 'image_url', 'image_url': {'url': 'http://example.com/a.png'}}]"), QWREN_E_ARGUMENT, "example.com" },
         { TURN("[{'type': 'image_url', 'image_url': {'url': 'data:image/png,x'}}]"), QWREN_E_FORMAT, "base64" },

@@ -196,8 +196,8 @@ static void test_stored(void **state)
     assert_memory_equal(c.eos, ((int32_t[]){ 4098, 4096 }), 8);
     assert_int_equal(c.n_eos, 2);
     assert_int_equal(c.processor.min_pixels, 9216);
-    assert_int_equal(c.generation.top_k, 20);
-    assert_true(c.generation.temperature == 0.6 && c.generation.top_p == 0.95 && isnan(c.generation.min_p));
+    assert_false(c.generation.do_sample);
+    assert_true(isnan(c.generation.temperature) && isnan(c.generation.top_p) && c.generation.top_k == -1);
 }
 
 /* ---- other ways to say it */

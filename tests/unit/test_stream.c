@@ -236,7 +236,7 @@ static void every_call_has_an_id_of_its_own(void **state)
     assert_int_equal(qw_stream_create(&s, &opt, keep_id, ids, NULL), QWREN_OK);
     push(s, "<tool_call>{\"name\": \"f\"}</tool_call><tool_call>{\"name\": \"f\"}</tool_call>");
     assert_int_equal(qw_stream_finish(s, "stop", &json, NULL), QWREN_OK);
-    assert_int_equal(strlen(ids[0]), strlen("call_") + 24);
+    assert_int_equal(strlen(ids[0]), strlen("call_") + 16);
     assert_string_not_equal(ids[0], ids[1]);
     assert_non_null(strstr(json.data, ids[0]));
     assert_non_null(strstr(json.data, ids[1]));
