@@ -49,18 +49,25 @@ def entry(group, item, url=None):
     return request, wanted
 
 
+def kind_of(item):
+    """Questions that are answered with yes or no are a kind of their own: who guesses has half of them right."""
+    return "yes_no" if item.reply["content"] in ("Yes.", "No.") else item.kind
+
+
 def picture_entries(rng, thinking):
     """PER_KIND questions of every kind about pictures; a picture is asked about each kind at most once."""
     count, entries = collections.Counter(), []
-    while min(count[kind] for kind in pictures.KINDS) < PER_KIND:
+    while min(count[kind] for kind in [*pictures.KINDS, "yes_no"]) < PER_KIND:
         size = pictures.SIZES[0] if rng.random() < 0.6 else rng.choice(pictures.SIZES[1:])
         group = pictures.make_group(rng, "test", 10, thinking, size)
         url, asked = picture_url(group.drawing), set()
         for item in group.items:
-            if item.kind not in asked and count[item.kind] < PER_KIND:
-                asked.add(item.kind)
-                count[item.kind] += 1
-                entries.append(entry(group, item, url))
+            kind = kind_of(item)
+            if kind not in asked and count[kind] < PER_KIND:
+                asked.add(kind)
+                count[kind] += 1
+                request, wanted = entry(group, item, url)
+                entries.append((request, {**wanted, "kind": kind}))
     return entries
 
 

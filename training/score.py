@@ -13,7 +13,8 @@ from answers import calls_of, content_of, is_right, read_lines
 
 PICTURES = ("list", "colour", "shape", "count", "left")
 ROWS = [("picture: list all shapes", ("list",)), ("picture: colour of a shape", ("colour",)), ("picture: shape of a colour", ("shape",)),
-        ("picture: count", ("count",)), ("picture: left / right of", ("left",)), ("pictures, all five kinds", PICTURES),
+        ("picture: count", ("count",)), ("picture: which is left / right", ("left",)), ("pictures, all five kinds", PICTURES),
+        ("picture: is it left / right of, yes or no", ("yes_no",)),
         ("sums and differences", ("sum",)), ("translation, 7 languages", ("translation",)),
         ("tool call: name and arguments", ("call",)), ("no listed tool fits: say so", ("no_tool",)),
         ("answer from a tool's response", ("reply",)), ("lookup, texts to 500 tokens", ("lookup",)),
