@@ -140,18 +140,23 @@ class FastModel:
             questions = batch // before[0].shape[0]
             k, v = (torch.cat([old.repeat_interleave(questions, 0), new], 2) for old, new in zip(before, own))
         if side.copies is not None:
-            side.search_loss = self._search(q[:, 0], k[:, 0], side)
+            side.search_loss = self._search(q, k, side)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=side.mask, is_causal=side.mask is None)
         out = out.transpose(1, 2).reshape(batch, length, -1).float() * torch.sigmoid(gate.reshape(batch, length, -1).float())
         return linear(out, layer.o_proj.weight), own
 
     @staticmethod
     def _search(q, k, side):
-        """How far the first head is from looking at what is to be copied (side.copies, see data.batches): a loss that teaches it to find
+        """How far the first heads are from looking at what is to be copied (side.copies, see data.batches): a loss that teaches it to find
         things hundreds of steps sooner than the answers alone."""
-        row, at, original, begins = side.copies.unbind(1)
-        scores = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + side.mask[:, 0])[row, at].float()
-        return weighted_mean(F.cross_entropy(scores, original, reduction="none"), 1 + (BEGIN_WEIGHT - 1) * begins)
+        losses, weights = [], []
+        for head in range(2):
+            row, at, original, begins, _ = side.copies[side.copies[:, 4] == head].unbind(1)
+            if len(row):
+                scores = (q[:, head] @ k[:, head].transpose(-1, -2) * q.shape[-1] ** -0.5 + side.mask[:, 0])[row, at].float()
+                losses.append(F.cross_entropy(scores, original, reduction="none"))
+                weights.append(1 + (BEGIN_WEIGHT - 1) * begins)
+        return weighted_mean(torch.cat(losses), torch.cat(weights))
 
     @staticmethod
     def _mlp(mlp, x):

@@ -168,7 +168,7 @@ class Trainer:
         wanted = batch["wanted"]
         weights = torch.ones(wanted.shape)
         if "copies" in batch:
-            row, at, _, begins = batch["copies"].unbind(1)
+            row, at, _, begins, _ = batch["copies"].unbind(1)
             weights[row, at] += (fast.BEGIN_WEIGHT - 1) * begins
         parts["answer"] = fast.weighted_mean(
             F.cross_entropy(self.fast.logits(suffix.x[wanted]), batch["labels"][wanted], reduction="none"), weights[wanted])

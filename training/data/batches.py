@@ -13,7 +13,7 @@ from .encoding import IMAGE, PAD, encode, spans
 # micro-batch kinds and their basic share; the training shifts the shares towards what is not yet learnt
 SHARES = {"pic_off": 3.2, "pic_on": 2.8, "cells": 0.6, "sum_on": 0.8, "sum_off": 0.25, "translation": 0.8,
           "lookup": 1.6, "recall": 1.6, "call": 1.6, "reply": 0.6, "unknown": 0.25}
-PICTURE_KINDS = {"list": 1.5, "count": 3.0, "colour": 0.6, "shape": 0.4, "left": 1.5, "yes_no": 0.6}
+PICTURE_KINDS = {"list": 1.2, "count": 1.5, "colour": 0.5, "shape": 0.3, "left": 1.3, "yes_no": 3.0}
 MAX_LINES = 64
 
 
@@ -71,7 +71,7 @@ def arrays(groups):
     """Groups with equally many items each, as arrays:
     ids, labels [N, T] and wanted [N, T] (where there is a loss) of the suffixes, positions [3, N, T];
     with a shared beginning also prefix_ids, prefix_mask [G, P] (padded on the left), prefix_positions [3, G, P];
-    where something is copied from it, copies [M, 4]: row, suffix position that predicts the copy, prefix position of the original, 1 if the copy begins with this token;
+    where something is copied from it, copies [M, 5]: row, suffix position that predicts the copy, prefix position of the original, 1 if the copy begins with this token, head;
     with pictures also pixels [G, patches, 1536], grid, image_mask [G, P], cell_class, cell_place."""
     items = [item for group in groups for item in group.items]
     separate = getattr(groups[0], "separate", False)
@@ -89,40 +89,33 @@ def arrays(groups):
     start = np.zeros(len(items), np.int64)
     if not separate and any(group.prefix for group in groups):
         start = add_prefixes(batch, groups, len(items) // len(groups))
-        copies = find_copies(groups, batch["prefix_ids"].shape[1])
+        copies = find_copies(groups, batch["prefix_ids"].shape[1], [len(prompt) for prompt in prompts])
         if copies:
             batch["copies"] = np.array(copies)
     batch["positions"] = np.broadcast_to(start[:, None] + np.arange(length), (3, len(items), length)).copy()
     return batch
 
 
-def find_copies(groups, prefix_length):
+def find_copies(groups, prefix_length, prompt_lengths):
     """Rows of the array copies, see arrays()."""
     copies, row = [], 0
     for group in groups:
         prefix = spans(group.prefix) if any(item.sources for item in group.items) else []
-        token_at = by_character(prefix)
+        token_at = [token for token, (begin, end) in enumerate(prefix) for _ in range(begin, end)]
         padding = prefix_length - len(prefix)
         for item in group.items:
-            prompt = by_character(spans(item.prompt)) if item.sources else []
-            for token, char, begins in copied_tokens(item):
-                original = padding + token_at[char] if char >= 0 else prefix_length + prompt[char]
-                copies.append((row, prompt[-1] + token, original, int(begins)))
+            for token, char, begins, head in copied_tokens(item):
+                copies.append((row, prompt_lengths[row] - 1 + token, padding + token_at[char], int(begins), head))
             row += 1
     return copies
 
 
-def by_character(tokens):
-    """The number of the token that each character belongs to."""
-    return [token for token, (begin, end) in enumerate(tokens) for _ in range(begin, end)]
-
-
 def copied_tokens(item):
-    """(number of the target's token, the character of the prefix that it is copied from, whether the copy begins with it)"""
+    """(number of the target's token, the character of the prefix that it is copied from, whether the copy begins with it, the head that looks)"""
     for token, (begin, end) in enumerate(spans(item.target)) if item.sources else ():
-        for place, length, original in item.sources:
+        for place, length, original, *head in item.sources:
             if begin < place + length and end > place:
-                yield token, original + min(max(end - 1, place), place + length - 1) - place, begin <= place
+                yield token, original + min(max(end - 1, place), place + length - 1) - place, begin <= place, head[0] if head else 0
 
 
 def add_prefixes(batch, groups, items_per_group):

@@ -23,7 +23,7 @@ class Item:
     target: str          # what the model is to write, up to and including <|im_end|>
     messages: list       # the same conversation as an API request
     reply: dict          # the wanted assistant message: content or tool_calls, maybe reasoning_content
-    sources: list        # what is copied or read off: (where in target, length, where in the group's prefix; negative: before the end of prompt), in characters
+    sources: list        # what is copied or read off: (where in target, length, where in the group's prefix), in characters; maybe the head
 
 
 class Group:

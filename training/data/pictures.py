@@ -11,7 +11,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .chat import ASSISTANT, END, IMAGE_TOKEN, THOUGHT_BEGIN, THOUGHT_END, Group, maybe_system
+from .chat import IMAGE_TOKEN, THOUGHT_END, Group, maybe_system
 from .encoding import draw
 
 # each colour lies somewhere between two shades
@@ -125,7 +125,7 @@ class Asked:
     thought: str
     said: list           # the shapes that the content names; None: it says that there is none
     thought_of: list     # the shapes that the thought names or counts
-    behind: int = None   # of a yes/no question: where in it that stands which follows the shape of the thought
+    compared: tuple = () # the two shapes of a yes/no question
 
 
 def listing(shapes):
@@ -196,8 +196,7 @@ def ask_left(rng, shapes, yes_no=0.4):
                               "Which one is %s: the %s or the %s?"])
         return Asked("left", wording % (side, first.name, second.name), "The %s." % wanted.name, thought, [wanted], [wanted])
     question = "Is the %s %s of the %s?" % (first.name, side, second.name)
-    behind = question.index(wanted.name) + len(wanted.name)
-    return Asked("left", question, "Yes." if first is wanted else "No.", thought, [], [wanted], behind)
+    return Asked("left", question, "Yes." if first is wanted else "No.", thought, [], [wanted], (first, second))
 
 
 ASK = {"list": ask_list, "count": ask_count, "colour": ask_colour, "shape": ask_shape, "left": ask_left,
@@ -249,8 +248,7 @@ def named_sources(group, text, named, start):
 
 def looked_at(group, asked, thinking):
     """Sources of an answer. Words that name shapes: see named_sources. A number: all that it counts, and the very first token. Where nothing
-    is to be seen, or nothing more, the very first token alone is looked at; for yes or no that in the question which follows the shape that is
-    further left (right)."""
+    is to be seen, or nothing more, the very first token alone is looked at. For yes or no the first two heads look at one shape each."""
     nothing = [(0, 1, 0)]
     if asked.kind == "count":
         place = len(asked.thought) - 1 if thinking else 0
@@ -263,10 +261,7 @@ def looked_at(group, asked, thinking):
         return sources or nothing
     said, end = named_sources(group, asked.content, asked.said, start)
     sources += said + ([(end, 1, 0)] if asked.kind == "list" else [])
-    if asked.behind is not None:
-        behind = asked.question[asked.behind:] + END + ASSISTANT + THOUGHT_BEGIN + ("" if thinking else THOUGHT_END)
-        sources.append((start, 1, -len(behind)))
-    return sources
+    return sources + [(start, 1, cell_place(group, shape), head) for head, shape in enumerate(asked.compared)]
 
 
 def cell_targets(shapes, height, width):
