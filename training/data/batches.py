@@ -71,7 +71,8 @@ def arrays(groups):
     """Groups with equally many items each, as arrays:
     ids, labels [N, T] and wanted [N, T] (where there is a loss) of the suffixes, positions [3, N, T];
     with a shared beginning also prefix_ids, prefix_mask [G, P] (padded on the left), prefix_positions [3, G, P];
-    where something is copied from it, copies [M, 5]: row, suffix position that predicts the copy, prefix position of the original, 1 if the copy begins with this token, head;
+    where something is copied from it, copies [M, 5]: row, suffix position that predicts the copy, prefix position of the original,
+    1 if the copy begins with this token, attention head;
     with pictures also pixels [G, patches, 1536], grid, image_mask [G, P], cell_class, cell_place."""
     items = [item for group in groups for item in group.items]
     separate = getattr(groups[0], "separate", False)
