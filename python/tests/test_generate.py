@@ -11,6 +11,7 @@ from qwen3_5 import _images, _native
 
 QUESTION = 'What is in the picture?'
 GREEDY = dict(temperature=0, thinking=False, max_tokens=60)
+RED = 'How do you say "red" in French?'
 
 
 def test_the_example_of_the_readme(model, shapes):
@@ -20,11 +21,11 @@ def test_the_example_of_the_readme(model, shapes):
 
 
 def test_a_str_gives_a_str_and_a_list_gives_a_list(model):
-    one = model.generate('What is 2 + 3?', **GREEDY)
-    assert isinstance(one, str) and '5' in one
-    two = model.generate(['What is 2 + 3?', 'What is 4 + 4?'], **GREEDY)
+    one = model.generate(RED, **GREEDY)
+    assert isinstance(one, str) and 'rouge' in one
+    two = model.generate([RED, 'How do you say "blue" in French?'], **GREEDY)
     assert [type(a) for a in two] == [qwen3_5.Answer] * 2
-    assert two[0] == one and '8' in two[1]
+    assert two[0] == one and 'bleu' in two[1]
     assert model.generate([], **GREEDY) == []
 
 
@@ -64,7 +65,7 @@ def test_a_stream_left_early_stops_the_model(model):
     stream = model.generate('What is 487 + 356?', stream=True, temperature=0, thinking=True, max_tokens=4000)
     stream.close()
     assert list(stream) == []
-    assert '5' in model.generate('What is 2 + 3?', **GREEDY)
+    assert 'rouge' in model.generate(RED, **GREEDY)
 
 
 def test_a_dropped_stream_does_not_keep_the_model_busy():
