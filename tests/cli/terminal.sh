@@ -38,10 +38,37 @@ on_terminal "'$QWREN' inspect \"\$ODD\"; '$QWREN' inspect \"\$ODD/no\"; '$QWREN'
 expect "a name is shown" grep -q 'odd�\[31m�name' seen
 refute "without its control characters" grep -q "$escape\\|$(printf '\302\233')" raw
 
-# ---- a conversation. Before each line there is time for the prompt to appear.
-pause=$((2 * $(slowness) + 1)).5
-type_lines() { for line in "$@"; do sleep $pause; printf "$line"; done; sleep 1; }
-type_lines 'What is 17 + 25?\r' 'half a line\003' '/think on\r' '/quit\r' | on_terminal "'$QWREN' chat -m '$NANO' --no-think --greedy -n 24; echo status \$?"
+# ---- a conversation. Each line is typed when the terminal shows what must come before it: a slow machine changes nothing.
+# typed [PATTERN LINE]... LAST: types LINE (or runs the command after its "!") when PATTERN stands in what was shown since
+# the line before; at the end it waits for LAST.
+shows() {
+    for _ in $(seq 1200); do
+        tail -c "+$from" raw >since && plain since | grep -q "$1" && return
+        sleep 0.1
+    done
+    echo "the terminal does not show: $1" >&2
+}
+typed() {
+    from=1
+    while [ $# -gt 1 ]; do
+        shows "$1"
+        sleep 0.2 # the line editor sets the terminal up after it has shown the prompt
+        from=$(($(wc -c <raw) + 1))
+        case $2 in !*) eval "${2#!}" ;; *) printf "$2" ;; esac
+        shift 2
+    done
+    shows "$1"
+}
+# converse COMMAND [PATTERN LINE]... LAST
+converse() {
+    command="$1; echo status \$?"
+    shift
+    : >raw
+    typed "$@" | on_terminal "$command"
+}
+room='tokens of room used' prompt='^> $'
+converse "'$QWREN' chat -m '$NANO' --no-think --greedy -n 24" "$prompt" 'What is 17 + 25?\r' \
+    "$prompt" 'half a line' 'half a line' '\003' 'leaves' '/think on\r' '(thinking on)' '/quit\r' '^status'
 expect "a greeting" grep -q '/help lists the commands' seen
 expect "a prompt" grep -q '^> ' seen
 expect "Ctrl-C at the prompt says how to leave" grep -q '/quit or Ctrl-D leaves' seen
@@ -51,21 +78,23 @@ if [ -f "$XDG_STATE_HOME/qwren/history" ]; then # builds without libedit have no
     expect "the history is kept" grep -q 'What' "$XDG_STATE_HOME/qwren/history"
     expect "for its owner alone" [ "$(ls -l "$XDG_STATE_HOME/qwren/history" | cut -c 1-10)" = '-rw-------' ]
     refute "nothing half-written beside it" [ -n "$(find "$XDG_STATE_HOME/qwren" -name '*.tmp*')" ]
-    type_lines '\033[A\033[A\033[A\r' '/quit\r' | on_terminal "'$QWREN' chat -m '$NANO' --no-think --greedy -n 24"
+    converse "'$QWREN' chat -m '$NANO' --no-think --greedy -n 24" "$prompt" '\033[A\033[A\033[A' '17 + 25' '\r' "$prompt" '/quit\r' '^status'
     expect "the arrow keys bring old lines back" grep -q '> What is 17 + 25?' seen
 fi
 
 end=$(printf '<|im_end|>' | "$QWREN" tokenize -m "$NANO" | tr -d '[] \n')
 eot=$(printf '<|endoftext|>' | "$QWREN" tokenize -m "$NANO" | tr -d '[] \n')
-type_lines 'Hello\r' '\003' '/stats\r' '/quit\r' | on_terminal "'$QWREN' chat -m '$NANO' -t 1 --no-think --greedy --no-loop-guard -n 1000000 \
-    --logit-bias $end:-1000 --logit-bias $eot:-1000; echo status \$?"
+converse "'$QWREN' chat -m '$NANO' -t 1 --no-think --greedy --no-loop-guard -n 1000000 --logit-bias $end:-1000 --logit-bias $eot:-1000" \
+    "$prompt" 'say hello\r' '^[A-Z]' '\003' '(stopped)' '/stats\r' "$room" '/quit\r' '^status'
 expect "Ctrl-C stops the answer" grep -q '(stopped)' seen
-expect "without leaving" grep -q 'tokens of room used' seen
+expect "without leaving" grep -q "$room" seen
 expect "status 0 after /quit" grep -q '^status 0' seen
 if [ -f "$XDG_STATE_HOME/qwren/history" ]; then
-    type_lines 'Remember this\r' '' | on_terminal "timeout --foreground -s KILL $((2 * ${pause%.5} + 1)) '$QWREN' chat -m '$NANO' -n 4"
+    converse "sh -c 'echo \$\$ >pid; exec \"\$@\"' - '$QWREN' chat -m '$NANO' -n 4" \
+        "$prompt" 'Remember this\r' "$prompt" '!kill -KILL $(cat pid)' '^status'
+    expect "the program was killed" grep -q '^status 137' seen
     expect "a sudden end does not lose the history" grep -q 'Remember' "$XDG_STATE_HOME/qwren/history"
 fi
-type_lines '\004' | on_terminal "'$QWREN' chat -m '$NANO'; echo status \$?"
-expect "Ctrl-D leaves" grep -q 'status 0' seen
+converse "'$QWREN' chat -m '$NANO'" "$prompt" '\004' '^status'
+expect "Ctrl-D leaves" grep -q '^status 0' seen
 finish
