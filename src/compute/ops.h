@@ -5,24 +5,20 @@
 #define QW_COMPUTE_OPS_H
 
 #include "base/status.h"
-#include "quant/types.h"
+#include "quant/matrix.h"
 
 typedef struct qw_ops qw_ops;
-
-/* A weight matrix in its own format: rows x cols, usually inside a mapping. */
-typedef struct qw_matrix {
-    qw_type type;
-    size_t rows, cols;
-    const void *data; /* may be unaligned */
-} qw_matrix;
-
-static inline size_t qw_matrix_row_bytes(const qw_matrix *w) { return w->cols / qw_type_block(w->type) * qw_type_block_bytes(w->type); }
 
 /* n_threads counts the caller; 0 = qw_cpu_count(). */
 qwren_status qw_ops_create(qw_ops **out, int n_threads, qwren_error *err);
 void qw_ops_free(qw_ops *ops); /* NULL is allowed */
 /* Scratch for qw_op_delta with heads of this size; once, before the first use. */
 qwren_status qw_ops_reserve_delta(qw_ops *ops, size_t key_dim, size_t value_dim, qwren_error *err);
+
+/* From now on every qw_op_linear tells what it is about to multiply: x [n, w->cols]. For calibration, which knows tensors by the address of their
+ * qw_matrix. One thread at a time; NULL ends it. */
+typedef void (*qw_linear_observer)(void *ctx, const qw_matrix *w, const float *x, size_t n);
+void qw_ops_observe(qw_ops *ops, qw_linear_observer fn, void *ctx);
 
 /* y[i] = row ids[i] of w */
 void qw_op_embed(qw_ops *ops, float *y, const qw_matrix *w, const int32_t *ids, size_t n);
@@ -65,13 +61,14 @@ void qw_op_conv_silu(qw_ops *ops, float *y, const float *x, float *tail, const f
 void qw_op_delta_gates(qw_ops *ops, float *log_decay, float *beta, const float *a, const float *b, const float *neg_exp_a,
                        const float *dt_bias, size_t n, size_t heads);
 
-/* The gated delta rule. qkv [n, 2 * Hk * dk + Hv * dv] is the convolution's output: all query heads, all key heads, all value heads; value head j
- * reads key head j / (Hv / Hk). */
+/* The gated delta rule. qkv [n, 2 * Hk * dk + Hv * dv] is the convolution's output: all query heads, all key heads, all value heads. Value head j
+ * reads key head j / (Hv / Hk), or, when they are tiled as in GGUF files, key head j % Hk. */
 typedef struct qw_delta_op_args {
     float *out;                          /* [n, Hv, dv] */
     float *state;                        /* [Hv, dk, dv] */
     const float *qkv, *log_decay, *beta; /* the last two [n, Hv] */
     size_t n, key_heads, value_heads, key_dim, value_dim;
+    bool tiled;
 } qw_delta_op_args;
 void qw_op_delta(qw_ops *ops, const qw_delta_op_args *a);
 

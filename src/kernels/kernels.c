@@ -4,11 +4,19 @@
 
 #include "kernels/ref/ref.h"
 
-const qw_kernels *qw_kernels_get(void)
+/* The same function for every type that a layer can multiply with: what a format means, qw_matrix_decode knows. */
+static void fill_matmul(qw_kernels *k)
 {
-    static const qw_kernels ref = {
-        .matmul = { [QW_TYPE_F32] = qw_matmul_f32_ref, [QW_TYPE_F16] = qw_matmul_f16_ref, [QW_TYPE_BF16] = qw_matmul_bf16_ref },
-        .decode = { [QW_TYPE_F32] = qw_decode_f32_ref, [QW_TYPE_F16] = qw_decode_f16_ref, [QW_TYPE_BF16] = qw_decode_bf16_ref },
+    for (qw_type t = 0; t < QW_TYPE_COUNT; t++)
+        if (qw_type_is_weight(t)) {
+            k->matmul[t] = qw_matmul_ref;
+            k->decode[t] = qw_decode_ref;
+        }
+}
+
+qw_kernels qw_kernels_get(void)
+{
+    qw_kernels k = {
         .rmsnorm = qw_rmsnorm_ref,
         .layernorm = qw_layernorm_ref,
         .gated_rmsnorm = qw_gated_rmsnorm_ref,
@@ -23,5 +31,6 @@ const qw_kernels *qw_kernels_get(void)
         .delta_step = qw_delta_step_ref,
         .delta_chunk = qw_delta_chunk_ref,
     };
-    return &ref;
+    fill_matmul(&k);
+    return k;
 }

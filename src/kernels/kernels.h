@@ -3,7 +3,7 @@
 #ifndef QW_KERNELS_H
 #define QW_KERNELS_H
 
-#include "quant/types.h"
+#include "quant/matrix.h"
 
 #include <stdint.h>
 
@@ -33,12 +33,12 @@ typedef struct qw_delta_args {
 size_t qw_delta_scratch(size_t key_dim, size_t value_dim);
 
 typedef struct qw_kernels {
-    /* y[t][r] = w[r] . x[t] for rows r of w [n_rows, n_cols] and tokens t; NULL for types that are no weights. The order of the sum depends on n_cols
+    /* y[t][r] = w[first + r] . x[t] for r < n_rows and tokens t; NULL for types that are no weights. The order of the sum depends on w->cols
      * alone, so a token's result is the same whatever is computed beside it. */
-    void (*matmul[QW_TYPE_COUNT])(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols,
-                                  size_t n_tokens);
-    /* one row of weights as floats */
-    void (*decode[QW_TYPE_COUNT])(float *out, const void *row, size_t n);
+    void (*matmul[QW_TYPE_COUNT])(float *y, size_t y_stride, const qw_matrix *w, size_t first, size_t n_rows, const float *x,
+                                  size_t x_stride, size_t n_tokens);
+    /* one row of weights as floats [w->cols] */
+    void (*decode[QW_TYPE_COUNT])(float *out, const qw_matrix *w, size_t row);
     void (*rmsnorm)(float *y, const float *x, const float *w, size_t n, float eps);                   /* y = x / rms(x) * w; y may be x */
     void (*layernorm)(float *y, const float *x, const float *w, const float *b, size_t n, float eps); /* y may be x */
     void (*gated_rmsnorm)(float *y, const float *x, const float *w, const float *z, size_t n,
@@ -58,6 +58,6 @@ typedef struct qw_kernels {
 } qw_kernels;
 
 /* The best table for this machine. */
-const qw_kernels *qw_kernels_get(void);
+qw_kernels qw_kernels_get(void);
 
 #endif

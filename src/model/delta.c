@@ -27,6 +27,7 @@ void qw_delta_forward(qw_ops *ops, const qw_text_config *c, const qw_delta_layer
         .value_heads = Hv,
         .key_dim = dk,
         .value_dim = dv,
+        .tiled = c->tiled_value_heads,
     };
     qw_op_delta(ops, &a);
     qw_op_gated_rmsnorm(ops, out, out, l->norm, z, n * Hv, dv, (float)c->rms_eps);

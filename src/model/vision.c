@@ -184,16 +184,10 @@ static void rotate_block(tower *t, float *heads, size_t n, size_t stride)
     qw_op_rope(t->ops, heads, n, t->D / t->head_dim, stride, t->head_dim, t->cos, t->sin, t->head_dim / 2);
 }
 
-/* n rows of a matrix, from row `first` on. */
-static qw_matrix rows_of(const qw_matrix *w, size_t first, size_t n)
-{
-    return (qw_matrix){ w->type, n, w->cols, (const char *)w->data + first * qw_matrix_row_bytes(w) };
-}
-
 /* Keys and values of all patches, before any of them changes. */
 static void make_keys(tower *t, const qw_vision_block *l)
 {
-    qw_matrix kv = rows_of(&l->qkv, t->D, 2 * t->D);
+    qw_matrix kv = qw_matrix_rows(&l->qkv, t->D, 2 * t->D);
     for (size_t first = 0, n; (n = block_at(t, first)) > 0; first += n) {
         float *out = t->kv + first * 2 * t->D;
         norm_block(t, first, n, l->norm1_w, l->norm1_b);
@@ -230,7 +224,7 @@ static void attend(tower *t, float *out, const float *q, size_t n)
 
 static void attention(tower *t, const qw_vision_block *l)
 {
-    qw_matrix q = rows_of(&l->qkv, 0, t->D);
+    qw_matrix q = qw_matrix_rows(&l->qkv, 0, t->D);
     make_keys(t, l);
     for (size_t first = 0, n; (n = block_at(t, first)) > 0; first += n) {
         norm_block(t, first, n, l->norm1_w, l->norm1_b);

@@ -20,7 +20,10 @@ struct qw_weights {
     qw_tensor *tensors; /* in file order */
     size_t n;
     const qw_tensor **by_name; /* sorted by our name */
+    qw_layout layout;
 };
+
+qw_layout qw_weights_layout(const qw_weights *w) { return w->layout; }
 
 /* ---- files */
 

@@ -7,11 +7,19 @@
 
 typedef struct qw_weights qw_weights;
 
+/* Who wrote the files, which decides what some small tensors hold (model/bind.h undoes it). */
+typedef enum qw_layout {
+    QW_LAYOUT_HF,
+    QW_LAYOUT_MLX, /* norms hold 1 + w; conv1d is [C, taps, 1]; the tower's patch kernel has the colours last */
+    QW_LAYOUT_GGUF /* norms hold 1 + w; -exp(A_log); value heads are tiled; names and settings of llama.cpp */
+} qw_layout;
+
 /* Opens all weight files of the directory `path`: model.safetensors.index.json and its shards, or model.safetensors, or the one shard of
  * a model that was split in one. No two tensors have the same name of ours. On failure *out is NULL. */
 qwren_status qw_weights_open(qw_weights **out, const char *path, qwren_error *err);
 /* The same for one safetensors file, whatever its name. */
 qwren_status qw_weights_open_file(qw_weights **out, const char *path, qwren_error *err);
+qw_layout qw_weights_layout(const qw_weights *w);
 void qw_weights_close(qw_weights *w); /* NULL is allowed */
 
 size_t qw_weights_count(const qw_weights *w);

@@ -169,7 +169,7 @@ static void delta_rule_is_the_reference(void **state)
 {
     (void)state;
     qw_golden *g = golden_open(OPS);
-    const qw_kernels *k = qw_kernels_get();
+    const qw_kernels table = qw_kernels_get(), *k = &table;
     run_delta(g, "small", k->delta_step, "");
     run_delta(g, "small", k->delta_chunk, "_chunk");
     run_delta(g, "real", k->delta_step, "");
@@ -239,7 +239,7 @@ static void rotation_is_the_reference(void **state)
 /* A BF16 tensor of the file as a matrix of floats. */
 static qw_matrix matrix_of(qw_golden *g, const char *name)
 {
-    return (qw_matrix){ QW_TYPE_F32, golden_dim(g, name, 0), golden_dim(g, name, 1), golden_f32(g, name, NULL) };
+    return (qw_matrix){ .type = QW_TYPE_F32, .rows = golden_dim(g, name, 0), .cols = golden_dim(g, name, 1), .data = golden_f32(g, name, NULL) };
 }
 
 static void attention_block_is_the_reference(void **state)

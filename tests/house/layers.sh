@@ -16,7 +16,8 @@ image     base
 model     base quant weights image compute/ops.h
 runtime   base quant compute/ops.h model
 text      base tokenizer
-api       base quant kernels compute weights tokenizer image model runtime text
+convert   base quant weights compute/ops.h model
+api       base quant kernels compute weights tokenizer image model runtime text convert
 programs  base
 '
 

@@ -48,7 +48,7 @@ static void fill(world *w)
 static void compute(world *w, int threads)
 {
     qw_ops *ops = NULL;
-    qw_matrix m = { QW_TYPE_F32, ROWS, COLS, w->w };
+    qw_matrix m = { .type = QW_TYPE_F32, .rows = ROWS, .cols = COLS, .data = w->w };
     assert_int_equal(qw_ops_create(&ops, threads, NULL), QWREN_OK);
     assert_int_equal(qw_ops_reserve_delta(ops, DK, DV, NULL), QWREN_OK);
     qw_op_linear(ops, w->y, &m, w->bias, w->x, N);

@@ -24,7 +24,6 @@ static void test_types(void **state)
         { "F64", QW_TYPE_F64, 8, false }, { "U8", QW_TYPE_U8, 1, false },   { "U32", QW_TYPE_U32, 4, false },
         { "I32", QW_TYPE_I32, 4, false }, { "I64", QW_TYPE_I64, 8, false },
     };
-    assert_int_equal(sizeof rows / sizeof rows[0], QW_TYPE_OTHER);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         qw_type t = QW_TYPE_OTHER;
         assert_true(qw_type_from_tag(rows[i].tag, &t));

@@ -8,7 +8,10 @@
 
 struct qw_ops {
     qw_pool *pool;
-    const qw_kernels *kernels;
+    qw_kernels table;
+    const qw_kernels *kernels; /* the table */
+    qw_linear_observer observe; /* or NULL */
+    void *observe_ctx;
     float *delta_scratch; /* [threads, delta_floats] */
     size_t delta_floats;
 };

@@ -123,11 +123,12 @@ static void delta_heads(void *ctx, size_t begin, size_t end, int worker)
     const qw_delta_op_args *a = ((const delta_job *)ctx)->a;
     const size_t keys = a->key_heads * a->key_dim, share = a->value_heads / a->key_heads;
     for (size_t h = begin; h < end; h++) {
+        const size_t key_head = a->tiled ? h % a->key_heads : h / share;
         qw_delta_args one = {
             .out = a->out + h * a->value_dim,
             .state = a->state + h * a->key_dim * a->value_dim,
-            .q = a->qkv + h / share * a->key_dim,
-            .k = a->qkv + keys + h / share * a->key_dim,
+            .q = a->qkv + key_head * a->key_dim,
+            .k = a->qkv + keys + key_head * a->key_dim,
             .v = a->qkv + 2 * keys + h * a->value_dim,
             .log_decay = a->log_decay + h,
             .beta = a->beta + h,

@@ -14,7 +14,8 @@ qwren_status qw_ops_create(qw_ops **out, int n_threads, qwren_error *err)
     qw_ops *ops = qw_calloc(1, sizeof *ops);
     if (!ops)
         return qw_fail_memory(err, sizeof *ops, "a device");
-    ops->kernels = qw_kernels_get();
+    ops->table = qw_kernels_get();
+    ops->kernels = &ops->table;
     qwren_status st = qw_pool_create(&ops->pool, n_threads > 0 ? n_threads : qw_cpu_count(), err);
     if (st == QWREN_OK)
         *out = ops;
@@ -45,6 +46,12 @@ qwren_status qw_ops_reserve_delta(qw_ops *ops, size_t key_dim, size_t value_dim,
     return QWREN_OK;
 }
 
+void qw_ops_observe(qw_ops *ops, qw_linear_observer fn, void *ctx)
+{
+    ops->observe = fn;
+    ops->observe_ctx = ctx;
+}
+
 /* ---- matrices */
 
 typedef struct linear_job {
@@ -59,8 +66,7 @@ static void linear_rows(void *ctx, size_t begin, size_t end, int worker)
 {
     const linear_job *j = ctx;
     const qw_matrix *w = j->w;
-    const char *rows = (const char *)w->data + begin * qw_matrix_row_bytes(w);
-    j->kernels->matmul[w->type](j->y + begin, w->rows, rows, j->x, w->cols, end - begin, w->cols, j->n);
+    j->kernels->matmul[w->type](j->y + begin, w->rows, w, begin, end - begin, j->x, w->cols, j->n);
     if (j->bias)
         for (size_t t = 0; t < j->n; t++)
             j->kernels->add(j->y + t * w->rows + begin, j->bias + begin, end - begin);
@@ -70,14 +76,15 @@ static void linear_rows(void *ctx, size_t begin, size_t end, int worker)
 void qw_op_linear(qw_ops *ops, float *y, const qw_matrix *w, const float *bias, const float *x, size_t n)
 {
     linear_job job = { ops->kernels, y, w, bias, x, n };
+    if (ops->observe)
+        ops->observe(ops->observe_ctx, w, x, n);
     qw_parallel_for(ops->pool, w->rows, qw_grain(w->cols * n, SMALL * 4), linear_rows, &job);
 }
 
 void qw_op_embed(qw_ops *ops, float *y, const qw_matrix *w, const int32_t *ids, size_t n)
 {
-    size_t row_bytes = qw_matrix_row_bytes(w);
     for (size_t i = 0; i < n; i++)
-        ops->kernels->decode[w->type](y + i * w->cols, (const char *)w->data + (size_t)ids[i] * row_bytes, w->cols);
+        ops->kernels->decode[w->type](y + i * w->cols, w, (size_t)ids[i]);
 }
 
 /* ---- rows */

@@ -1,14 +1,9 @@
 /* Weights times activations, in plain C. A block of a weight row becomes floats once and serves every token of the batch; the compiler turns the QW_LANES
  * partial sums into vectors. A token's sum is the same alone and in a batch. Tested by tests/unit/test_kernels.c. */
 #include "kernels/ref/ref.h"
-#include "quant/half.h"
 
-#include <string.h>
-
-#define BLOCK 256 /* columns that are decoded at a time; a multiple of QW_LANES */
+#define BLOCK 256 /* columns that are decoded at a time; a multiple of QW_LANES and of the block of every type */
 #define TOKENS 16 /* tokens that share a decoded block */
-
-typedef void (*decode_fn)(float *out, const void *row, size_t n);
 
 /* lanes[l] += a[i] * b[i] for all i % QW_LANES == l */
 static inline void multiply_block(float *restrict lanes, const float *restrict a, const float *restrict b, size_t n)
@@ -34,14 +29,13 @@ float qw_dot_ref(const float *a, const float *b, size_t n)
 }
 
 /* One weight row against up to TOKENS tokens. */
-static inline void row_times_tokens(float *y, size_t y_stride, const char *row, size_t weight_bytes, decode_fn decode, const float *x,
-                                    size_t x_stride, size_t n_cols, size_t n_tokens)
+static void row_times_tokens(float *y, size_t y_stride, const qw_matrix *w, size_t row, const float *x, size_t x_stride, size_t n_tokens)
 {
     float lanes[TOKENS][QW_LANES] = { 0 };
     float block[BLOCK];
-    for (size_t at = 0; at < n_cols; at += BLOCK) {
-        size_t n = n_cols - at < BLOCK ? n_cols - at : BLOCK;
-        decode(block, row + at * weight_bytes, n);
+    for (size_t at = 0; at < w->cols; at += BLOCK) {
+        size_t n = w->cols - at < BLOCK ? w->cols - at : BLOCK;
+        qw_matrix_decode(w, row, at, n, block);
         for (size_t t = 0; t < n_tokens; t++)
             multiply_block(lanes[t], block, x + t * x_stride + at, n);
     }
@@ -49,53 +43,14 @@ static inline void row_times_tokens(float *y, size_t y_stride, const char *row, 
         y[t * y_stride] = sum_lanes(lanes[t]);
 }
 
-static inline void matmul(float *y, size_t y_stride, const void *w, size_t weight_bytes, decode_fn decode, const float *x, size_t x_stride,
-                          size_t n_rows, size_t n_cols, size_t n_tokens)
+void qw_matmul_ref(float *y, size_t y_stride, const qw_matrix *w, size_t first, size_t n_rows, const float *x, size_t x_stride,
+                   size_t n_tokens)
 {
     for (size_t t = 0; t < n_tokens; t += TOKENS) {
         size_t n = n_tokens - t < TOKENS ? n_tokens - t : TOKENS;
         for (size_t r = 0; r < n_rows; r++)
-            row_times_tokens(y + t * y_stride + r, y_stride, (const char *)w + r * n_cols * weight_bytes, weight_bytes, decode,
-                             x + t * x_stride, x_stride, n_cols, n);
+            row_times_tokens(y + t * y_stride + r, y_stride, w, first + r, x + t * x_stride, x_stride, n);
     }
 }
 
-void qw_matmul_f32_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols,
-                       size_t n_tokens)
-{
-    matmul(y, y_stride, w, 4, qw_decode_f32_ref, x, x_stride, n_rows, n_cols, n_tokens);
-}
-
-void qw_matmul_f16_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols,
-                       size_t n_tokens)
-{
-    matmul(y, y_stride, w, 2, qw_decode_f16_ref, x, x_stride, n_rows, n_cols, n_tokens);
-}
-
-void qw_matmul_bf16_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols,
-                        size_t n_tokens)
-{
-    matmul(y, y_stride, w, 2, qw_decode_bf16_ref, x, x_stride, n_rows, n_cols, n_tokens);
-}
-
-void qw_decode_f32_ref(float *out, const void *row, size_t n) { memcpy(out, row, n * sizeof(float)); }
-
-void qw_decode_f16_ref(float *out, const void *row, size_t n)
-{
-    const char *p = row;
-    for (size_t i = 0; i < n; i++) {
-        uint16_t bits;
-        memcpy(&bits, p + 2 * i, 2);
-        out[i] = qw_f16_to_f32(bits);
-    }
-}
-
-void qw_decode_bf16_ref(float *out, const void *row, size_t n)
-{
-    const char *p = row;
-    for (size_t i = 0; i < n; i++) {
-        uint16_t bits;
-        memcpy(&bits, p + 2 * i, 2);
-        out[i] = qw_bf16_to_f32(bits);
-    }
-}
+void qw_decode_ref(float *out, const qw_matrix *w, size_t row) { qw_matrix_decode(w, row, 0, w->cols, out); }

@@ -4,16 +4,10 @@
 
 #include "kernels/kernels.h"
 
-/* matmul.c */
-void qw_matmul_f32_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols,
-                       size_t n_tokens);
-void qw_matmul_f16_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols,
-                       size_t n_tokens);
-void qw_matmul_bf16_ref(float *y, size_t y_stride, const void *w, const float *x, size_t x_stride, size_t n_rows, size_t n_cols,
-                        size_t n_tokens);
-void qw_decode_f32_ref(float *out, const void *row, size_t n);
-void qw_decode_f16_ref(float *out, const void *row, size_t n);
-void qw_decode_bf16_ref(float *out, const void *row, size_t n);
+/* matmul.c: all weight types */
+void qw_matmul_ref(float *y, size_t y_stride, const qw_matrix *w, size_t first, size_t n_rows, const float *x, size_t x_stride,
+                   size_t n_tokens);
+void qw_decode_ref(float *out, const qw_matrix *w, size_t row);
 
 /* norm.c */
 void qw_rmsnorm_ref(float *y, const float *x, const float *w, size_t n, float eps);
