@@ -21,9 +21,11 @@ struct qw_weights {
     size_t n;
     const qw_tensor **by_name; /* sorted by our name */
     qw_layout layout;
+    qw_gguf *gguf; /* the file with the settings; NULL for safetensors */
 };
 
 qw_layout qw_weights_layout(const qw_weights *w) { return w->layout; }
+const qw_gguf *qw_weights_gguf(const qw_weights *w) { return w->gguf; }
 
 /* ---- files */
 

@@ -4,6 +4,7 @@
 #define QW_WEIGHTS_H
 
 #include "quant/tensor.h"
+#include "weights/gguf.h"
 
 typedef struct qw_weights qw_weights;
 
@@ -20,7 +21,8 @@ qwren_status qw_weights_open(qw_weights **out, const char *path, qwren_error *er
 /* The same for one safetensors file, whatever its name. */
 qwren_status qw_weights_open_file(qw_weights **out, const char *path, qwren_error *err);
 qw_layout qw_weights_layout(const qw_weights *w);
-void qw_weights_close(qw_weights *w); /* NULL is allowed */
+const qw_gguf *qw_weights_gguf(const qw_weights *w); /* the file with the settings; NULL for safetensors */
+void qw_weights_close(qw_weights *w);                /* NULL is allowed */
 
 size_t qw_weights_count(const qw_weights *w);
 const qw_tensor *qw_weights_at(const qw_weights *w, size_t i);               /* in file order; i < count */
