@@ -1,0 +1,49 @@
+/* Residual streams of the calibration samples, carried from layer to layer, and what they tell about each matrix's inputs. */
+#ifndef QW_CONVERT_CALIBRATE_H
+#define QW_CONVERT_CALIBRATE_H
+
+#include "convert/encode.h"
+#include "model/merge.h"
+#include "model/model.h"
+
+/* The matrices of a layer that can be encoded, in the order in which they are computed. */
+typedef struct qw_slot {
+    qw_matrix *matrix;
+    const char *name; /* "mlp.gate_proj.weight" */
+    int input;        /* number of the input that it reads, from 0: q, k, v read one, gate and up another */
+} qw_slot;
+#define QW_LAYER_SLOTS 8
+#define QW_LAYER_INPUTS 4
+size_t qw_layer_slots(qw_layer *l, qw_slot slots[QW_LAYER_SLOTS]);
+
+/* All samples' residual streams [n_tokens, H], one after the other, and the buffers of a pass. */
+typedef struct qw_streams {
+    const qw_model *model;
+    const qw_timeline *samples;
+    size_t n_samples, n_tokens, longest;
+    float *x; /* [n_tokens, H] */
+    float *scratch_block, *state_block;
+    qw_text_scratch scratch;
+    qw_layer_state state;
+} qw_streams;
+
+qwren_status qw_streams_init(qw_streams *s, const qw_model *m, const qw_timeline *samples, size_t n_samples, qwren_error *err);
+void qw_streams_deinit(qw_streams *s); /* safe on zeros */
+/* x = the embeddings of all tokens, pictures' rows over their pads. */
+void qw_streams_embed(qw_streams *s);
+/* from -> to [n_tokens, H] through one layer; they may be the same. False when `keep_on` (may be NULL) said no between two samples. */
+typedef bool (*qw_keep_on_fn)(void *ctx);
+bool qw_streams_layer(qw_streams *s, const qw_layer *l, const float *from, float *to, qw_keep_on_fn keep_on, void *ctx);
+/* Final norm of rows [first, first + n) into out [n, H]. */
+void qw_streams_norm(qw_streams *s, const float *x, size_t first, size_t n, float *out);
+
+/* Second moments of the inputs of one layer. */
+typedef struct qw_layer_moments {
+    qw_moments *of[QW_LAYER_INPUTS];
+} qw_layer_moments;
+/* One pass of the streams through `l` (source weights) that fills *out; the result of the pass is dropped when `to` is NULL. */
+qwren_status qw_streams_observe(qw_streams *s, qw_layer *l, const float *from, float *to, size_t block, qw_layer_moments *out,
+                                qw_keep_on_fn keep_on, void *ctx, qwren_error *err);
+void qw_layer_moments_free(qw_layer_moments *m);
+
+#endif
