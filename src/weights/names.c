@@ -108,3 +108,19 @@ const char *qw_name_from_hf(const char *hf_name)
     }
     return hf_name;
 }
+
+/* The loaders of MLX know the text model as language_model, with its head outside of `model`, and the tower as vision_tower. */
+const char *qw_name_to_mlx(const char *our_name, const char **prefix)
+{
+    static const char text[] = "language_model.", inner[] = "language_model.model.", vision[] = "vision_tower.";
+    const char *tail;
+    *prefix = "";
+    if ((tail = behind(our_name, "mtp.")))
+        return tail;
+    if ((tail = behind(our_name, "visual."))) {
+        *prefix = vision;
+        return tail;
+    }
+    *prefix = behind(our_name, "lm_head.") ? text : inner;
+    return our_name;
+}

@@ -16,4 +16,8 @@ const char *qw_part_name(qw_part p); /* "text", "vision", "mtp", "other" */
 /* The tail of a Hugging Face name that is our name (a pointer into hf_name): strips model.language_model., model.visual. -> visual., model.mtp. -> mtp., model. */
 const char *qw_name_from_hf(const char *hf_name);
 
+/* Our name -> that of MLX: *prefix, followed by the tail of our_name that is returned. Text and vision are names of the main files, the
+ * MTP head's are those of a folder of its own. */
+const char *qw_name_to_mlx(const char *our_name, const char **prefix);
+
 #endif

@@ -72,12 +72,33 @@ static void test_what_no_layer_reads(void **state)
             fail_msg("\"%s\" should be read by no layer, and is taken for %s", names[i], qw_part_name(qw_part_of(names[i])));
 }
 
+static void test_mlx(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *ours, *prefix, *tail;
+    } rows[] = {
+        { "embed_tokens.weight", "language_model.model.", "embed_tokens.weight" },
+        { "norm.weight", "language_model.model.", "norm.weight" },
+        { "layers.3.linear_attn.A_log", "language_model.model.", "layers.3.linear_attn.A_log" },
+        { "lm_head.weight", "language_model.", "lm_head.weight" },
+        { "visual.patch_embed.proj.bias", "vision_tower.", "patch_embed.proj.bias" },
+        { "mtp.layers.0.self_attn.q_norm.weight", "", "layers.0.self_attn.q_norm.weight" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *prefix;
+        assert_string_equal(qw_name_to_mlx(rows[i].ours, &prefix), rows[i].tail);
+        assert_string_equal(prefix, rows[i].prefix);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prefixes),
         cmocka_unit_test(test_tail),
         cmocka_unit_test(test_what_no_layer_reads),
+        cmocka_unit_test(test_mlx),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
