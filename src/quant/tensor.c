@@ -36,6 +36,18 @@ void qw_widen(qw_type type, const void *src, size_t n, float *out)
     }
 }
 
+void qw_narrow(qw_type type, const float *src, size_t n, void *dst)
+{
+    unsigned char *p = dst;
+    assert(qw_type_is_float(type));
+    if (n && type == QW_TYPE_F32)
+        memcpy(p, src, n * sizeof *src);
+    for (size_t i = 0; i < n && type != QW_TYPE_F32; i++) {
+        uint16_t x = type == QW_TYPE_F16 ? qw_f32_to_f16(src[i]) : qw_f32_to_bf16(src[i]);
+        memcpy(p + 2 * i, &x, sizeof x);
+    }
+}
+
 size_t qw_tensor_elements(const qw_tensor *t)
 {
     size_t n = 1;

@@ -110,6 +110,59 @@ static void test_widen_unaligned(void **state)
     }
 }
 
+static uint16_t narrow(qw_type type, float x)
+{
+    unsigned char bytes[3] = { 0 };
+    uint16_t out;
+    qw_narrow(type, &x, 1, bytes + 1);
+    memcpy(&out, bytes + 1, sizeof out);
+    return out;
+}
+
+/* Every value comes back; between two neighbours the middle goes to the even one, and a hair beside it to the nearer. */
+static void test_narrow(void **state)
+{
+    (void)state;
+    static const struct {
+        qw_type type;
+        uint16_t largest, sign;
+    } rows[] = { { QW_TYPE_F16, 0x7BFF, 0x8000 }, { QW_TYPE_BF16, 0x7F7F, 0x8000 } };
+    for (size_t k = 0; k < 2; k++)
+        for (uint32_t h = 0; h <= rows[k].largest; h++) {
+            qw_type t = rows[k].type;
+            uint16_t low = (uint16_t)h, high = (uint16_t)(h + 1), even = (uint16_t)(h + (h & 1));
+            float x, y, middle;
+            qw_widen(t, &low, 1, &x);
+            qw_widen(t, &high, 1, &y);
+            if (h == rows[k].largest)
+                y = t == QW_TYPE_F16 ? 65536.0f : INFINITY;
+            middle = x + (y - x) / 2;
+            assert_int_equal(narrow(t, x), low);
+            assert_int_equal(narrow(t, -x), low | rows[k].sign);
+            if (isinf(middle))
+                continue;
+            assert_int_equal(narrow(t, middle), even);
+            assert_int_equal(narrow(t, nextafterf(middle, 0)), low);
+            assert_int_equal(narrow(t, -nextafterf(middle, INFINITY)), high | rows[k].sign);
+        }
+    assert_int_equal(narrow(QW_TYPE_F16, INFINITY), 0x7C00);
+    assert_int_equal(narrow(QW_TYPE_F16, -1e30f), 0xFC00);
+    assert_int_equal(narrow(QW_TYPE_BF16, -INFINITY), 0xFF80);
+    assert_int_equal(narrow(QW_TYPE_BF16, 3.4e38f), 0x7F80);
+    float back;
+    uint16_t nan = narrow(QW_TYPE_F16, NAN);
+    qw_widen(QW_TYPE_F16, &nan, 1, &back);
+    assert_true(isnan(back));
+    nan = narrow(QW_TYPE_BF16, -NAN);
+    qw_widen(QW_TYPE_BF16, &nan, 1, &back);
+    assert_true(isnan(back));
+    float f32 = 0;
+    const float exact = 0.1f;
+    qw_narrow(QW_TYPE_F32, &exact, 1, &f32);
+    assert_true(f32 == exact);
+    qw_narrow(QW_TYPE_BF16, NULL, 0, NULL);
+}
+
 static void test_widen_f32_and_nothing(void **state)
 {
     (void)state;
