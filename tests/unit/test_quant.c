@@ -201,7 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),       cmocka_unit_test(test_unknown_types),   cmocka_unit_test(test_all_halves),
         cmocka_unit_test(test_nan_payload), cmocka_unit_test(test_widen_unaligned), cmocka_unit_test(test_widen_f32_and_nothing),
-        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_narrow),      cmocka_unit_test(test_shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
