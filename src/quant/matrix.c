@@ -1,4 +1,5 @@
-/* The meaning of a weight matrix: which format's decoder reads it. Tested by tests/unit/test_quant.c. */
+/* The meaning of a weight matrix: which format's decoder reads it. Tested by tests/unit/test_quant.c and
+ * tests/golden/test_formats.c. */
 #include "quant/matrix.h"
 
 #include "quant/formats.h"

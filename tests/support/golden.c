@@ -97,6 +97,15 @@ const int32_t *golden_i32(qw_golden *g, const char *name, size_t *n)
     return memcpy(new_copy(g, t, sizeof(int32_t), n), t->data, t->n_bytes);
 }
 
+const unsigned char *golden_bytes(qw_golden *g, const char *name, size_t *n)
+{
+    const qw_tensor *t = find(g, name);
+    unsigned char *copy = new_copy(g, t, qw_type_block_bytes(t->type), NULL);
+    if (n)
+        *n = t->n_bytes;
+    return memcpy(copy, t->data, t->n_bytes);
+}
+
 bool golden_has(qw_golden *g, const char *name) { return qw_weights_find(g->file, name) != NULL; }
 
 size_t golden_dim(qw_golden *g, const char *name, int i)

@@ -15,6 +15,8 @@ void golden_close(qw_golden *g);
 const float *golden_f32(qw_golden *g, const char *name, size_t *n);
 const double *golden_f64(qw_golden *g, const char *name, size_t *n);
 const int32_t *golden_i32(qw_golden *g, const char *name, size_t *n);
+/* The bytes of a tensor of any type, as they stand in the file. */
+const unsigned char *golden_bytes(qw_golden *g, const char *name, size_t *n);
 bool golden_has(qw_golden *g, const char *name);
 size_t golden_dim(qw_golden *g, const char *name, int i); /* size of dimension i, outermost first */
 

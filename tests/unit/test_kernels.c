@@ -10,7 +10,6 @@
 
 #include "base/rng.h"
 #include "kernels/kernels.h"
-#include "quant/half.h"
 
 #define GUARD 16 /* values on either side of an output that nobody may touch */
 static const float guard_value = 12345.0F;
@@ -51,73 +50,159 @@ static double sum_bound(size_t n) { return (double)(n + 2) * 0x1p-24; }
 
 /* ---- matmul */
 
-static size_t weight_bytes(qw_type t) { return t == QW_TYPE_F32 ? 4 : 2; }
-
-static double weight(qw_type t, const char *w, size_t i)
+/* Random bytes, one off any alignment, in a piece of exactly their size. */
+static uint8_t *random_bytes(size_t n)
 {
-    uint16_t half;
-    float x;
-    if (t == QW_TYPE_F32) {
-        memcpy(&x, w + 4 * i, 4);
-        return x;
-    }
-    memcpy(&half, w + 2 * i, 2);
-    return t == QW_TYPE_F16 ? qw_f16_to_f32(half) : qw_bf16_to_f32(half);
+    uint8_t *p = malloc(n + 1);
+    assert_non_null(p);
+    for (size_t i = 0; i <= n; i++)
+        p[i] = (uint8_t)qw_rng_u32(&rng);
+    return p + 1;
 }
 
-/* Random weights one byte off any alignment. */
-static char *random_weights(qw_type t, size_t n)
+static void put_half(uint8_t *p)
 {
-    char *w = malloc(n * weight_bytes(t) + 1);
-    assert_non_null(w);
+    const uint16_t half = (uint16_t)((qw_rng_u32(&rng) & 0x8000) | between(0, 0x3C00)); /* within [-1, 1] */
+    memcpy(p, &half, sizeof half);
+}
+
+/* n random values of a float format within [-1, 1] */
+static uint8_t *random_floats(qw_type t, size_t n)
+{
+    const size_t bytes = qw_type_block_bytes(t);
+    uint8_t *p = random_bytes(n * bytes);
     for (size_t i = 0; i < n; i++) {
-        float x = uniform();
+        const float x = uniform();
         uint32_t bits;
-        memcpy(&bits, &x, 4);
-        uint16_t half = t == QW_TYPE_BF16 ? (uint16_t)(bits >> 16) : (uint16_t)((bits >> 16 & 0x8000) | between(0, 0x3C00));
-        memcpy(w + 1 + i * weight_bytes(t), t == QW_TYPE_F32 ? (void *)&x : (void *)&half, weight_bytes(t));
+        memcpy(&bits, &x, sizeof bits);
+        if (t == QW_TYPE_F16)
+            put_half(p + i * bytes);
+        else if (t == QW_TYPE_BF16)
+            memcpy(p + i * bytes, &(uint16_t){ (uint16_t)(bits >> 16) }, 2);
+        else
+            memcpy(p + i * bytes, &x, 4);
     }
-    return w + 1;
+    return p;
 }
 
-static void one_matmul(qw_type t)
+/* Whole blocks of random codes; the halves inside them, which stand at the offset of each type, are numbers. */
+static uint8_t *random_blocks(qw_type t, size_t n)
 {
-    const size_t rows = between(1, 9), cols = between(1, 700), tokens = between(1, 40), x_stride = cols + between(0, 3),
-                 y_stride = rows + between(0, 3);
-    char *w = random_weights(t, rows * cols);
-    float *x = guarded(tokens * x_stride, true), *y = guarded(tokens * y_stride, false), *alone = guarded(rows, false),
-          *row = guarded(cols, false);
-    const qw_matrix m = { .type = t, .rows = rows, .cols = cols, .data = w };
-    k->matmul[t](y, y_stride, &m, 0, rows, x, x_stride, tokens);
+    static const size_t halves[QW_TYPE_COUNT][2] = {
+        /* the others begin with their only one */
+        [QW_TYPE_Q4_1] = { 0, 2 }, [QW_TYPE_Q5_1] = { 0, 2 }, [QW_TYPE_Q2_K] = { 80, 82 },   [QW_TYPE_Q3_K] = { 108, 108 },
+        [QW_TYPE_Q4_K] = { 0, 2 }, [QW_TYPE_Q5_K] = { 0, 2 }, [QW_TYPE_Q6_K] = { 208, 208 },
+    };
+    const size_t bytes = qw_type_block_bytes(t);
+    uint8_t *p = random_bytes(n * bytes);
+    for (size_t i = 0; i < 2 * n; i++)
+        put_half(p + i / 2 * bytes + halves[t][i % 2]);
+    return p;
+}
+
+/* Bytes of scale that are numbers of moderate size. */
+static uint8_t *random_byte_scales(qw_type t, size_t n)
+{
+    uint8_t *p = random_bytes(n);
+    for (size_t i = 0; i < n; i++)
+        p[i] = (uint8_t)(t == QW_TYPE_NVFP4 ? between(0, 126) : between(110, 127));
+    return p;
+}
+
+/* A matrix of any weight type. drop_matrix() gives its memory back. */
+static qw_matrix random_matrix(qw_type t, qw_type scale_type, int group, size_t rows, size_t cols)
+{
+    qw_matrix m = { .type = t, .rows = rows, .cols = cols, .scale_type = scale_type, .group = group };
+    const size_t blocks = rows * (cols / qw_type_block(t)), groups = group ? rows * (cols / (size_t)group) : 0;
+    if (qw_type_is_float(t))
+        m.data = random_floats(t, blocks);
+    else if (!group)
+        m.data = random_blocks(t, blocks);
+    else if (qw_type_is_affine(t)) {
+        m.data = random_bytes(blocks * qw_type_block_bytes(t));
+        m.scales = random_floats(scale_type, groups);
+        m.biases = random_floats(scale_type, groups);
+    } else {
+        m.data = random_bytes(blocks * qw_type_block_bytes(t));
+        m.scales = random_byte_scales(t, groups);
+        if (t == QW_TYPE_MXFP8) /* 127 and 255 are no numbers */
+            for (size_t i = 0; i < rows * cols; i++)
+                ((uint8_t *)m.data)[i] &= 0xBF;
+    }
+    return m;
+}
+
+static void drop_matrix(const qw_matrix *m)
+{
+    const void *const pieces[] = { m->data, m->scales, m->biases };
+    for (size_t i = 0; i < 3; i++)
+        if (pieces[i])
+            free((uint8_t *)pieces[i] - 1);
+}
+
+static void matmul_is_the_sum(const qw_matrix *m, const float *values, const float *y, size_t y_stride, const float *x, size_t x_stride,
+                              size_t tokens)
+{
     for (size_t i = 0; i < tokens; i++)
-        for (size_t r = 0; r < rows; r++) {
+        for (size_t r = 0; r < m->rows; r++) {
             double want = 0, size = 0;
-            for (size_t c = 0; c < cols; c++) {
-                double term = weight(t, w, r * cols + c) * x[i * x_stride + c];
+            for (size_t c = 0; c < m->cols; c++) {
+                const double term = (double)values[r * m->cols + c] * x[i * x_stride + c];
                 want += term;
                 size += fabs(term);
             }
-            near("matmul", y[i * y_stride + r], want, size * sum_bound(cols));
+            near(qw_type_name(m->type), y[i * y_stride + r], want, size * sum_bound(m->cols));
         }
-    size_t i = between(0, tokens - 1); /* a token alone gives the same bits as in the batch */
-    k->matmul[t](alone, rows, &m, 0, rows, x + i * x_stride, x_stride, 1);
-    assert_memory_equal(alone, y + i * y_stride, rows * sizeof *y);
-    k->decode[t](row, &m, rows - 1);
-    for (size_t c = 0; c < cols; c++)
-        assert_true((double)row[c] == weight(t, w, (rows - 1) * cols + c));
-    free(w - 1);
-    free_guarded(x, tokens * x_stride), free_guarded(y, tokens * y_stride), free_guarded(alone, rows), free_guarded(row, cols);
 }
 
-static void matmul_of_every_float_format(void **state)
+static void one_matmul(qw_type t, qw_type scale_type, int group)
+{
+    const size_t step = group ? (size_t)group : qw_type_block(t), rows = between(1, 9), cols = step * between(1, 699 / step + 1),
+                 tokens = between(1, 40), x_stride = cols + between(0, 3), y_stride = rows + between(0, 3), first = between(0, rows - 1);
+    const qw_matrix m = random_matrix(t, scale_type, group, rows, cols);
+    float *x = guarded(tokens * x_stride, true), *y = guarded(tokens * y_stride, false), *alone = guarded(rows, false),
+          *row = guarded(cols, false), *values = guarded(rows * cols, false);
+    for (size_t r = 0; r < rows; r++)
+        qw_matrix_decode(&m, r, 0, cols, values + r * cols);
+    k->matmul[t](y, y_stride, &m, 0, rows, x, x_stride, tokens);
+    matmul_is_the_sum(&m, values, y, y_stride, x, x_stride, tokens);
+    const size_t i = between(0, tokens - 1); /* a token alone gives the same bits as in the batch, some rows the same as all */
+    k->matmul[t](alone, rows, &m, 0, rows, x + i * x_stride, x_stride, 1);
+    assert_memory_equal(alone, y + i * y_stride, rows * sizeof *y);
+    k->matmul[t](alone, rows, &m, first, rows - first, x + i * x_stride, x_stride, 1);
+    assert_memory_equal(alone, y + i * y_stride + first, (rows - first) * sizeof *y);
+    k->decode[t](row, &m, rows - 1);
+    assert_memory_equal(row, values + (rows - 1) * cols, cols * sizeof *row);
+    drop_matrix(&m);
+    free_guarded(x, tokens * x_stride), free_guarded(y, tokens * y_stride), free_guarded(alone, rows), free_guarded(row, cols);
+    free_guarded(values, rows * cols);
+}
+
+static void matmul_of_every_float_and_block_format(void **state)
 {
     (void)state;
-    const qw_type types[] = { QW_TYPE_F32, QW_TYPE_F16, QW_TYPE_BF16 };
-    for (size_t i = 0; i < 3; i++)
-        for (int round = 0; round < 40; round++)
-            one_matmul(types[i]);
-    for (int t = 0; t < QW_TYPE_COUNT; t++)
-        assert_true(!k->matmul[t] == !qw_type_is_weight((qw_type)t));
+    for (qw_type t = 0; t < QW_TYPE_COUNT; t++) {
+        assert_true(!k->matmul[t] == !qw_type_is_weight(t));
+        assert_true(!k->decode[t] == !qw_type_is_weight(t));
+        for (int round = 0; round < 20 && qw_type_is_weight(t) && qw_type_kind(t) != QW_KIND_GROUP; round++)
+            one_matmul(t, QW_TYPE_OTHER, 0);
+    }
+}
+
+static void matmul_of_every_group_format(void **state)
+{
+    (void)state;
+    const qw_type scale_types[] = { QW_TYPE_F32, QW_TYPE_F16, QW_TYPE_BF16 };
+    for (qw_type t = QW_TYPE_AFFINE2; t <= QW_TYPE_AFFINE8; t++)
+        for (size_t s = 0; s < 3; s++)
+            for (int group = 32; group <= 128; group *= 2)
+                for (int round = 0; round < 4; round++)
+                    one_matmul(t, scale_types[s], group);
+    for (int round = 0; round < 20; round++) {
+        one_matmul(QW_TYPE_MXFP4, QW_TYPE_U8, 32);
+        one_matmul(QW_TYPE_NVFP4, QW_TYPE_U8, 16);
+        one_matmul(QW_TYPE_MXFP8, QW_TYPE_U8, 32);
+    }
 }
 
 /* ---- rows and values */
@@ -395,7 +480,8 @@ static int start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matmul_of_every_float_format),
+        cmocka_unit_test(matmul_of_every_float_and_block_format),
+        cmocka_unit_test(matmul_of_every_group_format),
         cmocka_unit_test(norms),
         cmocka_unit_test(activations),
         cmocka_unit_test(rotation_turns_pairs),
