@@ -1,4 +1,4 @@
-/* Tensor names of a Hugging Face checkpoint -> ours, and to which part of the model a name belongs. The names are those of docs/model.md, section 8.
+/* Tensor names of Hugging Face and MLX checkpoints -> ours, and to which part of the model a name belongs. The names are those of docs/model.md, section 8.
  * Tested by tests/unit/test_names.c. */
 #include "weights/names.h"
 
@@ -82,7 +82,7 @@ static bool is_mtp(const char *name)
     return tail ? is_in(tail, LIST(layer_names)) : is_in(name, LIST(mtp_names));
 }
 
-qw_part qw_part_of(const char *our_name)
+static qw_part part_of_weight(const char *our_name)
 {
     const char *tail;
     if ((tail = behind(our_name, "visual.")))
@@ -92,21 +92,66 @@ qw_part qw_part_of(const char *our_name)
     return is_text(our_name) ? QW_PART_TEXT : QW_PART_OTHER;
 }
 
+qw_part qw_part_of(const char *our_name)
+{
+    char buf[QW_NAME_BYTES];
+    const char *codes = qw_name_of_codes(our_name, buf);
+    return part_of_weight(codes ? codes : our_name);
+}
+
 const char *qw_part_name(qw_part p)
 {
     static const char *const names[] = { "text", "vision", "mtp", "other" };
     return names[p];
 }
 
-const char *qw_name_from_hf(const char *hf_name)
+const char *qw_name_from_file(const char *file_name, char *buf)
 {
-    static const char *const prefixes[] = { "model.language_model.", "model." }; /* the longer one first */
+    static const struct {
+        const char *theirs, *ours;
+    } prefixes[] = { /* of two that fit the longer one first */
+                     { "model.language_model.", "" },
+                     { "model.", "" },
+                     { "language_model.model.", "" },
+                     { "language_model.", "" },
+                     { "vision_tower.", "visual." }
+    };
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
-        const char *tail = behind(hf_name, prefixes[i]);
-        if (tail)
+        const char *tail = behind(file_name, prefixes[i].theirs);
+        if (!tail)
+            continue;
+        if (!prefixes[i].ours[0])
             return tail;
+        const size_t n = strlen(prefixes[i].ours), rest = strlen(tail) + 1;
+        if (n + rest > QW_NAME_BYTES)
+            return file_name;
+        memcpy(buf, prefixes[i].ours, n);
+        memcpy(buf + n, tail, rest);
+        return buf;
     }
-    return hf_name;
+    return file_name;
+}
+
+/* `name` with its last part, `from`, replaced; NULL when it ends otherwise. */
+static const char *replace_end(const char *name, const char *from, const char *to, char *buf)
+{
+    const size_t n = strlen(name), tail = strlen(from), end = strlen(to) + 1;
+    if (n < tail || strcmp(name + n - tail, from) != 0 || n - tail + end > QW_NAME_BYTES)
+        return NULL;
+    memcpy(buf, name, n - tail);
+    memcpy(buf + n - tail, to, end);
+    return buf;
+}
+
+const char *qw_name_beside(const char *weight_name, const char *suffix, char *buf)
+{
+    return replace_end(weight_name, ".weight", suffix, buf);
+}
+
+const char *qw_name_of_codes(const char *name, char *buf)
+{
+    const char *codes = replace_end(name, ".scales", ".weight", buf);
+    return codes ? codes : replace_end(name, ".biases", ".weight", buf);
 }
 
 /* The loaders of MLX know the text model as language_model, with its head outside of `model`, and the tower as vision_tower. */

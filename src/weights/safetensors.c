@@ -148,13 +148,23 @@ static bool take_size(const qw_json *v, size_t *out)
     return true;
 }
 
+/* A tail of the file's name where that is enough, a text of its own otherwise. */
+static qwren_status take_our_name(const reader *r, qw_tensor *t)
+{
+    char buf[QW_NAME_BYTES];
+    t->name = qw_name_from_file(t->file_name, buf);
+    if (t->name == buf)
+        t->name = qw_arena_strndup(r->names, buf, strlen(buf));
+    return t->name ? QWREN_OK : qw_fail_memory(r->err, sizeof buf, "the name of a tensor");
+}
+
 static qwren_status read_name(const reader *r, const char *key, size_t len, qw_tensor *t)
 {
     t->file = qw_path_base(r->path);
     t->file_name = qw_arena_strndup(r->names, key, len);
     if (!t->file_name)
         return qw_fail_memory(r->err, len, "the name of a tensor");
-    t->name = qw_name_from_hf(t->file_name);
+    QW_TRY(take_our_name(r, t));
     return strlen(key) == len ? QWREN_OK : fail_tensor(r, t, "its name holds a NUL byte");
 }
 
@@ -232,7 +242,7 @@ static qwren_status read_tensor(const reader *r, const qw_json_iter *it, qw_tens
     return check_bytes(r, t);
 }
 
-/* "__metadata__": texts by name. MLX writes norms that already hold the 1 that ours add, so its files would be read wrongly. */
+/* "__metadata__": texts by name. None of them is needed: who wrote a file shows in its tensors (weights.c). */
 static qwren_status check_metadata(const reader *r, const qw_json *v)
 {
     if (!qw_json_is(v, QW_JSON_OBJECT))
@@ -240,9 +250,6 @@ static qwren_status check_metadata(const reader *r, const qw_json *v)
     for (qw_json_iter it = qw_json_first(v); it.key; qw_json_next(v, &it))
         if (!qw_json_is(it.value, QW_JSON_STRING))
             return qw_fail(r->err, QWREN_E_FORMAT, "%s: \"__metadata__\": %s is no text", r->path, it.key);
-    const char *format = qw_json_string(qw_json_get(v, "format"), NULL);
-    if (format && strcmp(format, "mlx") == 0)
-        return qw_fail(r->err, QWREN_E_UNSUPPORTED, "%s: is a file for MLX; the original checkpoint from Hugging Face is needed", r->path);
     return QWREN_OK;
 }
 

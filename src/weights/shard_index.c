@@ -61,7 +61,8 @@ void qw_shard_index_deinit(qw_shard_index *x)
 /* The tensor with this name of the file. */
 static const qw_tensor *find_in_file(const qw_weights *w, const char *file_name)
 {
-    const qw_tensor *t = qw_weights_find(w, qw_name_from_hf(file_name));
+    char buf[QW_NAME_BYTES];
+    const qw_tensor *t = qw_weights_find(w, qw_name_from_file(file_name, buf));
     return t && strcmp(t->file_name, file_name) == 0 ? t : NULL;
 }
 

@@ -5,9 +5,11 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/file.h"
+#include "weights/names.h"
 #include "weights/safetensors.h"
 #include "weights/shard_index.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,6 +82,7 @@ static int compare_names(const void *a, const void *b)
 
 static qwren_status sort_names(qw_weights *w, qwren_error *err)
 {
+    qw_free(w->by_name);
     w->by_name = qw_alloc_array(w->n, sizeof *w->by_name);
     if (!w->by_name)
         return qw_fail_memory(err, w->n * sizeof *w->by_name, "the names of the tensors");
@@ -92,6 +95,35 @@ static qwren_status sort_names(qw_weights *w, qwren_error *err)
         if (strcmp(a->name, b->name) == 0)
             return qw_fail(err, QWREN_E_FORMAT, "%s of %s and %s of %s are the same tensor", a->file_name, a->file, b->file_name, b->file);
     }
+    return QWREN_OK;
+}
+
+/* ---- who wrote it */
+
+static bool ends_with(const char *s, const char *tail)
+{
+    size_t n = strlen(s), m = strlen(tail);
+    return n >= m && strcmp(s + n - m, tail) == 0;
+}
+
+static bool begins_with(const char *s, const char *head) { return strncmp(s, head, strlen(head)) == 0; }
+
+/* The convolutions tell, as they do to MLX's own loaders: [C, taps, 1] is MLX, [C, 1, taps] Hugging Face. Without one the names decide. */
+static qwren_status find_layout(qw_weights *w, qwren_error *err)
+{
+    const qw_tensor *of[2] = { NULL, NULL }; /* a convolution of each layout */
+    bool mlx_names = false;
+    for (size_t i = 0; i < w->n; i++) {
+        const qw_tensor *t = &w->tensors[i];
+        mlx_names = mlx_names || begins_with(t->file_name, "language_model.") || begins_with(t->file_name, "vision_tower.");
+        if (t->n_dims == 3 && ends_with(t->name, ".conv1d.weight"))
+            of[t->shape[2] == 1] = t;
+    }
+    if (of[0] && of[1])
+        return qw_fail(err, QWREN_E_FORMAT,
+                       "%s of %s is in the form of Hugging Face, %s of %s in that of MLX: files of two checkpoints are mixed",
+                       of[0]->file_name, of[0]->file, of[1]->file_name, of[1]->file);
+    w->layout = of[1] || (mlx_names && !of[0]) ? QW_LAYOUT_MLX : QW_LAYOUT_HF;
     return QWREN_OK;
 }
 
@@ -131,6 +163,43 @@ static qwren_status add_single(qw_weights *w, const char *dir, qwren_error *err)
                    INDEX_NAME);
 }
 
+/* The tensors from `first` on are of the draft head's own file, where they have no "mtp.". */
+static qwren_status rename_draft_head(qw_weights *w, size_t first, const char *file, qwren_error *err)
+{
+    const char *kept = qw_arena_strndup(&w->names, file, strlen(file));
+    if (!kept)
+        return qw_fail_memory(err, strlen(file), "the name of a file");
+    for (size_t i = first; i < w->n; i++) {
+        qw_tensor *t = &w->tensors[i];
+        char name[QW_NAME_BYTES];
+        t->file = kept;
+        if (begins_with(t->name, "mtp."))
+            return qw_fail(err, QWREN_E_UNSUPPORTED, "%s: tensor %s: a draft head for MLX has names without \"mtp.\"; make it with mlx-vlm",
+                           file, t->file_name);
+        snprintf(name, sizeof name, "mtp.%.*s", (int)(sizeof name - sizeof "mtp."), t->file_name);
+        t->name = qw_arena_strndup(&w->names, name, strlen(name));
+        if (!t->name)
+            return qw_fail_memory(err, strlen(name), "the name of a tensor");
+    }
+    return QWREN_OK;
+}
+
+static qwren_status add_draft_head(qw_weights *w, const char *dir, qwren_error *err)
+{
+    static const char file[] = QW_MTP_FOLDER "/model.safetensors";
+    char *path = qw_path_join(dir, file);
+    if (!path)
+        return qw_fail_memory(err, strlen(dir) + sizeof file, "a path");
+    size_t first = w->n;
+    bool exists = qw_file_exists(path);
+    qwren_status st = exists ? add_file(w, path, err) : QWREN_OK;
+    qw_free(path);
+    if (!exists || st != QWREN_OK)
+        return st;
+    QW_TRY(rename_draft_head(w, first, file, err));
+    return sort_names(w, err);
+}
+
 static qwren_status add_folder(qw_weights *w, const char *dir, qwren_error *err)
 {
     if (!qw_dir_exists(dir))
@@ -141,7 +210,9 @@ static qwren_status add_folder(qw_weights *w, const char *dir, qwren_error *err)
         return qw_fail_memory(err, strlen(dir) + sizeof INDEX_NAME, "a path");
     qwren_status st = qw_file_exists(index_path) ? add_sharded(w, dir, index_path, err) : add_single(w, dir, err);
     qw_free(index_path);
-    return st;
+    QW_TRY(st);
+    QW_TRY(find_layout(w, err));
+    return w->layout == QW_LAYOUT_MLX ? add_draft_head(w, dir, err) : QWREN_OK;
 }
 
 /* ---- the face */
@@ -170,11 +241,17 @@ qwren_status qw_weights_open(qw_weights **out, const char *path, qwren_error *er
     return finish(out, add_folder(*out, path, err));
 }
 
+static qwren_status add_one_file(qw_weights *w, const char *path, qwren_error *err)
+{
+    QW_TRY(add_file(w, path, err));
+    QW_TRY(sort_names(w, err));
+    return find_layout(w, err);
+}
+
 qwren_status qw_weights_open_file(qw_weights **out, const char *path, qwren_error *err)
 {
     QW_TRY(create(out, err));
-    qwren_status st = add_file(*out, path, err);
-    return finish(out, st == QWREN_OK ? sort_names(*out, err) : st);
+    return finish(out, add_one_file(*out, path, err));
 }
 
 void qw_weights_close(qw_weights *w)

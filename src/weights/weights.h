@@ -8,6 +8,8 @@
 
 typedef struct qw_weights qw_weights;
 
+#define QW_MTP_FOLDER "mtp" /* of a directory for MLX: the draft head */
+
 /* Who wrote the files, which decides what some small tensors hold (model/bind.h undoes it). */
 typedef enum qw_layout {
     QW_LAYOUT_HF,
@@ -16,7 +18,8 @@ typedef enum qw_layout {
 } qw_layout;
 
 /* Opens all weight files of the directory `path`: model.safetensors.index.json and its shards, or model.safetensors, or the one shard of
- * a model that was split in one. No two tensors have the same name of ours. On failure *out is NULL. */
+ * a model that was split in one. Beside MLX files also mtp/model.safetensors, the draft head as mlx-vlm keeps it: its tensors are our mtp.*, their `file` is
+ * "mtp/model.safetensors". No two tensors have the same name of ours. On failure *out is NULL. */
 qwren_status qw_weights_open(qw_weights **out, const char *path, qwren_error *err);
 /* The same for one safetensors file, whatever its name. */
 qwren_status qw_weights_open_file(qw_weights **out, const char *path, qwren_error *err);
