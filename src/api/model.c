@@ -5,6 +5,7 @@
 #include "api/options.h"
 #include "base/alloc.h"
 #include "base/file.h"
+#include "model/logical.h"
 #include "runtime/memplan.h"
 #include "weights/names.h"
 
@@ -46,18 +47,16 @@ static void describe_vision(qwren_model_info *info, const qw_vision_config *c, c
     info->max_pixels = p->max_pixels;
 }
 
-static void count_tensors(qwren_model_info *info, const qw_weights *w)
+static void count_tensors(qwren_model_info *info, const qw_model *m)
 {
-    info->n_tensors = qw_weights_count(w);
-    for (size_t i = 0; i < info->n_tensors; i++) {
-        const qw_tensor *t = qw_weights_at(w, i);
-        uint64_t n = qw_tensor_elements(t);
-        info->n_parameters += n;
-        info->n_bytes += t->n_bytes;
-        switch (qw_part_of(t->name)) {
-        case QW_PART_TEXT: info->n_parameters_text += n; break;
-        case QW_PART_VISION: info->n_parameters_vision += n; break;
-        case QW_PART_MTP: info->n_parameters_mtp += n; break;
+    info->n_tensors = qw_weights_count(m->weights);
+    for (qw_logical t = { 0 }; qw_logical_next(&t, m->weights, m->bound, &m->quant);) {
+        info->n_parameters += t.n_weights;
+        info->n_bytes += t.n_bytes;
+        switch (t.part) {
+        case QW_PART_TEXT: info->n_parameters_text += t.n_weights; break;
+        case QW_PART_VISION: info->n_parameters_vision += t.n_weights; break;
+        case QW_PART_MTP: info->n_parameters_mtp += t.n_weights; break;
         case QW_PART_OTHER: break;
         }
     }
@@ -74,7 +73,7 @@ static void describe(qwren_model *m)
     info->has_mtp = m->core.has_mtp;
     if (m->core.has_vision)
         describe_vision(info, &m->core.config.vision, &m->core.config.processor);
-    count_tensors(info, m->core.weights);
+    count_tensors(info, &m->core);
 }
 
 /* ---- tokens that mean something to the engine */

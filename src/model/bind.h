@@ -1,27 +1,34 @@
 /* Tensors by name -> what the layers hold: matrices stay in the mapping, small vectors become floats. Used by the decoder, the tower and the MTP
- * head when a model is opened. */
+ * head when a model is opened. Hugging Face, MLX and GGUF differ in what weights/ delivers (qw_layout), and here in nothing that a layer could see. */
 #ifndef QW_MODEL_BIND_H
 #define QW_MODEL_BIND_H
 
 #include "base/arena.h"
 #include "compute/ops.h"
+#include "model/config_quant.h"
 #include "weights/weights.h"
 
 typedef struct qw_binder {
     const qw_weights *weights;
-    qw_arena *arena; /* receives the vectors */
+    qw_arena *arena;              /* receives the vectors */
+    const qw_quant_config *quant; /* what codes are checked against; NULL: nothing */
+    qw_matrix *bound; /* [qw_weights_count] receives what was made of each tensor, by its place in the files; NULL: nobody asks */
 } qw_binder;
 
-/* A float matrix [rows, cols] of exactly this shape. Missing or of another shape: E_FORMAT naming file, tensor, both shapes; no float: E_UNSUPPORTED. */
+/* The matrix [rows, cols] in whatever type the files have it: floats, GGUF's blocks, or MLX's codes with their scales. Missing or of another shape: E_FORMAT naming
+ * file, tensor, both shapes; of a type that no layer reads: E_UNSUPPORTED. */
 qwren_status qw_bind_matrix(const qw_binder *b, qw_matrix *out, size_t rows, size_t cols, qwren_error *err, const char *name_fmt, ...)
     QW_PRINTF(6, 7);
-/* The same for a tensor of more dimensions: rows = shape[0], cols = the product of the others. */
+/* A tensor of floats with any number of dimensions (from 1): rows = shape[0], cols = the product of the others. */
 qwren_status qw_bind_tensor(const qw_binder *b, qw_matrix *out, int n_dims, const size_t *shape, qwren_error *err, const char *name_fmt,
                             ...) QW_PRINTF(6, 7);
-/* n values as floats, each plus `plus` (1 for zero-centred norms). */
-qwren_status qw_bind_vector(const qw_binder *b, const float **out, size_t n, float plus, qwren_error *err, const char *name_fmt, ...)
-    QW_PRINTF(6, 7);
-/* Whether the file has it. */
+/* n values as floats. */
+qwren_status qw_bind_vector(const qw_binder *b, const float **out, size_t n, qwren_error *err, const char *name_fmt, ...) QW_PRINTF(5, 6);
+/* The factors of a norm of the text model or the MTP head: 1 + w where the file holds w (Hugging Face), the file's values elsewhere. */
+qwren_status qw_bind_norm(const qw_binder *b, const float **out, size_t n, qwren_error *err, const char *name_fmt, ...) QW_PRINTF(5, 6);
+
+/* Whether the files have it; the tensor itself, or NULL. */
 bool qw_bind_has(const qw_binder *b, const char *our_name);
+const qw_tensor *qw_bind_find(const qw_binder *b, const char *our_name);
 
 #endif

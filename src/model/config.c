@@ -43,13 +43,6 @@ static qwren_status read_architecture(qw_config *out, const qw_fields *top)
     return qw_field_must_be_text(top, "model_type", "qwen3_5", "qwen3_5_text");
 }
 
-static qwren_status refuse_quantised(const qw_fields *f)
-{
-    static const char why[] = "quantised checkpoints are not supported, one in BF16, F16 or F32 is needed";
-    QW_TRY(qw_field_must_be_absent(f, "quantization_config", why));
-    return qw_field_must_be_absent(f, "quantization", why);
-}
-
 /* ---- tokens */
 
 static qwren_status add_eos(qw_config *out, const qw_fields *f, const qw_json *v)
@@ -109,8 +102,6 @@ qwren_status qw_model_config_read(qw_config *out, const qw_fields *top)
     QW_TRY(qw_field_object(top, "vision_config", "vision_config.", &vision));
     if (!text.object)
         text = *top;
-    QW_TRY(refuse_quantised(top));
-    QW_TRY(refuse_quantised(&text));
     QW_TRY(qw_text_config_read(&out->text, top, &text));
     QW_TRY(qw_vision_config_read(&out->vision, &vision, &out->text));
     return read_tokens(out, top, &text);

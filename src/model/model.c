@@ -1,6 +1,7 @@
 /* Opening a checkpoint: config, weights, a device, and every tensor bound to its layer. Tested by tests/unit/test_model.c. */
 #include "model/model.h"
 
+#include "base/alloc.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -40,10 +41,17 @@ static qwren_status refuse_surplus(const qw_model *m, qwren_error *err)
     return QWREN_OK;
 }
 
+static qwren_status make_bound(qw_model *m, qwren_error *err)
+{
+    const size_t n = qw_weights_count(m->weights);
+    m->bound = qw_calloc(n ? n : 1, sizeof *m->bound);
+    return m->bound ? QWREN_OK : qw_fail_memory(err, n * sizeof *m->bound, "the list of matrices");
+}
+
 /* A config that promises an MTP head whose tensors are not there is common (converted files drop them): it is only not used. */
 static qwren_status bind_parts(qw_model *m, qwren_error *err)
 {
-    const qw_binder b = { m->weights, &m->arena };
+    const qw_binder b = { m->weights, &m->arena, &m->quant, m->bound };
     QW_TRY(qw_text_bind(&m->text, &m->config.text, &b, err));
     m->has_vision = m->config.vision.present && qw_bind_has(&b, "visual.patch_embed.proj.weight");
     if (m->has_vision)
@@ -59,9 +67,11 @@ static qwren_status bind_parts(qw_model *m, qwren_error *err)
 static qwren_status init(qw_model *m, const char *dir, const qw_model_params *p, qwren_error *err)
 {
     QW_TRY(qw_config_read(&m->config, dir, err));
+    QW_TRY(qw_quant_config_read(&m->quant, dir, &m->arena, err));
     QW_TRY(qw_weights_open(&m->weights, dir, err));
     if (!report(p, "headers", 1, 2))
         return qw_fail(err, QWREN_E_CANCELLED, "%s: opening was cancelled", dir);
+    QW_TRY(make_bound(m, err));
     QW_TRY(bind_parts(m, err));
     if (!p->config_only)
         QW_TRY(make_device(m, p, err));
@@ -84,6 +94,7 @@ void qw_model_deinit(qw_model *m)
 {
     qw_ops_free(m->ops);
     qw_weights_close(m->weights);
+    qw_free(m->bound);
     qw_arena_deinit(&m->arena);
     memset(m, 0, sizeof *m);
 }

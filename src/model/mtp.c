@@ -11,9 +11,9 @@ qwren_status qw_mtp_bind(qw_mtp_model *out, const qw_text_config *c, const qw_bi
 {
     const size_t H = (size_t)c->hidden_size;
     QW_TRY(qw_bind_matrix(b, &out->fc, H, 2 * H, err, "mtp.fc.weight"));
-    QW_TRY(qw_bind_vector(b, &out->norm_embedding, H, 1, err, "mtp.pre_fc_norm_embedding.weight"));
-    QW_TRY(qw_bind_vector(b, &out->norm_hidden, H, 1, err, "mtp.pre_fc_norm_hidden.weight"));
-    QW_TRY(qw_bind_vector(b, &out->norm, H, 1, err, "mtp.norm.weight"));
+    QW_TRY(qw_bind_norm(b, &out->norm_embedding, H, err, "mtp.pre_fc_norm_embedding.weight"));
+    QW_TRY(qw_bind_norm(b, &out->norm_hidden, H, err, "mtp.pre_fc_norm_hidden.weight"));
+    QW_TRY(qw_bind_norm(b, &out->norm, H, err, "mtp.norm.weight"));
     return qw_layer_bind(&out->layer, QW_LAYER_ATTENTION, c, b, "mtp.layers.0", err);
 }
 

@@ -14,15 +14,26 @@ static qwren_status bind_attention(qw_attention_layer *l, const qw_text_config *
     QW_TRY(qw_bind_matrix(b, &l->k, kv, H, err, "%s.self_attn.k_proj.weight", prefix));
     QW_TRY(qw_bind_matrix(b, &l->v, kv, H, err, "%s.self_attn.v_proj.weight", prefix));
     QW_TRY(qw_bind_matrix(b, &l->o, H, q, err, "%s.self_attn.o_proj.weight", prefix));
-    QW_TRY(qw_bind_vector(b, &l->q_norm, hd, 1, err, "%s.self_attn.q_norm.weight", prefix));
-    return qw_bind_vector(b, &l->k_norm, hd, 1, err, "%s.self_attn.k_norm.weight", prefix);
+    QW_TRY(qw_bind_norm(b, &l->q_norm, hd, err, "%s.self_attn.q_norm.weight", prefix));
+    return qw_bind_norm(b, &l->k_norm, hd, err, "%s.self_attn.k_norm.weight", prefix);
 }
 
-/* conv1d.weight [channels, 1, taps] -> [taps, channels], so that neighbours in memory are neighbours in the loop. */
+/* The kernel [channels, taps] in the shape each kind of file gives it; the bytes are the same. */
+static qwren_status find_conv(qw_matrix *out, size_t channels, size_t taps, const qw_binder *b, const char *prefix, qwren_error *err)
+{
+    const size_t hf[3] = { channels, 1, taps }, mlx[3] = { channels, taps, 1 }, gguf[2] = { channels, taps };
+    switch (qw_weights_layout(b->weights)) {
+    case QW_LAYOUT_MLX: return qw_bind_tensor(b, out, 3, mlx, err, "%s.linear_attn.conv1d.weight", prefix);
+    case QW_LAYOUT_GGUF: return qw_bind_tensor(b, out, 2, gguf, err, "%s.linear_attn.conv1d.weight", prefix);
+    default: return qw_bind_tensor(b, out, 3, hf, err, "%s.linear_attn.conv1d.weight", prefix);
+    }
+}
+
+/* -> [taps, channels], so that neighbours in memory are neighbours in the loop. */
 static qwren_status bind_conv(const float **out, size_t channels, size_t taps, const qw_binder *b, const char *prefix, qwren_error *err)
 {
     qw_matrix m;
-    QW_TRY(qw_bind_tensor(b, &m, 3, (size_t[]){ channels, 1, taps }, err, "%s.linear_attn.conv1d.weight", prefix));
+    QW_TRY(find_conv(&m, channels, taps, b, prefix, err));
     float *rows = qw_arena_alloc(b->arena, channels * taps * sizeof *rows),
           *columns = qw_arena_alloc(b->arena, channels * taps * sizeof *columns);
     if (!rows || !columns)
@@ -39,7 +50,7 @@ static qwren_status bind_conv(const float **out, size_t channels, size_t taps, c
 static qwren_status bind_decay(const float **out, size_t heads, const qw_binder *b, const char *prefix, qwren_error *err)
 {
     const float *log_a = NULL;
-    QW_TRY(qw_bind_vector(b, &log_a, heads, 0, err, "%s.linear_attn.A_log", prefix));
+    QW_TRY(qw_bind_vector(b, &log_a, heads, err, "%s.linear_attn.A_log", prefix));
     float *neg = qw_arena_alloc(b->arena, heads * sizeof *neg);
     if (!neg)
         return qw_fail_memory(err, heads * sizeof *neg, "decay rates");
@@ -60,8 +71,8 @@ static qwren_status bind_delta(qw_delta_layer *l, const qw_text_config *c, const
     QW_TRY(qw_bind_matrix(b, &l->out, H, Hv * dv, err, "%s.linear_attn.out_proj.weight", prefix));
     QW_TRY(bind_conv(&l->conv, channels, sz(c->conv_kernel), b, prefix, err));
     QW_TRY(bind_decay(&l->neg_exp_a, Hv, b, prefix, err));
-    QW_TRY(qw_bind_vector(b, &l->dt_bias, Hv, 0, err, "%s.linear_attn.dt_bias", prefix));
-    return qw_bind_vector(b, &l->norm, dv, 0, err, "%s.linear_attn.norm.weight", prefix); /* the one norm that is not zero-centred */
+    QW_TRY(qw_bind_vector(b, &l->dt_bias, Hv, err, "%s.linear_attn.dt_bias", prefix));
+    return qw_bind_vector(b, &l->norm, dv, err, "%s.linear_attn.norm.weight", prefix); /* the one norm that is not zero-centred */
 }
 
 static qwren_status bind_mlp(qw_mlp *l, const qw_text_config *c, const qw_binder *b, const char *prefix, qwren_error *err)
@@ -76,12 +87,12 @@ qwren_status qw_layer_bind(qw_layer *out, qw_layer_kind kind, const qw_text_conf
                            qwren_error *err)
 {
     out->kind = kind;
-    QW_TRY(qw_bind_vector(b, &out->norm_in, sz(c->hidden_size), 1, err, "%s.input_layernorm.weight", prefix));
+    QW_TRY(qw_bind_norm(b, &out->norm_in, sz(c->hidden_size), err, "%s.input_layernorm.weight", prefix));
     if (kind == QW_LAYER_ATTENTION)
         QW_TRY(bind_attention(&out->mixer.attention, c, b, prefix, err));
     else
         QW_TRY(bind_delta(&out->mixer.delta, c, b, prefix, err));
-    QW_TRY(qw_bind_vector(b, &out->norm_post, sz(c->hidden_size), 1, err, "%s.post_attention_layernorm.weight", prefix));
+    QW_TRY(qw_bind_norm(b, &out->norm_post, sz(c->hidden_size), err, "%s.post_attention_layernorm.weight", prefix));
     return bind_mlp(&out->mlp, c, b, prefix, err);
 }
 
@@ -107,7 +118,7 @@ qwren_status qw_text_bind(qw_text_model *out, const qw_text_config *c, const qw_
         out->head = out->embed;
     else
         QW_TRY(qw_bind_matrix(b, &out->head, V, H, err, "lm_head.weight"));
-    QW_TRY(qw_bind_vector(b, &out->norm, H, 1, err, "norm.weight"));
+    QW_TRY(qw_bind_norm(b, &out->norm, H, err, "norm.weight"));
     QW_TRY(qw_rope_bind(out, b->arena, err));
     return bind_layers(out, c, b, err);
 }

@@ -2,20 +2,21 @@
 #include "model/vision.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* PREFIX.PART.weight [rows, cols] and PREFIX.PART.bias [rows] */
 static qwren_status bind_linear(const qw_binder *b, qw_matrix *w, const float **bias, size_t rows, size_t cols, const char *prefix,
                                 const char *part, qwren_error *err)
 {
     QW_TRY(qw_bind_matrix(b, w, rows, cols, err, "%s.%s.weight", prefix, part));
-    return qw_bind_vector(b, bias, rows, 0, err, "%s.%s.bias", prefix, part);
+    return qw_bind_vector(b, bias, rows, err, "%s.%s.bias", prefix, part);
 }
 
 static qwren_status bind_norm(const qw_binder *b, const float **w, const float **bias, size_t n, const char *prefix, const char *part,
                               qwren_error *err)
 {
-    QW_TRY(qw_bind_vector(b, w, n, 0, err, "%s.%s.weight", prefix, part));
-    return qw_bind_vector(b, bias, n, 0, err, "%s.%s.bias", prefix, part);
+    QW_TRY(qw_bind_vector(b, w, n, err, "%s.%s.weight", prefix, part));
+    return qw_bind_vector(b, bias, n, err, "%s.%s.bias", prefix, part);
 }
 
 static qwren_status bind_block(qw_vision_block *l, const qw_vision_config *c, int i, const qw_binder *b, qwren_error *err)
@@ -42,13 +43,43 @@ static qwren_status bind_blocks(qw_vision_model *m, const qw_binder *b, qwren_er
     return QWREN_OK;
 }
 
+/* m [D, n * C] with the colours of a place side by side -> [D, C * n]: a plane for each colour. */
+static qwren_status colours_first(qw_matrix *m, size_t C, const qw_binder *b, qwren_error *err)
+{
+    const size_t size = qw_type_block_bytes(m->type), n = m->cols / C;
+    char *planes = qw_arena_alloc(b->arena, qw_matrix_bytes(m));
+    if (!planes)
+        return qw_fail_memory(err, qw_matrix_bytes(m), "the patch kernel");
+    for (size_t row = 0; row < m->rows; row++) {
+        const char *from = (const char *)m->data + row * qw_matrix_row_bytes(m);
+        char *to = planes + row * qw_matrix_row_bytes(m);
+        for (size_t i = 0; i < n; i++)
+            for (size_t colour = 0; colour < C; colour++)
+                memcpy(to + (colour * n + i) * size, from + (i * C + colour) * size, size);
+    }
+    m->data = planes;
+    return QWREN_OK;
+}
+
+/* [D, C, Tp, P, P], the order of the patches, or MLX's [D, Tp, P, P, C]: then a copy of it in our order, the only matrix that is ever copied. */
+static qwren_status bind_kernel(qw_matrix *out, const qw_vision_config *c, const qw_binder *b, qwren_error *err)
+{
+    static const char name[] = "visual.patch_embed.proj.weight";
+    const size_t D = (size_t)c->hidden_size, C = (size_t)c->in_channels, T = (size_t)c->temporal_patch_size, P = (size_t)c->patch_size;
+    const size_t ours[5] = { D, C, T, P, P }, mlx[5] = { D, T, P, P, C };
+    const qw_tensor *t = qw_bind_find(b, name);
+    if (qw_weights_layout(b->weights) != QW_LAYOUT_MLX || (t && t->n_dims == 5 && memcmp(t->shape, ours, sizeof ours) == 0))
+        return qw_bind_tensor(b, out, 5, ours, err, "%s", name);
+    QW_TRY(qw_bind_tensor(b, out, 5, mlx, err, "%s", name));
+    return colours_first(out, C, b, err);
+}
+
 qwren_status qw_vision_bind(qw_vision_model *m, const qw_vision_config *c, const qw_binder *b, qwren_error *err)
 {
-    size_t D = (size_t)c->hidden_size, P = (size_t)c->patch_size, merged = (size_t)c->merge_size * (size_t)c->merge_size * D;
-    const size_t kernel[5] = { D, (size_t)c->in_channels, (size_t)c->temporal_patch_size, P, P };
+    size_t D = (size_t)c->hidden_size, merged = (size_t)c->merge_size * (size_t)c->merge_size * D;
     *m = (qw_vision_model){ .config = c };
-    QW_TRY(qw_bind_tensor(b, &m->patch, 5, kernel, err, "visual.patch_embed.proj.weight"));
-    QW_TRY(qw_bind_vector(b, &m->patch_b, D, 0, err, "visual.patch_embed.proj.bias"));
+    QW_TRY(bind_kernel(&m->patch, c, b, err));
+    QW_TRY(qw_bind_vector(b, &m->patch_b, D, err, "visual.patch_embed.proj.bias"));
     QW_TRY(qw_bind_matrix(b, &m->pos, (size_t)c->n_positions, D, err, "visual.pos_embed.weight"));
     QW_TRY(bind_blocks(m, b, err));
     QW_TRY(bind_norm(b, &m->norm_w, &m->norm_b, D, "visual.merger", "norm", err));

@@ -36,7 +36,7 @@ static qwren_status tower_open(tower *t, const char *name, int n_threads, qwren_
     snprintf(dir, sizeof dir, "%s/vision/%s", QW_TEST_DATA, name);
     QW_TRY(qw_config_read(&t->config, dir, err));
     QW_TRY(qw_weights_open(&t->weights, dir, err));
-    QW_TRY(qw_vision_bind(&t->model, &t->config.vision, &(qw_binder){ t->weights, &t->arena }, err));
+    QW_TRY(qw_vision_bind(&t->model, &t->config.vision, &(qw_binder){ .weights = t->weights, .arena = &t->arena }, err));
     QW_TRY(qw_ops_create(&t->ops, n_threads, err));
     const qw_vision_config *v = &t->config.vision;
     const qw_processor_config *p = &t->config.processor;
@@ -373,7 +373,7 @@ static void a_damaged_tower_is_refused(void **state)
     qw_vision_model m;
     qwren_error err = { QWREN_OK, "" };
     tower_must_open(&t, "odd", 1);
-    qw_binder b = { t.weights, &t.arena };
+    qw_binder b = { .weights = t.weights, .arena = &t.arena };
     qw_vision_config c = t.config.vision;
     c.depth = 2;
     assert_int_equal(qw_vision_bind(&m, &c, &b, &err), QWREN_E_FORMAT);
