@@ -114,20 +114,21 @@ qwren_status qw_added_read(qw_added **out, size_t *n, const qw_json *root, const
 
 /* ---- finding */
 
-static int by_text(const void *a, const void *b)
+int qw_added_compare(const qw_added *a, const qw_added *b)
 {
-    const qw_added *x = a, *y = b;
-    int order = memcmp(x->text, y->text, x->len < y->len ? x->len : y->len);
-    return order ? order : (x->len > y->len) - (x->len < y->len);
+    int order = memcmp(a->text, b->text, a->len < b->len ? a->len : b->len);
+    return order ? order : (a->len > b->len) - (a->len < b->len);
 }
 
-qwren_status qw_added_sort(qw_added *added, size_t n, const char *where, qwren_error *err)
+static int by_text(const void *a, const void *b) { return qw_added_compare(a, b); }
+
+qwren_status qw_added_sort(qw_added *added, size_t n, const qw_vocab_words *words, qwren_error *err)
 {
     qsort(added, n, sizeof *added, by_text);
     for (size_t i = 1; i < n; i++)
         if (by_text(&added[i - 1], &added[i]) == 0)
-            return qw_fail(err, QWREN_E_FORMAT, "%s: added_tokens: \"%s\" has two ids, %d and %d", where, added[i].text, added[i - 1].id,
-                           added[i].id);
+            return qw_fail(err, QWREN_E_FORMAT, "%s: %s: \"%.*s\" has two ids, %d and %d", words->where, words->added, (int)added[i].len,
+                           added[i].text, added[i - 1].id, added[i].id);
     return QWREN_OK;
 }
 

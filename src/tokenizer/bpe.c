@@ -10,44 +10,37 @@
 
 /* ---- the merge list */
 
-qwren_status qw_merges_init(qw_merges *m, size_t n_merges, qwren_error *err)
+int qw_merges_bits(size_t n_merges)
 {
-    *m = (qw_merges){ .bits = 1 };
-    while ((size_t)1 << m->bits < n_merges && m->bits < 40)
-        m->bits++;
-    m->bits++;
-    size_t n = (size_t)1 << m->bits;
-    m->slots = qw_alloc_array(n, sizeof *m->slots);
-    if (!m->slots)
-        return qw_fail_memory(err, n * sizeof *m->slots, "the merge list");
-    for (size_t i = 0; i < n; i++)
-        m->slots[i].left = NONE;
-    return QWREN_OK;
-}
-
-void qw_merges_deinit(qw_merges *m)
-{
-    qw_free(m->slots);
-    *m = (qw_merges){ 0 };
+    int bits = 1;
+    while ((size_t)1 << bits < n_merges && bits < QW_MERGES_MAX_BITS)
+        bits++;
+    return bits + 1;
 }
 
 /* The pair's slot, or the free one where it would stand. */
-static qw_merge *slot_of(const qw_merges *m, int32_t left, int32_t right)
+static size_t slot_of(const qw_merge *slots, int bits, int32_t left, int32_t right)
 {
-    size_t mask = ((size_t)1 << m->bits) - 1;
+    size_t mask = ((size_t)1 << bits) - 1;
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    size_t i = (size_t)(key * 0x9E3779B97F4A7C15u >> (64 - m->bits)); /* 2^64 / golden ratio: neighbours are spread */
-    while (m->slots[i].left != NONE && (m->slots[i].left != left || m->slots[i].right != right))
+    size_t i = (size_t)(key * 0x9E3779B97F4A7C15u >> (64 - bits)); /* 2^64 / golden ratio: neighbours are spread */
+    while (slots[i].left >= 0 && (slots[i].left != left || slots[i].right != right))
         i = (i + 1) & mask;
-    return &m->slots[i];
+    return i;
 }
 
-void qw_merges_add(qw_merges *m, const qw_merge *merge) { *slot_of(m, merge->left, merge->right) = *merge; }
+bool qw_merges_add(qw_merge *slots, int bits, const qw_merge *merge)
+{
+    size_t i = slot_of(slots, bits, merge->left, merge->right);
+    bool is_new = slots[i].left < 0;
+    slots[i] = *merge;
+    return is_new;
+}
 
 const qw_merge *qw_merges_find(const qw_merges *m, int32_t left, int32_t right)
 {
-    const qw_merge *slot = slot_of(m, left, right);
-    return slot->left == NONE ? NULL : slot;
+    const qw_merge *merge = &m->slots[slot_of(m->slots, m->bits, left, right)];
+    return merge->left < 0 ? NULL : merge;
 }
 
 /* ---- short pieces: all pairs' merges in a row */

@@ -13,13 +13,15 @@ typedef struct qw_merge {
 
 /* (left, right) -> merge: open addressing, at most half full. */
 typedef struct qw_merges {
-    qw_merge *slots;
+    const qw_merge *slots;
     int bits; /* there are 2^bits slots */
 } qw_merges;
-qwren_status qw_merges_init(qw_merges *m, size_t n_merges, qwren_error *err);
-void qw_merges_deinit(qw_merges *m);
-/* A pair that comes again takes the later rank, as in the reference. At most n_merges calls. */
-void qw_merges_add(qw_merges *m, const qw_merge *merge);
+/* For a table of n merges. */
+int qw_merges_bits(size_t n_merges);
+#define QW_MERGES_MAX_BITS 40
+/* Adds to slots [2^bits], of which the free ones have left < 0 and one more than the merges is free. A pair that comes again takes the later rank; true when the
+ * pair is new. */
+bool qw_merges_add(qw_merge *slots, int bits, const qw_merge *merge);
 const qw_merge *qw_merges_find(const qw_merges *m, int32_t left, int32_t right); /* NULL: the two do not merge */
 
 /* Scratch memory for long pieces, kept between calls. Begin with zeros. */

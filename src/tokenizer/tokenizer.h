@@ -27,7 +27,28 @@ qwren_status qw_tokenizer_open(qw_tokenizer **out, const char *dir, qwren_error 
 /* The same from memory; `config` may be NULL. `where` names the source in errors. */
 qwren_status qw_tokenizer_parse(qw_tokenizer **out, const char *json, size_t len, const char *config, size_t config_len, const char *where,
                                 qwren_error *err);
+/* Writes the tables of DIR's tokenizer.json to `path`, bound to the bytes of that file and of tokenizer_config.json. As DIR/qwren/vocabulary.bin they
+ * are what qw_tokenizer_open(DIR) maps instead of reading the JSON, as long as both files stay the same to the byte. */
+qwren_status qw_tokenizer_write_tables(const char *dir, const char *path, qwren_error *err);
 void qw_tokenizer_close(qw_tokenizer *t); /* NULL is allowed */
+
+/* A token or a merge as a file spells it: not terminated. */
+typedef struct qw_token_text {
+    const char *data;
+    size_t len;
+} qw_token_text;
+
+/* The vocabulary as the settings of a GGUF file have it (tokenizer.ggml.*). */
+typedef struct qw_token_lists {
+    const qw_token_text *tokens; /* by id; those that are no added ones in the byte-level alphabet */
+    size_t n_tokens;
+    const int32_t *types; /* the numbers of llama.cpp: 1 normal, 3 control, 4 user-defined, 5 unused */
+    size_t n_types;
+    const qw_token_text *merges; /* "left right" */
+    size_t n_merges;
+} qw_token_lists;
+/* The same tokenizer from lists. Control tokens are special, user-defined ones added but not special; unused ones at the end are no tokens. */
+qwren_status qw_tokenizer_from_lists(qw_tokenizer **out, const qw_token_lists *lists, const char *where, qwren_error *err);
 
 /* Appends the ids of text to *ids (left as it was after a failure). Ill-formed UTF-8 counts as U+FFFD. O(n log n) for any text.
  *
@@ -41,7 +62,7 @@ qwren_status qw_tokenizer_encode(const qw_tokenizer *t, const char *text, size_t
 /* Appends the text of ids to *out. Ill-formed sequences become U+FFFD; an id without a token is E_ARGUMENT and *out is left as it was. */
 qwren_status qw_tokenizer_decode(const qw_tokenizer *t, const int32_t *ids, size_t n_ids, bool skip_special, qw_buf *out, qwren_error *err);
 
-int32_t qw_tokenizer_count(const qw_tokenizer *t);                                   /* ids 0 .. count-1 have a token */
+int32_t qw_tokenizer_count(const qw_tokenizer *t);                                    /* ids 0 .. count-1 have a token */
 const char *qw_tokenizer_bytes(const qw_tokenizer *t, int32_t id, size_t *len);       /* may be part of a character; NULL: no such id */
 int32_t qw_tokenizer_find_added(const qw_tokenizer *t, const char *text, size_t len); /* id of "<|im_end|>", or -1 */
 bool qw_tokenizer_is_added(const qw_tokenizer *t, int32_t id);
