@@ -25,7 +25,7 @@ qw_vocab_sections qw_vocab_layout(const qw_vocab_header *h)
 
 #define CHECKED_FROM offsetof(qw_vocab_header, n_bytes)
 
-uint64_t qw_vocab_checksum(const uint8_t *block, size_t n) { return qw_hash64(QW_VOCAB_VERSION, block + CHECKED_FROM, n - CHECKED_FROM); }
+uint64_t qw_vocab_checksum(const uint8_t *block, size_t n) { return qw_hash_bytes(block + CHECKED_FROM, n - CHECKED_FROM); }
 
 /* ---- views */
 
@@ -70,7 +70,7 @@ static const char *header_fault(const qw_vocab_header *h, size_t n)
 {
     if (memcmp(h->magic, QW_VOCAB_MAGIC, sizeof h->magic) != 0)
         return "it is not a file of tables";
-    if (h->version != QW_VOCAB_VERSION)
+    if (h->version != QW_VOCAB_VERSION || h->reserved != 0)
         return "it is of another version of qwren";
     if (h->n_bytes != n)
         return "it is cut short";

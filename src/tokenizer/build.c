@@ -1,7 +1,6 @@
 /* Lists of tokens and merges -> the block of tables (vocab.h), whatever file the lists come from. Everything that the lists may get wrong is refused here, in the
  * words of that file. Tested by tests/unit/test_tokenizer_open.c and tests/unit/test_tokenizer_lists.c. */
 #include "base/alloc.h"
-#include "base/hash.h"
 #include "base/rng.h"
 #include "base/utf8.h"
 #include "tokenizer/vocab.h"
@@ -64,10 +63,19 @@ static bool is_token(const qw_builder *b, int32_t id, const char *bytes, size_t 
     return n == len && memcmp(own, bytes, len) == 0;
 }
 
+/* FNV-1a from a random start: nobody can prepare a vocabulary that fills one place. */
+static uint64_t hash_of(uint64_t seed, const char *bytes, size_t len)
+{
+    uint64_t h = seed;
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ (unsigned char)bytes[i]) * 0x100000001B3u;
+    return h ^ h >> 32;
+}
+
 /* The id of the token, or -1 and the free slot where it would stand. */
 static int32_t find(const qw_builder *b, const char *bytes, size_t len, uint64_t *hash, size_t *slot)
 {
-    *hash = qw_hash64(b->seed, bytes, len);
+    *hash = hash_of(b->seed, bytes, len);
     size_t i = (size_t)*hash & b->mask;
     for (; b->index[i]; i = (i + 1) & b->mask)
         if (b->index[i] >> 32 == *hash >> 32 && is_token(b, (int32_t)(uint32_t)b->index[i] - 1, bytes, len))

@@ -13,10 +13,10 @@
 static qw_vocab_stamp stamp_of(const qw_vocab_files *f)
 {
     qw_vocab_stamp s = { .json_bytes = f->json.size, .config_bytes = UINT64_MAX };
-    s.json_hash = qw_hash64(0, f->json.data, f->json.size);
+    s.json_hash = qw_hash_bytes(f->json.data, f->json.size);
     if (f->has_config) {
         s.config_bytes = f->config.size;
-        s.config_hash = qw_hash64(0, f->config.data, f->config.size);
+        s.config_hash = qw_hash_bytes(f->config.data, f->config.size);
     }
     return s;
 }

@@ -8,20 +8,24 @@
 #define N_CASES 1028
 #define N_DECODE_CASES 18
 
-static qw_tokenizer *large, *small;
+static qw_tokenizer *from_json, *small, *tables, *lists; /* the last two: the large one, opened in the other ways */
 
-static int open_both(void **state)
+static int open_all(void **state)
 {
     (void)state;
-    large = open_qwen_tokenizer();
+    from_json = open_qwen_tokenizer();
+    tables = open_qwen_tables();
+    lists = open_qwen_lists();
     small = open_nano_tokenizer();
     return 0;
 }
 
-static int close_both(void **state)
+static int close_all(void **state)
 {
     (void)state;
-    qw_tokenizer_close(large);
+    qw_tokenizer_close(tables);
+    qw_tokenizer_close(lists);
+    qw_tokenizer_close(from_json);
     qw_tokenizer_close(small);
     return 0;
 }
@@ -101,20 +105,20 @@ static void expect_text(const char *id, const qw_tokenizer *t, const qw_ids *ids
 
 static void check_large(const qw_json *row, void *ctx)
 {
-    (void)ctx;
+    const qw_tokenizer *t = ctx;
     const char *id = case_text(row, "id"), *hash = case_text(row, "ids_hash"), *decoded = case_text(row, "decoded");
     qw_buf text = text_of(row);
-    qw_ids ids = encode(large, &text, mode_of(row));
+    qw_ids ids = encode(t, &text, mode_of(row));
     if (hash)
         expect_hash(id, &ids, qw_json_int(qw_json_get(row, "n_ids"), -1), hash);
     else
         expect_ids(id, &ids, qw_json_get(row, "ids"));
     if (!decoded && !qw_json_get(row, "bytes_hex")) {
-        expect_text(id, large, &ids, qw_buf_text(&text), text.len);
+        expect_text(id, t, &ids, qw_buf_text(&text), text.len);
     } else if (decoded) {
         size_t n = 0;
         decoded = qw_json_string(qw_json_get(row, "decoded"), &n);
-        expect_text(id, large, &ids, decoded, n);
+        expect_text(id, t, &ids, decoded, n);
     }
     qw_ids_free(&ids);
     qw_buf_free(&text);
@@ -134,7 +138,19 @@ static void check_small(const qw_json *row, void *ctx)
 static void texts_with_the_whole_vocabulary(void **state)
 {
     (void)state;
-    each_case("tokenizer/cases.jsonl", N_CASES, check_large, NULL);
+    each_case("tokenizer/cases.jsonl", N_CASES, check_large, from_json);
+}
+
+static void texts_with_the_tables_of_an_earlier_reading(void **state)
+{
+    (void)state;
+    each_case("tokenizer/cases.jsonl", N_CASES, check_large, tables);
+}
+
+static void texts_with_the_lists_of_a_gguf_file(void **state)
+{
+    (void)state;
+    each_case("tokenizer/cases.jsonl", N_CASES, check_large, lists);
 }
 
 static void texts_with_the_bundled_vocabulary(void **state)
@@ -154,7 +170,7 @@ static void check_stream(const qw_json *row, void *ctx)
     qw_buf joined = QW_BUF_INIT;
     qw_detok d;
     size_t n = 0;
-    qw_detok_init(&d, large, false);
+    qw_detok_init(&d, from_json, false);
     for (size_t i = 0; i < qw_json_size(list); i++) {
         size_t before = joined.len;
         assert_int_equal(qw_ids_append(&ids, (int32_t)qw_json_int(qw_json_at(list, i), -1), NULL), QWREN_OK);
@@ -165,7 +181,7 @@ static void check_stream(const qw_json *row, void *ctx)
     }
     qw_detok_flush(&d, &joined);
     const char *text = qw_json_string(qw_json_get(row, "text"), &n);
-    expect_text(id, large, &ids, text, n);
+    expect_text(id, from_json, &ids, text, n);
     assert_int_equal(joined.len, n);
     assert_memory_equal(qw_buf_text(&joined), text, n);
     qw_ids_free(&ids);
@@ -189,11 +205,25 @@ static void the_published_special_ids(void **state)
         bool special;
     } want[] = { { "<|endoftext|>", 248044, true }, { "<|im_end|>", 248046, true }, { "<|image_pad|>", 248056, true },
                  { "<tool_call>", 248058, false },  { "</think>", 248069, false },  { "<|audio_pad|>", 248076, true } };
-    assert_int_equal(qw_tokenizer_count(large), 248077);
+    assert_int_equal(qw_tokenizer_count(from_json), 248077);
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
-        assert_int_equal(qw_tokenizer_find_added(large, want[i].text, strlen(want[i].text)), want[i].id);
-        assert_int_equal(qw_tokenizer_is_special(large, want[i].id), want[i].special);
-        assert_true(qw_tokenizer_is_added(large, want[i].id));
+        assert_int_equal(qw_tokenizer_find_added(from_json, want[i].text, strlen(want[i].text)), want[i].id);
+        assert_int_equal(qw_tokenizer_is_special(from_json, want[i].id), want[i].special);
+        assert_true(qw_tokenizer_is_added(from_json, want[i].id));
+    }
+}
+
+static void special_is_the_same_in_all(void **state)
+{
+    (void)state;
+    assert_int_equal(qw_tokenizer_count(tables), 248077);
+    assert_int_equal(qw_tokenizer_count(lists), 248077);
+    for (int32_t id = 0; id < 248077; id++) {
+        size_t n, k;
+        const char *bytes = qw_tokenizer_bytes(from_json, id, &n), *same = qw_tokenizer_bytes(lists, id, &k);
+        assert_int_equal(qw_tokenizer_is_special(from_json, id), qw_tokenizer_is_special(tables, id));
+        assert_int_equal(qw_tokenizer_is_special(from_json, id), qw_tokenizer_is_special(lists, id));
+        assert_true(n == k && memcmp(bytes, same, n) == 0);
     }
 }
 
@@ -204,9 +234,9 @@ static void nearly_all_tokens_are_what_their_bytes_become(void **state)
     size_t different = 0;
     for (int32_t id = 0; id < 248044; id++) {
         size_t n;
-        const char *bytes = qw_tokenizer_bytes(large, id, &n);
+        const char *bytes = qw_tokenizer_bytes(from_json, id, &n);
         qw_ids ids = QW_IDS_INIT;
-        if (qw_tokenizer_encode(large, bytes, n, QWREN_SPECIAL_NONE, NULL, 0, &ids, NULL) != QWREN_OK)
+        if (qw_tokenizer_encode(from_json, bytes, n, QWREN_SPECIAL_NONE, NULL, 0, &ids, NULL) != QWREN_OK)
             fail();
         different += ids.n != 1 || ids.data[0] != id;
         qw_ids_free(&ids);
@@ -217,11 +247,10 @@ static void nearly_all_tokens_are_what_their_bytes_become(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(texts_with_the_whole_vocabulary),
-        cmocka_unit_test(texts_with_the_bundled_vocabulary),
-        cmocka_unit_test(ids_that_cut_characters),
-        cmocka_unit_test(the_published_special_ids),
-        cmocka_unit_test(nearly_all_tokens_are_what_their_bytes_become),
+        cmocka_unit_test(texts_with_the_whole_vocabulary),     cmocka_unit_test(texts_with_the_tables_of_an_earlier_reading),
+        cmocka_unit_test(texts_with_the_lists_of_a_gguf_file), cmocka_unit_test(special_is_the_same_in_all),
+        cmocka_unit_test(texts_with_the_bundled_vocabulary),   cmocka_unit_test(ids_that_cut_characters),
+        cmocka_unit_test(the_published_special_ids),           cmocka_unit_test(nearly_all_tokens_are_what_their_bytes_become),
     };
-    return cmocka_run_group_tests(tests, open_both, close_both);
+    return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -5,12 +5,17 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "tokenizer/vocab.h"
 
 typedef struct token {
     size_t at, len;      /* its bytes */
@@ -176,5 +181,141 @@ qw_tokenizer *open_nano_tokenizer(void)
     qwren_error err;
     if (qw_tokenizer_open(&t, QW_MODELS "/qwren-nano", &err) != QWREN_OK)
         fail_msg("%s", err.text);
+    return t;
+}
+
+/* ---- folders */
+
+static char *path_in(const char *folder, const char *name)
+{
+    char *path = qw_path_join(folder, name);
+    assert_non_null(path);
+    return path;
+}
+
+void folder_make(char path[64])
+{
+    strcpy(path, "/tmp/qwren-vocabulary-XXXXXX");
+    assert_non_null(mkdtemp(path));
+    char *sub = path_in(path, "qwren");
+    assert_int_equal(mkdir(sub, 0700), 0);
+    qw_free(sub);
+}
+
+void folder_put(const char *folder, const char *name, const void *bytes, size_t n)
+{
+    char *path = path_in(folder, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
+    qw_free(path);
+}
+
+void folder_remove(const char *folder)
+{
+    static const char *const names[] = { "tokenizer.json", "tokenizer_config.json", "qwren/vocabulary.bin" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = path_in(folder, names[i]);
+        unlink(path);
+        qw_free(path);
+    }
+    char *sub = path_in(folder, "qwren");
+    assert_int_equal(rmdir(sub), 0);
+    assert_int_equal(rmdir(folder), 0);
+    qw_free(sub);
+}
+
+qw_tokenizer *open_qwen_tables(void)
+{
+    char folder[64];
+    qw_tokenizer *t;
+    qwren_error err;
+    qw_buf json = qwen_tokenizer_json();
+    folder_make(folder);
+    folder_put(folder, "tokenizer.json", json.data, json.len);
+    char *path = path_in(folder, "qwren/vocabulary.bin");
+    if (qw_tokenizer_write_tables(folder, path, &err) != QWREN_OK || qw_tokenizer_open(&t, folder, &err) != QWREN_OK)
+        fail_msg("%s", err.text);
+    assert_non_null(t->map.data);
+    folder_remove(folder);
+    qw_free(path);
+    qw_buf_free(&json);
+    return t;
+}
+
+/* ---- lists */
+
+static bool looks_special(const char *text, size_t n) { return n >= 4 && memcmp(text, "<|", 2) == 0 && memcmp(text + n - 2, "|>", 2) == 0; }
+
+static void list_tokens(made_lists *m, const qw_json *vocab, const qw_json *added)
+{
+    enum { NORMAL = 1, CONTROL = 3, USER_DEFINED = 4 };
+    for (qw_json_iter it = qw_json_first(vocab); it.key; qw_json_next(vocab, &it)) {
+        int64_t id = qw_json_int(it.value, -1);
+        m->tokens[id] = (qw_token_text){ it.key, it.key_len };
+        m->types[id] = NORMAL;
+    }
+    for (size_t i = 0; i < qw_json_size(added); i++) {
+        const qw_json *v = qw_json_at(added, i);
+        int64_t id = qw_json_int(qw_json_get(v, "id"), -1);
+        qw_token_text *t = &m->tokens[id];
+        t->data = qw_json_string(qw_json_get(v, "content"), &t->len);
+        m->types[id] = qw_json_bool(qw_json_get(v, "special"), false) || looks_special(t->data, t->len) ? CONTROL : USER_DEFINED;
+    }
+}
+
+static void list_merges(made_lists *m, const qw_json *merges)
+{
+    for (size_t i = 0; i < qw_json_size(merges); i++) {
+        const qw_json *v = qw_json_at(merges, i);
+        m->merges[i].data = qw_json_string(v, &m->merges[i].len);
+        assert_non_null(m->merges[i].data);
+    }
+}
+
+made_lists make_lists(const char *json, size_t len, size_t n_unused)
+{
+    enum { UNUSED = 5 };
+    made_lists m = { .root = NULL };
+    qwren_error err;
+    if (qw_json_parse(&m.root, json, len, "tokenizer.json", &err) != QWREN_OK)
+        fail_msg("%s", err.text);
+    const qw_json *model = qw_json_get(m.root, "model"), *added = qw_json_get(m.root, "added_tokens");
+    const qw_json *vocab = qw_json_get(model, "vocab"), *merges = qw_json_get(model, "merges");
+    size_t n_used = qw_json_size(vocab) + qw_json_size(added), n = n_used + n_unused;
+    m.tokens = qw_calloc(n, sizeof *m.tokens);
+    m.types = qw_calloc(n, sizeof *m.types);
+    m.merges = qw_calloc(qw_json_size(merges) + 1, sizeof *m.merges);
+    assert_true(m.tokens && m.types && m.merges);
+    list_tokens(&m, vocab, added);
+    list_merges(&m, merges);
+    for (size_t i = n_used; i < n; i++) {
+        m.tokens[i] = (qw_token_text){ "[PAD]", 5 };
+        m.types[i] = UNUSED;
+    }
+    m.lists = (qw_token_lists){ m.tokens, n, m.types, n, m.merges, qw_json_size(merges) };
+    return m;
+}
+
+void free_lists(made_lists *m)
+{
+    qw_free(m->tokens);
+    qw_free(m->types);
+    qw_free(m->merges);
+    qw_json_free(m->root);
+    *m = (made_lists){ .root = NULL };
+}
+
+qw_tokenizer *open_qwen_lists(void)
+{
+    qw_tokenizer *t;
+    qwren_error err;
+    qw_buf json = qwen_tokenizer_json();
+    made_lists m = make_lists(json.data, json.len, 248320 - 248077);
+    if (qw_tokenizer_from_lists(&t, &m.lists, "vocabulary.gguf", &err) != QWREN_OK)
+        fail_msg("%s", err.text);
+    free_lists(&m);
+    qw_buf_free(&json);
     return t;
 }
