@@ -54,6 +54,8 @@ size_t qw_folder_n_done(const qw_folder *f);
 
 /* Rows [first, first + rows->rows) of quantised tensor i: codes, scales and biases with the types that were planned. */
 qwren_status qw_folder_put_rows(qw_folder *f, size_t i, size_t first, const qw_matrix *rows, qwren_error *err);
+/* And back: what was put, into the memory that `rows` points to (writable, as for qw_encode_rows). */
+qwren_status qw_folder_get_rows(const qw_folder *f, size_t i, size_t first, const qw_matrix *rows, qwren_error *err);
 /* The whole of tensor i that stays in float, as MLX wants it: norms + 1, convolutions turned, cast. */
 qwren_status qw_folder_put_float(qw_folder *f, size_t i, qwren_error *err);
 /* Tensor i is whole. `record` is one line of text (JSON) that is kept with it over runs. */
