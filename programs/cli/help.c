@@ -146,7 +146,7 @@ int cli_help(const cli_args *a)
         cli_man_verb(&text, verb);
     else
         cli_man_program(&text);
-    if (!path)
+    if (!path || strcmp(path, "-") == 0)
         return cli_print_taken(&text);
     qwren_status st = write_file(path, &text, &err);
     qw_buf_free(&text);

@@ -45,13 +45,21 @@ qwren_status cli_read(const char *path, char **text, size_t *len, qwren_error *e
     return unless_interrupted(read_whole(path, text, len, err), path, err);
 }
 
+const char *cli_skip_bom(const char *text, size_t *len)
+{
+    size_t n = *len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    *len -= n;
+    return text + n;
+}
+
 qwren_status cli_read_json(const char *path, qw_json **out, qwren_error *err)
 {
     char *text;
     size_t len;
     *out = NULL;
     QW_TRY(cli_read(path, &text, &len, err));
-    qwren_status st = qw_json_parse(out, text, len, cli_source_name(path), err);
+    const char *json = cli_skip_bom(text, &len);
+    qwren_status st = qw_json_parse(out, json, len, cli_source_name(path), err);
     qw_free(text);
     return st;
 }
@@ -141,11 +149,12 @@ qwren_status cli_read_ids(const char *path, int32_t **ids, size_t *n, qwren_erro
     *ids = NULL;
     *n = 0;
     QW_TRY(cli_read(path, &text, &len, err));
-    size_t start = strspn(text, " \t\r\n");
-    if (text[start] == '[' || text[start] == '{')
-        qw_buf_append(&b, text, len);
+    const char *list_text = cli_skip_bom(text, &len);
+    size_t start = strspn(list_text, " \t\r\n");
+    if (list_text[start] == '[' || list_text[start] == '{')
+        qw_buf_append(&b, list_text, len);
     else
-        bracket(&b, text, len);
+        bracket(&b, list_text, len);
     qw_free(text);
     qwren_status st = qw_buf_status(&b, err);
     if (st == QWREN_OK)
@@ -184,11 +193,7 @@ static bool next_line(FILE *f, const char *name, qw_buf *line, qwren_status *st,
     return *st == QWREN_OK && more;
 }
 
-static bool is_blank(const qw_buf *line)
-{
-    const char *s = qw_buf_text(line);
-    return s[strspn(s, " \t\r")] == '\0' && strlen(s) == line->len;
-}
+static bool is_blank(const char *s, size_t len) { return s[strspn(s, " \t\r")] == '\0' && strlen(s) == len; }
 
 typedef struct lines {
     FILE *file;
@@ -199,16 +204,28 @@ typedef struct lines {
     size_t number, n_answered, n_failed, first_failed;
 } lines;
 
-/* A line's answer, with its "id" in front if that is wanted. */
-static qwren_status answer_line(const lines *l, const qw_buf *line, qw_buf *out, qwren_error *err)
+/* To the reader of JSON each text begins with line 1: only the column is news. */
+static qwren_status parse_line(const lines *l, const char *line, size_t len, qw_json **value, qwren_error *err)
 {
-    char where[64];
+    char where[64], twice[80];
+    snprintf(where, sizeof where, "line %zu", l->number);
+    snprintf(twice, sizeof twice, "%s: line 1, ", where);
+    qwren_status st = qw_json_parse(value, line, len, where, err);
+    if (st != QWREN_OK && strncmp(err->text, twice, strlen(twice)) == 0) {
+        qwren_error old = *err;
+        return qw_fail(err, st, "%s, %s", where, old.text + strlen(twice));
+    }
+    if (st == QWREN_OK && !qw_json_is(*value, QW_JSON_OBJECT))
+        st = qw_fail(err, QWREN_E_FORMAT, "%s: must be a JSON object", where);
+    return st;
+}
+
+/* A line's answer, with its "id" in front if that is wanted. */
+static qwren_status answer_line(const lines *l, const char *line, size_t len, qw_buf *out, qwren_error *err)
+{
     qw_json *value = NULL;
     qw_buf answer = QW_BUF_INIT;
-    snprintf(where, sizeof where, "line %zu", l->number);
-    qwren_status st = qw_json_parse(&value, qw_buf_text(line), line->len, where, err);
-    if (st == QWREN_OK && !qw_json_is(value, QW_JSON_OBJECT))
-        st = qw_fail(err, QWREN_E_FORMAT, "%s: must be a JSON object", where);
+    qwren_status st = parse_line(l, line, len, &value, err);
     if (st == QWREN_OK)
         st = l->fn(l->ctx, value, &answer, err);
     if (st == QWREN_OK)
@@ -239,12 +256,13 @@ static qwren_status answer_lines(lines *l, qwren_error *err)
     qw_buf line = QW_BUF_INIT, out = QW_BUF_INIT;
     qwren_status st = QWREN_OK;
     while (!cli_out_failed() && !cli_interrupted() && next_line(l->file, l->name, &line, &st, err)) {
-        l->number++;
-        if (is_blank(&line))
+        size_t len = line.len;
+        const char *text = l->number++ ? qw_buf_text(&line) : cli_skip_bom(qw_buf_text(&line), &len);
+        if (is_blank(text, len))
             continue;
         qw_buf_clear(&out);
         l->n_answered++;
-        if (answer_line(l, &line, &out, err) != QWREN_OK && l->n_failed++ == 0)
+        if (answer_line(l, text, len, &out, err) != QWREN_OK && l->n_failed++ == 0)
             l->first_failed = l->number;
         if ((st = qw_buf_status(&out, err)) != QWREN_OK)
             break;

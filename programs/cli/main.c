@@ -79,7 +79,7 @@ const cli_verb cli_verbs[VERB_COUNT] = {
         "preprocess", "a picture to the patches that the model sees, as .npy",
         { "[OPTION]... IMAGE -o OUT.npy" },
         "Writes float32 [patches, channels x frames x height x width] with values from -1 to 1, and prints the grid: time, height and width in "
-        "patches.",
+        "patches. With -o - the grid goes to standard error.",
         ANSWERED, 1, cli_preprocess },
     [VERB_HELP] = {
         "help", "explain the program or one of its verbs",

@@ -89,8 +89,8 @@ const cli_option cli_options[] = {
       "The official template's bytes and errors. Without it any history that has a meaning is rendered: late system messages, no user message." },
     { OPT_FINISH, O, 0, "finish", "REASON", CLI_LITERAL, 0, 0, NULL,
       "Why the engine stopped: stop, the default, or anything else (length, ...) for an output that was cut." },
-    { OPT_OUTPUT, L | X, 'o', "output", "FILE", TEXT, "The .npy file to write; it appears when it is complete." },
-    { OPT_OUTPUT, H, 'o', "output", "FILE", TEXT, "Write the man page to FILE." },
+    { OPT_OUTPUT, L | X, 'o', "output", "FILE", TEXT, "The .npy file to write; it appears when it is complete. - is standard output." },
+    { OPT_OUTPUT, H, 'o', "output", "FILE", TEXT, "Write the man page to FILE; - is standard output." },
     { OPT_MAN, H, 0, "man", NULL, FLAG, "Print the man page instead, as troff source." },
 
     /* with what */

@@ -125,6 +125,15 @@ void cli_out(const char *text, size_t n)
         out_as_is(text, n);
 }
 
+void cli_out_bytes(const void *p, size_t n) { out_as_is(p, n); }
+
+qwren_status cli_out_takes_bytes(qwren_error *err)
+{
+    return out_is_terminal
+               ? qw_fail(err, QWREN_E_ARGUMENT, "standard output: is a terminal, which cannot show an array; name a file or use a pipe")
+               : QWREN_OK;
+}
+
 void cli_puts(const char *s) { cli_out(s, strlen(s)); }
 void cli_escape(const char *sequence) { out_as_is(sequence, strlen(sequence)); }
 

@@ -15,7 +15,9 @@ bool cli_is_quiet(void);
  * characters must come in one piece; files and pipes get the bytes. */
 void cli_out(const char *text, size_t n);
 void cli_puts(const char *s);
-void cli_escape(const char *sequence); /* a control sequence of this program's own */
+qwren_status cli_out_takes_bytes(qwren_error *err); /* refuses a terminal */
+void cli_out_bytes(const void *p, size_t n);        /* as they are, for what is no text */
+void cli_escape(const char *sequence);              /* a control sequence of this program's own */
 void cli_flush(void);
 bool cli_out_failed(void);
 

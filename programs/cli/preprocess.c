@@ -5,6 +5,7 @@
 #include "verbs.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static qwren_status run(const cli_args *a, const qwren_model *model, int grid[3], qwren_error *err)
 {
@@ -37,6 +38,9 @@ int cli_preprocess(const cli_args *a)
     if (st != QWREN_OK)
         return cli_fail(&err);
     snprintf(line, sizeof line, "{\"grid_thw\": [%d, %d, %d]}\n", grid[0], grid[1], grid[2]);
-    cli_puts(line);
+    if (strcmp(cli_text(a, OPT_OUTPUT, ""), "-") == 0)
+        cli_tell("%s", line); /* the array has standard output for itself */
+    else
+        cli_puts(line);
     return 0;
 }

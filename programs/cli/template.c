@@ -94,7 +94,8 @@ static qwren_status render_file(job *j, const char *path, qwren_error *err)
     QW_TRY(cli_tokenizer_open(j->args, &j->tokenizer, err));
     QW_TRY(cli_read(path, &text, &len, err));
     qw_buf request = QW_BUF_INIT;
-    qw_buf_append(&request, text, len);
+    const char *json = cli_skip_bom(text, &len);
+    qw_buf_append(&request, json, len);
     qw_free(text);
     qwren_status st = render(j, &request, cli_has(j->args, OPT_STRICT), -1, &prompt, &n, err);
     qw_buf_free(&request);

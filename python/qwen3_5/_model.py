@@ -1,5 +1,6 @@
 """Models and answers: load_model(), Model.generate(), streams."""
 import json
+import math
 import os
 import queue
 import re
@@ -29,6 +30,15 @@ def load_model(name_or_path, *, n_threads=0, n_ctx=0):
         elif _PUBLISHED.fullmatch(path):
             raise ValueError(f'{path}: published models are not fetched by name; download the checkpoint and give the path of its directory to load_model()')
     return Model(path, n_threads=n_threads, n_ctx=n_ctx)
+
+
+def _check_finite(name, value):
+    """JSON has no number for nan and infinity: said here, where the option has its name."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_finite(f'{name}[{key!r}]', item)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f'{name} is {value}; it must be a finite number')
 
 
 class Answer(str):
@@ -88,6 +98,8 @@ class Model:
         unknown = set(sampling) - set(SAMPLING)
         if unknown:
             raise TypeError(f'generate() has no option {sorted(unknown)[0]!r}; it has ' + ', '.join(SAMPLING))
+        for name, value in sampling.items():
+            _check_finite(name, value)
         single = isinstance(prompts, str)
         texts = [prompts] if single else list(prompts)
         for prompt in texts:

@@ -66,6 +66,14 @@ def test_a_senseless_option_is_refused_by_name(model):
         model.generate('Hello', top_p=-3)
 
 
+@pytest.mark.parametrize('bad', [float('nan'), float('inf'), -float('inf'), np.float64('nan')])
+def test_what_is_no_finite_number_is_refused_by_its_name(model, bad):
+    with pytest.raises(ValueError, match='temperature is .*finite number'):
+        model.generate('Hello', temperature=bad)
+    with pytest.raises(ValueError, match=r'logit_bias\[7\] is'):
+        model.generate('Hello', logit_bias={7: bad})
+
+
 def test_errors_arrive_through_a_stream(model):
     with pytest.raises(OSError, match='no-such.png'):
         list(model.generate('What is this?', images=['no-such.png'], stream=True))

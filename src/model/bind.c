@@ -2,6 +2,7 @@
  * tests/unit/test_model.c and, for MLX, tests/golden/test_mlx.c. */
 #include "model/bind.h"
 
+#include "base/alloc.h"
 #include "model/groups.h"
 #include "weights/names.h"
 
@@ -119,10 +120,39 @@ static qwren_status bind_floats(const qw_binder *b, const float **out, size_t n,
     } while (0)
 /* clang-format on */
 
+/* What becomes of a failure: passed on, or told so that binding can go on. Short memory is nobody's fault. */
+static qwren_status settle(const qw_binder *b, qwren_status st, const char *name, const qwren_error *why, qwren_error *err)
+{
+    if (st == QWREN_OK)
+        return QWREN_OK;
+    if (b->complain && st != QWREN_E_MEMORY) {
+        b->complain(b->complain_ctx, name, why);
+        return QWREN_OK;
+    }
+    if (err)
+        *err = *why;
+    return st;
+}
+
+/* n zeros, where the values of a tensor should be that is not as it should. */
+static qwren_status make_zeros(const qw_binder *b, float **out, size_t n, const char *name, qwren_error *err)
+{
+    size_t bytes;
+    *out = qw_mul_size(n, sizeof **out, &bytes) ? qw_arena_alloc(b->arena, bytes) : NULL;
+    if (!*out)
+        return qw_fail_memory(err, n, name);
+    memset(*out, 0, bytes);
+    return QWREN_OK;
+}
+
 qwren_status qw_bind_matrix(const qw_binder *b, qw_matrix *out, size_t rows, size_t cols, qwren_error *err, const char *name_fmt, ...)
 {
     FORMAT_NAME(name, name_fmt);
-    return bind_matrix(b, out, rows, cols, name, err);
+    qwren_error why;
+    qwren_status st = bind_matrix(b, out, rows, cols, name, &why);
+    if (st != QWREN_OK)
+        *out = (qw_matrix){ 0 };
+    return settle(b, st, name, &why, err);
 }
 
 qwren_status qw_bind_tensor(const qw_binder *b, qw_matrix *out, int n_dims, const size_t *shape, qwren_error *err, const char *name_fmt,
@@ -130,21 +160,45 @@ qwren_status qw_bind_tensor(const qw_binder *b, qw_matrix *out, int n_dims, cons
 {
     FORMAT_NAME(name, name_fmt);
     const qw_tensor *t = NULL;
-    QW_TRY(find_floats(b, &t, n_dims, shape, name, err));
-    *out = plain_matrix(t);
+    qwren_error why;
+    qwren_status st = find_floats(b, &t, n_dims, shape, name, &why);
+    if (st == QWREN_OK) {
+        *out = plain_matrix(t);
+        return QWREN_OK;
+    }
+    QW_TRY(settle(b, st, name, &why, err));
+    *out = (qw_matrix){ .type = QW_TYPE_F32, .rows = shape[0], .cols = 1 };
+    for (int i = 1; i < n_dims; i++)
+        out->cols *= shape[i];
+    float *zeros;
+    QW_TRY(make_zeros(b, &zeros, out->rows * out->cols, name, err));
+    out->data = zeros;
+    return QWREN_OK;
+}
+
+static qwren_status bind_vector(const qw_binder *b, const float **out, size_t n, float plus, const char *name, qwren_error *err)
+{
+    qwren_error why;
+    qwren_status st = bind_floats(b, out, n, plus, name, &why);
+    if (st == QWREN_OK)
+        return QWREN_OK;
+    QW_TRY(settle(b, st, name, &why, err));
+    float *zeros;
+    QW_TRY(make_zeros(b, &zeros, n, name, err));
+    *out = zeros;
     return QWREN_OK;
 }
 
 qwren_status qw_bind_vector(const qw_binder *b, const float **out, size_t n, qwren_error *err, const char *name_fmt, ...)
 {
     FORMAT_NAME(name, name_fmt);
-    return bind_floats(b, out, n, 0, name, err);
+    return bind_vector(b, out, n, 0, name, err);
 }
 
 qwren_status qw_bind_norm(const qw_binder *b, const float **out, size_t n, qwren_error *err, const char *name_fmt, ...)
 {
     FORMAT_NAME(name, name_fmt);
-    return bind_floats(b, out, n, qw_weights_layout(b->weights) == QW_LAYOUT_HF ? 1.0F : 0.0F, name, err);
+    return bind_vector(b, out, n, qw_weights_layout(b->weights) == QW_LAYOUT_HF ? 1.0F : 0.0F, name, err);
 }
 
 const qw_tensor *qw_bind_find(const qw_binder *b, const char *our_name) { return qw_weights_find(b->weights, our_name); }

@@ -8,11 +8,17 @@
 #include "model/config_quant.h"
 #include "weights/weights.h"
 
+/* Told of each tensor that cannot be bound (by our name), and why. Binding then goes on with nothing in its place: such a model can be looked at, not
+ * computed with. */
+typedef void (*qw_bind_complaint)(void *ctx, const char *name, const qwren_error *why);
+
 typedef struct qw_binder {
     const qw_weights *weights;
     qw_arena *arena;              /* receives the vectors */
     const qw_quant_config *quant; /* what codes are checked against; NULL: nothing */
-    qw_matrix *bound; /* [qw_weights_count] receives what was made of each tensor, by its place in the files; NULL: nobody asks */
+    qw_matrix *bound;           /* [qw_weights_count] receives what was made of each tensor, by its place in the files; NULL: nobody asks */
+    qw_bind_complaint complain; /* NULL: the first tensor that cannot be bound is the end */
+    void *complain_ctx;
 } qw_binder;
 
 /* The matrix [rows, cols] in whatever type the files have it: floats, GGUF's blocks, or MLX's codes with their scales. Missing or of another shape: E_FORMAT naming

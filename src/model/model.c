@@ -27,16 +27,26 @@ static long number_behind(const char *name, const char *prefix)
 }
 
 /* Layers that the files have and config.json does not know: half a model would answer, and answer nonsense. */
-static qwren_status refuse_surplus(const qw_model *m, qwren_error *err)
+static qwren_status check_surplus(const qw_model *m, const qw_tensor *t, qwren_error *err)
+{
+    if (number_behind(t->name, "layers.") >= m->config.text.n_layers)
+        return qw_fail(err, QWREN_E_FORMAT, "%s: tensor %s is of a layer that config.json does not have: num_hidden_layers is %d", t->file,
+                       t->file_name, m->config.text.n_layers);
+    if (m->has_vision && number_behind(t->name, "visual.blocks.") >= m->config.vision.depth)
+        return qw_fail(err, QWREN_E_FORMAT, "%s: tensor %s is of a block that config.json does not have: vision_config.depth is %d",
+                       t->file, t->file_name, m->config.vision.depth);
+    return QWREN_OK;
+}
+
+static qwren_status refuse_surplus(const qw_model *m, const qw_binder *b, qwren_error *err)
 {
     for (size_t i = 0; i < qw_weights_count(m->weights); i++) {
         const qw_tensor *t = qw_weights_at(m->weights, i);
-        if (number_behind(t->name, "layers.") >= m->config.text.n_layers)
-            return qw_fail(err, QWREN_E_FORMAT, "%s: tensor %s is of a layer that config.json does not have: num_hidden_layers is %d",
-                           t->file, t->file_name, m->config.text.n_layers);
-        if (m->has_vision && number_behind(t->name, "visual.blocks.") >= m->config.vision.depth)
-            return qw_fail(err, QWREN_E_FORMAT, "%s: tensor %s is of a block that config.json does not have: vision_config.depth is %d",
-                           t->file, t->file_name, m->config.vision.depth);
+        qwren_error why;
+        if (b->complain && check_surplus(m, t, &why) != QWREN_OK)
+            b->complain(b->complain_ctx, t->name, &why);
+        else if (!b->complain)
+            QW_TRY(check_surplus(m, t, err));
     }
     return QWREN_OK;
 }
@@ -49,9 +59,9 @@ static qwren_status make_bound(qw_model *m, qwren_error *err)
 }
 
 /* A config that promises an MTP head whose tensors are not there is common (converted files drop them): it is only not used. */
-static qwren_status bind_parts(qw_model *m, qwren_error *err)
+static qwren_status bind_parts(qw_model *m, const qw_model_params *p, qwren_error *err)
 {
-    const qw_binder b = { m->weights, &m->arena, &m->quant, m->bound };
+    const qw_binder b = { m->weights, &m->arena, &m->quant, m->bound, p->complain, p->complain_ctx };
     QW_TRY(qw_text_bind(&m->text, &m->config.text, &b, err));
     m->has_vision = m->config.vision.present && qw_bind_has(&b, "visual.patch_embed.proj.weight");
     if (m->has_vision)
@@ -61,7 +71,7 @@ static qwren_status bind_parts(qw_model *m, qwren_error *err)
     m->has_mtp = m->config.text.mtp_layers > 0 && qw_mtp_present(&b);
     if (m->has_mtp)
         QW_TRY(qw_mtp_bind(&m->mtp, &m->config.text, &b, err));
-    return refuse_surplus(m, err);
+    return refuse_surplus(m, &b, err);
 }
 
 static qwren_status init(qw_model *m, const char *dir, const qw_model_params *p, qwren_error *err)
@@ -72,7 +82,7 @@ static qwren_status init(qw_model *m, const char *dir, const qw_model_params *p,
     if (!report(p, "headers", 1, 2))
         return qw_fail(err, QWREN_E_CANCELLED, "%s: opening was cancelled", dir);
     QW_TRY(make_bound(m, err));
-    QW_TRY(bind_parts(m, err));
+    QW_TRY(bind_parts(m, p, err));
     if (!p->config_only)
         QW_TRY(make_device(m, p, err));
     if (!report(p, "headers", 2, 2))

@@ -25,6 +25,8 @@ typedef struct qw_model_params {
     bool config_only; /* headers and shapes are checked, but no device is made */
     qwren_progress_fn progress;
     void *progress_ctx;
+    qw_bind_complaint complain; /* bind.h: not NULL, for looking at a model that may be damaged, which must then be config_only */
+    void *complain_ctx;
 } qw_model_params;
 
 /* On failure *m may be given to qw_model_deinit() or not; nothing leaks. */

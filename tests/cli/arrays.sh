@@ -20,6 +20,10 @@ check "again, from standard input, one thread" 0 "$QWREN" logits -m "$NANO" --id
 expect "the same bytes" cmp logits.npy first.npy
 expect "nothing else is left" [ "$(ls | grep -c npy)" -eq 2 ]
 
+check "to standard output" 0 "$QWREN" logits -m "$NANO" --ids ids.json -o -
+expect "the same bytes there" cmp out first.npy
+refute "no file is named -" [ -e ./- ]
+
 check "preprocess" 0 "$QWREN" preprocess -m "$NANO" "$PICTURE" -o patches.npy
 expect "the grid: $(cat out)" grep -Eq '^\{"grid_thw": \[1, [0-9]+, [0-9]+\]\}$' out
 high=$(sed 's/.*\[1, \([0-9]*\),.*/\1/' out) wide=$(sed 's/.*, \([0-9]*\)\]}/\1/' out)
@@ -27,6 +31,11 @@ rows=$((high * wide))
 row_len=$(header patches.npy | sed "s/.*'shape': ([0-9]*, \([0-9]*\)).*/\1/")
 expect "shape: $(header patches.npy)" [ "$(header patches.npy | sed "s/.*'shape': (\([0-9]*\),.*/\1/")" -eq "$rows" ]
 expect "size" size_is patches.npy $((rows * row_len))
+
+"$QWREN" preprocess -m "$NANO" "$PICTURE" -o - >out 2>err
+expect "preprocess to standard output" cmp out patches.npy
+expect "the grid elsewhere: $(cat err)" grep -Eq '^\{"grid_thw": \[1, [0-9]+, [0-9]+\]\}$' err
+check "a full disk behind it" 1 sh -c '"$0" preprocess -m "$1" "$2" -o - >/dev/full' "$QWREN" "$NANO" "$PICTURE"
 
 # A picture among the ids: one pad token becomes as many rows as the picture has tokens.
 merge=$("$QWREN" inspect --json "$NANO" | sed 's/.*"merge_size": \([0-9]*\).*/\1/')

@@ -51,5 +51,8 @@ for verb in $verbs; do expect "qwren.1 names qwren-$verb" grep -q "^\\.BR qwren.
 # What `cmake --install` installs is what the program says today.
 for page in qwren*.1; do expect "docs/man/$page is up to date (qwren help --man -o docs/man/$page ...)" cmp "$tests/../../docs/man/$page" "$page"; done
 
+check "to standard output" 0 "$QWREN" help --man -o - run
+expect "the page" cmp out qwren-run.1
+refute "no file is named -" [ -e ./- ]
 check "an unwritable page" 1 "$QWREN" help --man -o /no/such/folder/qwren.1
 finish

@@ -27,6 +27,23 @@ expect "come back with the answer" grep -q '^{"id": "aé", "reasoning_content"' 
 expect "and with the error" grep -q '^{"id": 7, "error": ' out
 expect "the first line that failed is named: $(cat err)" grep -q '^qwren: named: 1 of 2 lines failed, the first is line 2' err
 
+{ line "What is 3 + 4?"; echo '  {"messages": rubbish}'; } >column
+check "a column" 1 run --jsonl column
+expect "the place is told once: $(tail -1 out)" grep -q '^{"error": "line 2, column 16: not a JSON value"}$' out
+{ printf '\357\273\277'; cat good; } >marked
+check "a byte order mark before the first line" 0 run --jsonl marked
+expect "is not read" [ "$(sed 's/, "usage".*//' out)" = "$(sed 's/, "usage".*//' answers)" ]
+{ cat good; printf '\357\273\277'; cat good; } >marked
+check "one in the middle is an error" 1 run --jsonl marked
+expect "of its line" grep -q 'line 3, column 1' out
+printf '\357\273\277' >marked
+check "a mark and nothing else" 0 run --jsonl marked
+{ printf '\357\273\277'; head -1 good; } >marked
+check "before a request" 0 run --json --request marked
+check "before a request to be rendered" 0 "$QWREN" template -m "$NANO" marked
+printf '\357\273\277[1, 2]' >marked
+check "before ids" 0 "$QWREN" detokenize -m "$NANO" marked
+
 line "What is 3 + 4?" ', "max_tokens": 1' >own
 check "a line's own words count" 0 run --jsonl own
 expect "not the option's" grep -q '"completion_tokens": 1[,}]' out

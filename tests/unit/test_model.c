@@ -130,6 +130,66 @@ static void memory_may_be_short(void **state)
     fault_remove();
 }
 
+/* ---- looking at a damaged model: all that is wrong with it is told, and there is a model to look at */
+
+typedef struct complaints {
+    size_t n;
+    char last[128];
+} complaints;
+
+static void count_complaint(void *ctx, const char *name, const qwren_error *why)
+{
+    complaints *c = ctx;
+    c->n++;
+    snprintf(c->last, sizeof c->last, "%s", name);
+    assert_true(why->code != QWREN_OK);
+    assert_true(strstr(why->text, name) || strstr(why->text, "layer"));
+}
+
+static qwren_status look(void *ctx, qwren_error *err)
+{
+    qw_model m;
+    complaints *c = ctx;
+    *c = (complaints){ 0 };
+    qw_model_params p = { .config_only = true, .complain = count_complaint, .complain_ctx = c };
+    qwren_status st = qw_model_init(&m, folder, &p, err);
+    if (st == QWREN_OK)
+        qw_model_deinit(&m);
+    return st;
+}
+
+static void everything_wrong_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *to, *last;
+        size_t n;
+    } lies[] = {
+        { "\"vocab_size\": 512", "\"vocab_size\": 512", "", 0 },
+        { "\"vocab_size\": 512", "\"vocab_size\": 640", "lm_head.weight", 2 },
+        { "\"intermediate_size\": 192", "\"intermediate_size\": 128", "layers.3.mlp.down_proj.weight", 3 * 4 },
+        { "\"linear_conv_kernel_dim\": 4", "\"linear_conv_kernel_dim\": 3", "layers.2.linear_attn.conv1d.weight", 3 },
+        { "\"num_key_value_heads\": 1", "\"num_key_value_heads\": 3", "layers.3.self_attn.v_proj.weight", 2 },
+        /* the fourth layer of the files is one too many: its two norms, six parts of attention, three of the MLP */
+        { "\"linear_attention\",\n  \"full_attention\"\n ],", "\"linear_attention\"\n ], \"num_hidden_layers\": 3,", "", 11 },
+    };
+    for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+        qwren_error err = { 0 };
+        complaints c;
+        place("config.json", lies[i].from, lies[i].to);
+        if (look(&c, &err))
+            fail_msg("%s: %s", lies[i].to, err.text);
+        if (c.n != lies[i].n || (*lies[i].last && strcmp(c.last, lies[i].last) != 0))
+            fail_msg("%s: %zu complaints, the last about %s", lies[i].to, c.n, c.last);
+    }
+    place("config.json", lies[3].from, lies[3].to);
+    complaints c;
+    fault_install();
+    assert_true(fault_try_all(look, &c, 1) > 20);
+    fault_remove();
+    place("config.json", NULL, NULL);
+}
+
 static bool never(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
     assert_true(what && done <= total);
@@ -152,10 +212,8 @@ static void opening_can_be_cancelled(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_whole_checkpoint_opens),
-        cmocka_unit_test(shapes_are_checked_before_use),
-        cmocka_unit_test(memory_may_be_short),
-        cmocka_unit_test(opening_can_be_cancelled),
+        cmocka_unit_test(a_whole_checkpoint_opens), cmocka_unit_test(shapes_are_checked_before_use), cmocka_unit_test(memory_may_be_short),
+        cmocka_unit_test(everything_wrong_is_told), cmocka_unit_test(opening_can_be_cancelled),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

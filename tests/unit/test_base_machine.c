@@ -1,0 +1,121 @@
+/* base/machine.c on made-up machines: folders with the files of /proc and /sys that matter; and on this one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/machine.h"
+
+#define MEMINFO "MemTotal:       16000 kB\nMemFree:          100 kB\nMemAvailable:    9000 kB\n"
+
+static char root[64];
+
+static int make_machine(void **state)
+{
+    (void)state;
+    strcpy(root, "/tmp/qwren-test-XXXXXX");
+    return mkdtemp(root) ? 0 : -1;
+}
+
+static int remove_machine(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -r '%s'", root);
+    return system(command);
+}
+
+/* Writes root/path, making the folders on the way. */
+static void put(const char *path, const char *text)
+{
+    char full[512];
+    snprintf(full, sizeof full, "%s/%s", root, path);
+    for (char *p = full + strlen(root) + 1; (p = strchr(p, '/')); *p++ = '/') {
+        *p = '\0';
+        mkdir(full, 0700);
+    }
+    FILE *f = fopen(full, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void memory_is(uint64_t total, uint64_t available)
+{
+    const qw_machine_memory m = qw_machine_memory_of(root);
+    assert_int_equal(m.total, total);
+    assert_int_equal(m.available, available);
+}
+
+static void what_is_not_told_is_not_known(void **state)
+{
+    (void)state;
+    memory_is(0, 0);
+    put("proc/meminfo", "nonsense");
+    memory_is(0, 0);
+}
+
+static void the_machine_tells_its_own(void **state)
+{
+    (void)state;
+    put("proc/meminfo", MEMINFO);
+    memory_is(16000 * 1024, 9000 * 1024);
+    put("proc/self/cgroup", "0::/\n");
+    put("sys/fs/cgroup/memory.max", "max\n");
+    memory_is(16000 * 1024, 9000 * 1024);
+}
+
+/* A group's limit, or that of one above it; what the group holds already is not available. */
+static void groups_of_version_2_limit(void **state)
+{
+    (void)state;
+    put("proc/meminfo", MEMINFO);
+    put("proc/self/cgroup", "0::/service/one\n");
+    put("sys/fs/cgroup/service/memory.max", "8192000\n");
+    put("sys/fs/cgroup/service/memory.current", "1000000\n");
+    memory_is(8192000, 7192000);
+    put("sys/fs/cgroup/service/one/memory.max", "4096000\n");
+    put("sys/fs/cgroup/service/one/memory.current", "96000\n");
+    memory_is(4096000, 4000000);
+    put("sys/fs/cgroup/service/memory.current", "8191000\n");
+    memory_is(4096000, 1000);
+    put("sys/fs/cgroup/service/memory.max", "2000000\n");
+    memory_is(2000000, 0);
+}
+
+static void groups_of_version_1_limit(void **state)
+{
+    (void)state;
+    put("proc/meminfo", MEMINFO);
+    put("proc/self/cgroup", "5:cpu,cpuacct:/x\n3:memory:/x\n");
+    put("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"); /* how this version writes "none" */
+    memory_is(16000 * 1024, 9000 * 1024);
+    put("sys/fs/cgroup/memory/x/memory.limit_in_bytes", "1000000\n");
+    put("sys/fs/cgroup/memory/x/memory.usage_in_bytes", "250000\n");
+    memory_is(1000000, 750000);
+}
+
+static void this_machine_has_memory(void **state)
+{
+    (void)state;
+    const qw_machine_memory m = qw_machine_get_memory();
+    assert_true(m.total > 1 << 20);
+    assert_true(m.available <= m.total);
+}
+
+int main(void)
+{
+#define MACHINE(test) cmocka_unit_test_setup_teardown(test, make_machine, remove_machine)
+    const struct CMUnitTest tests[] = {
+        MACHINE(what_is_not_told_is_not_known), MACHINE(the_machine_tells_its_own),        MACHINE(groups_of_version_2_limit),
+        MACHINE(groups_of_version_1_limit),     cmocka_unit_test(this_machine_has_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
