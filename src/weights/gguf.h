@@ -19,20 +19,21 @@ const char *qw_gguf_path(const qw_gguf *g);
 
 /* ---- settings */
 
-typedef enum qw_gguf_type { /* the numbers of the file */
-                            QW_GGUF_U8,
-                            QW_GGUF_I8,
-                            QW_GGUF_U16,
-                            QW_GGUF_I16,
-                            QW_GGUF_U32,
-                            QW_GGUF_I32,
-                            QW_GGUF_F32,
-                            QW_GGUF_BOOL,
-                            QW_GGUF_STRING,
-                            QW_GGUF_LIST,
-                            QW_GGUF_U64,
-                            QW_GGUF_I64,
-                            QW_GGUF_F64
+/* The numbers of the file. */
+typedef enum qw_gguf_type {
+    QW_GGUF_U8,
+    QW_GGUF_I8,
+    QW_GGUF_U16,
+    QW_GGUF_I16,
+    QW_GGUF_U32,
+    QW_GGUF_I32,
+    QW_GGUF_F32,
+    QW_GGUF_BOOL,
+    QW_GGUF_STRING,
+    QW_GGUF_LIST,
+    QW_GGUF_U64,
+    QW_GGUF_I64,
+    QW_GGUF_F64
 } qw_gguf_type;
 
 /* A text of the file: not terminated, may hold anything. */
@@ -62,6 +63,10 @@ bool qw_gguf_bool(const qw_gguf_value *v, bool *out);
 bool qw_gguf_string(const qw_gguf_value *v, qw_gguf_text *out);
 bool qw_gguf_is(const qw_gguf_value *v, const char *text); /* a string equal to text */
 
+/* The value as a message shows it: a number, a text (its first letters), or how long a list it is; "missing" for NULL. Into buf, which is returned. */
+const char *qw_gguf_show(char *buf, size_t n, const qw_gguf_value *v);
+#define QW_GGUF_SHOWN_BYTES 80
+
 /* Element i of a list; false when v is NULL, no list of that kind, or shorter. Texts are found one after the other: see below. */
 bool qw_gguf_int_at(const qw_gguf_value *v, size_t i, int64_t *out);
 bool qw_gguf_number_at(const qw_gguf_value *v, size_t i, double *out);
@@ -79,6 +84,9 @@ typedef struct qw_gguf_texts {
 bool qw_gguf_next_text(const qw_gguf_value *list, qw_gguf_texts *it);
 
 /* ---- tensors */
+
+/* The number formats that a layer computes with, for messages. */
+#define QW_GGUF_TYPES "F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K, Q3_K, Q2_K, Q5_0, Q5_1, Q4_0, Q4_1, IQ4_NL and IQ4_XS"
 
 /* In file order. Names are those of the file (`name` is `file_name`); shapes are turned round, outermost first. A type that no layer reads is QW_TYPE_OTHER. */
 const qw_tensor *qw_gguf_tensors(const qw_gguf *g, size_t *n);

@@ -34,8 +34,8 @@ static const char *const block_names[] = {
 };
 static const char *const text_names[] = { "embed_tokens.weight", "norm.weight", "lm_head.weight" };
 static const char *const vision_names[] = {
-    "patch_embed.proj.weight",  "patch_embed.proj.bias",  "pos_embed.weight",         "merger.norm.weight",     "merger.norm.bias",
-    "merger.linear_fc1.weight", "merger.linear_fc1.bias", "merger.linear_fc2.weight", "merger.linear_fc2.bias",
+    "patch_embed.proj.weight", "patch_embed.proj.weight.1", "patch_embed.proj.bias",  "pos_embed.weight",         "merger.norm.weight",
+    "merger.norm.bias",        "merger.linear_fc1.weight",  "merger.linear_fc1.bias", "merger.linear_fc2.weight", "merger.linear_fc2.bias",
 };
 static const char *const mtp_names[] = { "fc.weight", "norm.weight", "pre_fc_norm_embedding.weight", "pre_fc_norm_hidden.weight" };
 

@@ -1,10 +1,11 @@
-/* The weights of a model: which files a checkpoint's folder has, their mappings, and tensors found by our name. The containers are read in safetensors.c.
+/* The weights of a model: which files a checkpoint's folder has, their mappings, and tensors found by our name. The containers are read in safetensors.c and gguf.c.
  * Tested by tests/unit/test_weights.c and tests/unit/test_safetensors.c. */
 #include "weights/weights.h"
 
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/file.h"
+#include "weights/gguf_model.h"
 #include "weights/names.h"
 #include "weights/safetensors.h"
 #include "weights/shard_index.h"
@@ -23,11 +24,12 @@ struct qw_weights {
     size_t n;
     const qw_tensor **by_name; /* sorted by our name */
     qw_layout layout;
-    qw_gguf *gguf; /* the file with the settings; NULL for safetensors */
+    qw_gguf_model gguf; /* no parts for safetensors */
 };
 
 qw_layout qw_weights_layout(const qw_weights *w) { return w->layout; }
-const qw_gguf *qw_weights_gguf(const qw_weights *w) { return w->gguf; }
+const qw_gguf *qw_weights_gguf(const qw_weights *w) { return w->gguf.n_parts ? w->gguf.parts[0] : NULL; }
+const qw_gguf *qw_weights_mmproj(const qw_weights *w) { return w->gguf.mmproj; }
 
 /* ---- files */
 
@@ -215,6 +217,16 @@ static qwren_status add_folder(qw_weights *w, const char *dir, qwren_error *err)
     return w->layout == QW_LAYOUT_MLX ? add_draft_head(w, dir, err) : QWREN_OK;
 }
 
+/* ---- GGUF */
+
+static qwren_status add_gguf(qw_weights *w, const char *path, const char *mmproj, qwren_error *err)
+{
+    QW_TRY(qw_gguf_model_open(&w->gguf, path, mmproj, err));
+    QW_TRY(qw_gguf_model_tensors(&w->gguf, &w->names, &w->tensors, &w->n, err));
+    w->layout = QW_LAYOUT_GGUF;
+    return sort_names(w, err);
+}
+
 /* ---- the face */
 
 static qwren_status create(qw_weights **out, qwren_error *err)
@@ -248,6 +260,12 @@ static qwren_status add_one_file(qw_weights *w, const char *path, qwren_error *e
     return find_layout(w, err);
 }
 
+qwren_status qw_weights_open_gguf(qw_weights **out, const char *path, const char *mmproj, qwren_error *err)
+{
+    QW_TRY(create(out, err));
+    return finish(out, add_gguf(*out, path, mmproj, err));
+}
+
 qwren_status qw_weights_open_file(qw_weights **out, const char *path, qwren_error *err)
 {
     QW_TRY(create(out, err));
@@ -260,6 +278,7 @@ void qw_weights_close(qw_weights *w)
         return;
     for (size_t i = 0; i < w->n_maps; i++)
         qw_map_close(&w->maps[i]);
+    qw_gguf_model_close(&w->gguf);
     qw_free(w->maps);
     qw_free(w->tensors);
     qw_free(w->by_name);

@@ -1,5 +1,5 @@
 /* Files on disk -> named tensors that point into read-only mappings. Zero copy; every header field is checked against the file
- * before a tensor exists. One container per .c file behind this header (safetensors.c now; gguf.c has its place). */
+ * before a tensor exists. One container per .c file behind this header: safetensors.c, gguf.c. */
 #ifndef QW_WEIGHTS_H
 #define QW_WEIGHTS_H
 
@@ -21,11 +21,15 @@ typedef enum qw_layout {
  * a model that was split in one. Beside MLX files also mtp/model.safetensors, the draft head as mlx-vlm keeps it: its tensors are our mtp.*, their `file` is
  * "mtp/model.safetensors". No two tensors have the same name of ours. On failure *out is NULL. */
 qwren_status qw_weights_open(qw_weights **out, const char *path, qwren_error *err);
+/* The same for a model in GGUF files (gguf_files.h says how they are found). `mmproj` names the file of the image tower, or is "none"; NULL: the one beside
+ * the model, if any. */
+qwren_status qw_weights_open_gguf(qw_weights **out, const char *path, const char *mmproj, qwren_error *err);
 /* The same for one safetensors file, whatever its name. */
 qwren_status qw_weights_open_file(qw_weights **out, const char *path, qwren_error *err);
 qw_layout qw_weights_layout(const qw_weights *w);
-const qw_gguf *qw_weights_gguf(const qw_weights *w); /* the file with the settings; NULL for safetensors */
-void qw_weights_close(qw_weights *w);                /* NULL is allowed */
+const qw_gguf *qw_weights_gguf(const qw_weights *w);   /* the file with the settings; NULL for safetensors */
+const qw_gguf *qw_weights_mmproj(const qw_weights *w); /* the file of the image tower; NULL when there is none */
+void qw_weights_close(qw_weights *w);                  /* NULL is allowed */
 
 size_t qw_weights_count(const qw_weights *w);
 const qw_tensor *qw_weights_at(const qw_weights *w, size_t i);               /* in file order; i < count */
