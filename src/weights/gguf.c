@@ -111,7 +111,7 @@ static qwren_status find_alignment(const qw_gguf_cursor *c, size_t *out)
 static qwren_status read_all(qw_gguf_cursor *c)
 {
     uint64_t n_tensors, n_values;
-    size_t alignment;
+    size_t alignment = DEFAULT_ALIGNMENT;
     QW_TRY(check_magic(c));
     QW_TRY(read_version(c));
     if (!qw_gguf_take_64(c, &n_tensors) || !qw_gguf_take_64(c, &n_values))
