@@ -12,23 +12,26 @@
 
 #define MAX_NAME 128
 
+const char *qw_bind_config_name(const qw_binder *b) { return qw_weights_gguf(b->weights) ? "the GGUF header" : "config.json"; }
+
 static qwren_status find(const qw_binder *b, const qw_tensor **out, const char *name, qwren_error *err)
 {
     *out = qw_weights_find(b->weights, name);
     if (*out)
         return QWREN_OK;
-    return qw_fail(err, QWREN_E_FORMAT, "the weights have no tensor %s, which config.json asks for", name);
+    return qw_fail(err, QWREN_E_FORMAT, "the weights have no tensor %s, which %s asks for", name, qw_bind_config_name(b));
 }
 
-static qwren_status check_shape(const qw_tensor *t, int n_dims, const size_t *shape, qwren_error *err)
+static qwren_status check_shape(const qw_binder *b, const qw_tensor *t, int n_dims, const size_t *shape, qwren_error *err)
 {
     char is[QW_SHAPE_TEXT_BYTES], want[QW_SHAPE_TEXT_BYTES];
     bool same = t->n_dims == n_dims;
     for (int i = 0; same && i < n_dims; i++)
         same = t->shape[i] == shape[i];
     if (!same)
-        return qw_fail(err, QWREN_E_FORMAT, "%s: tensor %s has the shape %s, config.json makes it %s", t->file, t->file_name,
-                       qw_shape_text(is, sizeof is, t->n_dims, t->shape), qw_shape_text(want, sizeof want, n_dims, shape));
+        return qw_fail(err, QWREN_E_FORMAT, "%s: tensor %s has the shape %s, %s makes it %s", t->file, t->file_name,
+                       qw_shape_text(is, sizeof is, t->n_dims, t->shape), qw_bind_config_name(b),
+                       qw_shape_text(want, sizeof want, n_dims, shape));
     return QWREN_OK;
 }
 
@@ -55,11 +58,11 @@ static const qw_tensor *find_beside(const qw_binder *b, const char *name, const 
     return beside ? qw_weights_find(b->weights, beside) : NULL;
 }
 
-static qwren_status bind_plain(qw_matrix *out, const qw_tensor *t, size_t rows, size_t cols, qwren_error *err)
+static qwren_status bind_plain(const qw_binder *b, qw_matrix *out, const qw_tensor *t, size_t rows, size_t cols, qwren_error *err)
 {
     if (t->type == QW_TYPE_U32)
         return fail_type(t, "codes of MLX need scales beside them, and there are none", err);
-    QW_TRY(check_shape(t, 2, (size_t[]){ rows, cols }, err));
+    QW_TRY(check_shape(b, t, 2, (size_t[]){ rows, cols }, err));
     if (!qw_type_is_weight(t->type))
         return fail_type(t, "supported are F32, F16 and BF16, codes of MLX, and the blocks of GGUF", err);
     *out = plain_matrix(t);
@@ -75,7 +78,7 @@ static qwren_status bind_matrix(const qw_binder *b, qw_matrix *out, size_t rows,
         const qw_quant_setting said = qw_quant_config_find(b->quant, p.weight);
         QW_TRY(qw_group_matrix(out, &p, rows, cols, &said, err));
     } else {
-        QW_TRY(bind_plain(out, p.weight, rows, cols, err));
+        QW_TRY(bind_plain(b, out, p.weight, rows, cols, err));
     }
     if (b->bound)
         b->bound[p.weight - qw_weights_at(b->weights, 0)] = *out;
@@ -86,7 +89,7 @@ static qwren_status find_floats(const qw_binder *b, const qw_tensor **out, int n
                                 qwren_error *err)
 {
     QW_TRY(find(b, out, name, err));
-    QW_TRY(check_shape(*out, n_dims, shape, err));
+    QW_TRY(check_shape(b, *out, n_dims, shape, err));
     return qw_type_is_float((*out)->type) ? QWREN_OK : fail_type(*out, "F32, F16 and BF16 are read here", err);
 }
 

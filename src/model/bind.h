@@ -37,4 +37,7 @@ qwren_status qw_bind_norm(const qw_binder *b, const float **out, size_t n, qwren
 bool qw_bind_has(const qw_binder *b, const char *our_name);
 const qw_tensor *qw_bind_find(const qw_binder *b, const char *our_name);
 
+/* What says the shapes, for messages: "config.json". */
+const char *qw_bind_config_name(const qw_binder *b);
+
 #endif

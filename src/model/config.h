@@ -19,7 +19,7 @@ typedef struct qw_text_config {
     double rms_eps;
     bool tied_embeddings;
     bool tiled_value_heads; /* GGUF: value head j belongs to key head j % Hk, otherwise to j / (Hv / Hk) */
-    int mtp_layers; /* 0 or 1 by config; whether tensors exist is the binder's business */
+    int mtp_layers;         /* 0 or 1 by config; whether tensors exist is the binder's business */
     qw_layer_kind layer_kinds[QW_MAX_LAYERS];
     int n_attention_layers, n_delta_layers;
 } qw_text_config;

@@ -3,6 +3,8 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "model/config_gguf.h"
+#include "weights/gguf_files.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,14 +29,15 @@ static long number_behind(const char *name, const char *prefix)
 }
 
 /* Layers that the files have and config.json does not know: half a model would answer, and answer nonsense. */
-static qwren_status check_surplus(const qw_model *m, const qw_tensor *t, qwren_error *err)
+static qwren_status check_surplus(const qw_model *m, const qw_binder *b, const qw_tensor *t, qwren_error *err)
 {
+    const bool is_gguf = qw_weights_gguf(m->weights) != NULL;
     if (number_behind(t->name, "layers.") >= m->config.text.n_layers)
-        return qw_fail(err, QWREN_E_FORMAT, "%s: tensor %s is of a layer that config.json does not have: num_hidden_layers is %d", t->file,
-                       t->file_name, m->config.text.n_layers);
+        return qw_fail(err, QWREN_E_FORMAT, "%s: tensor %s is of a layer that %s does not have: %s is %d", t->file, t->file_name,
+                       qw_bind_config_name(b), is_gguf ? "the number of layers" : "num_hidden_layers", m->config.text.n_layers);
     if (m->has_vision && number_behind(t->name, "visual.blocks.") >= m->config.vision.depth)
-        return qw_fail(err, QWREN_E_FORMAT, "%s: tensor %s is of a block that config.json does not have: vision_config.depth is %d",
-                       t->file, t->file_name, m->config.vision.depth);
+        return qw_fail(err, QWREN_E_FORMAT, "%s: tensor %s is of a block that %s does not have: %s is %d", t->file, t->file_name,
+                       qw_bind_config_name(b), is_gguf ? "clip.vision.block_count" : "vision_config.depth", m->config.vision.depth);
     return QWREN_OK;
 }
 
@@ -43,10 +46,10 @@ static qwren_status refuse_surplus(const qw_model *m, const qw_binder *b, qwren_
     for (size_t i = 0; i < qw_weights_count(m->weights); i++) {
         const qw_tensor *t = qw_weights_at(m->weights, i);
         qwren_error why;
-        if (b->complain && check_surplus(m, t, &why) != QWREN_OK)
+        if (b->complain && check_surplus(m, b, t, &why) != QWREN_OK)
             b->complain(b->complain_ctx, t->name, &why);
         else if (!b->complain)
-            QW_TRY(check_surplus(m, t, err));
+            QW_TRY(check_surplus(m, b, t, err));
     }
     return QWREN_OK;
 }
@@ -63,7 +66,7 @@ static qwren_status bind_parts(qw_model *m, const qw_model_params *p, qwren_erro
 {
     const qw_binder b = { m->weights, &m->arena, &m->quant, m->bound, p->complain, p->complain_ctx };
     QW_TRY(qw_text_bind(&m->text, &m->config.text, &b, err));
-    m->has_vision = m->config.vision.present && qw_bind_has(&b, "visual.patch_embed.proj.weight");
+    m->has_vision = m->config.vision.present && (qw_weights_mmproj(m->weights) || qw_bind_has(&b, "visual.patch_embed.proj.weight"));
     if (m->has_vision)
         QW_TRY(qw_vision_bind(&m->vision, &m->config.vision, &b, err));
     else if (m->config.vision.present)
@@ -74,11 +77,29 @@ static qwren_status bind_parts(qw_model *m, const qw_model_params *p, qwren_erro
     return refuse_surplus(m, &b, err);
 }
 
-static qwren_status init(qw_model *m, const char *dir, const qw_model_params *p, qwren_error *err)
+static qwren_status open_folder(qw_model *m, const char *dir, const char *mmproj, qwren_error *err)
 {
+    if (mmproj)
+        return qw_fail(err, QWREN_E_ARGUMENT, "%s: mmproj is for models in GGUF files; the image tower of this one is in its own files",
+                       dir);
     QW_TRY(qw_config_read(&m->config, dir, err));
     QW_TRY(qw_quant_config_read(&m->quant, dir, &m->arena, err));
-    QW_TRY(qw_weights_open(&m->weights, dir, err));
+    return qw_weights_open(&m->weights, dir, err);
+}
+
+/* Settings, and which tensors there are, stand in the same files. */
+static qwren_status open_gguf(qw_model *m, const char *path, const char *mmproj, qwren_error *err)
+{
+    QW_TRY(qw_weights_open_gguf(&m->weights, path, mmproj, err));
+    return qw_config_read_gguf(&m->config, m->weights, err);
+}
+
+static qwren_status init(qw_model *m, const char *dir, const qw_model_params *p, qwren_error *err)
+{
+    if (qw_gguf_is_model(dir))
+        QW_TRY(open_gguf(m, dir, p->mmproj, err));
+    else
+        QW_TRY(open_folder(m, dir, p->mmproj, err));
     if (!report(p, "headers", 1, 2))
         return qw_fail(err, QWREN_E_CANCELLED, "%s: opening was cancelled", dir);
     QW_TRY(make_bound(m, err));

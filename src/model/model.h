@@ -27,9 +27,10 @@ typedef struct qw_model_params {
     void *progress_ctx;
     qw_bind_complaint complain; /* bind.h: not NULL, for looking at a model that may be damaged, which must then be config_only */
     void *complain_ctx;
+    const char *mmproj; /* GGUF: the file of the image tower, or "none"; NULL: the one beside the model, if any */
 } qw_model_params;
 
-/* On failure *m may be given to qw_model_deinit() or not; nothing leaks. */
+/* `dir`: a folder of Hugging Face or MLX, or a .gguf file or a folder with one (weights/gguf_files.h). On failure *m may be given to qw_model_deinit() or not; nothing leaks. */
 qwren_status qw_model_init(qw_model *m, const char *dir, const qw_model_params *p, qwren_error *err);
 void qw_model_deinit(qw_model *m);
 /* How pictures are cut for this model. */

@@ -46,11 +46,15 @@ static qwren_status bind_conv(const float **out, size_t channels, size_t taps, c
     return QWREN_OK;
 }
 
-/* A_log -> -exp(A_log) */
+/* A_log -> -exp(A_log), which is what GGUF holds. */
 static qwren_status bind_decay(const float **out, size_t heads, const qw_binder *b, const char *prefix, qwren_error *err)
 {
     const float *log_a = NULL;
     QW_TRY(qw_bind_vector(b, &log_a, heads, err, "%s.linear_attn.A_log", prefix));
+    if (qw_weights_layout(b->weights) == QW_LAYOUT_GGUF) {
+        *out = log_a;
+        return QWREN_OK;
+    }
     float *neg = qw_arena_alloc(b->arena, heads * sizeof *neg);
     if (!neg)
         return qw_fail_memory(err, heads * sizeof *neg, "decay rates");

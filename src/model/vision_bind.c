@@ -1,5 +1,6 @@
 /* The tower's tensors by name (vision.h). Tested by tests/golden/test_vision.c. */
 #include "model/vision.h"
+#include "quant/half.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -61,13 +62,34 @@ static qwren_status colours_first(qw_matrix *m, size_t C, const qw_binder *b, qw
     return QWREN_OK;
 }
 
-/* [D, C, Tp, P, P], the order of the patches, or MLX's [D, Tp, P, P, C]: then a copy of it in our order, the only matrix that is ever copied. */
+/* GGUF has a kernel [D, C, P, P] for each of the two frames: both in one, colour by colour. */
+static qwren_status join_taps(qw_matrix *out, const size_t shape[4], const char *name, const qw_binder *b, qwren_error *err)
+{
+    const size_t D = shape[0], C = shape[1], plane = shape[2] * shape[3];
+    qw_matrix taps[2];
+    QW_TRY(qw_bind_tensor(b, &taps[0], 4, shape, err, "%s", name));
+    QW_TRY(qw_bind_tensor(b, &taps[1], 4, shape, err, "%s.1", name));
+    float *joined = qw_arena_alloc(b->arena, 2 * D * C * plane * sizeof *joined);
+    if (!joined)
+        return qw_fail_memory(err, 2 * D * C * plane * sizeof *joined, "the patch kernel");
+    for (size_t i = 0; i < D * C; i++)
+        for (size_t frame = 0; frame < 2; frame++) {
+            const size_t bytes = plane * qw_type_block_bytes(taps[frame].type);
+            qw_widen(taps[frame].type, (const char *)taps[frame].data + i * bytes, plane, joined + (2 * i + frame) * plane);
+        }
+    *out = (qw_matrix){ .type = QW_TYPE_F32, .rows = D, .cols = 2 * C * plane, .data = joined };
+    return QWREN_OK;
+}
+
+/* [D, C, Tp, P, P], the order of the patches; MLX's [D, Tp, P, P, C] and GGUF's two are copied into that order, the only matrix that is ever copied. */
 static qwren_status bind_kernel(qw_matrix *out, const qw_vision_config *c, const qw_binder *b, qwren_error *err)
 {
     static const char name[] = "visual.patch_embed.proj.weight";
     const size_t D = (size_t)c->hidden_size, C = (size_t)c->in_channels, T = (size_t)c->temporal_patch_size, P = (size_t)c->patch_size;
     const size_t ours[5] = { D, C, T, P, P }, mlx[5] = { D, T, P, P, C };
     const qw_tensor *t = qw_bind_find(b, name);
+    if (qw_weights_layout(b->weights) == QW_LAYOUT_GGUF)
+        return join_taps(out, (size_t[]){ D, C, P, P }, name, b, err);
     if (qw_weights_layout(b->weights) != QW_LAYOUT_MLX || (t && t->n_dims == 5 && memcmp(t->shape, ours, sizeof ours) == 0))
         return qw_bind_tensor(b, out, 5, ours, err, "%s", name);
     QW_TRY(qw_bind_tensor(b, out, 5, mlx, err, "%s", name));

@@ -1,5 +1,5 @@
 /* A model in GGUF files (gguf_model.h): opens its parts and its image tower, refuses what does not belong together, and names the tensors. Stands between
- * gguf.c and weights.c. Tested by tests/unit/test_gguf_files.c and tests/golden/test_gguf.c. */
+ * gguf.c and weights.c. Tested by tests/unit/test_gguf_files.c. */
 #include "weights/gguf_model.h"
 
 #include "base/alloc.h"
@@ -76,12 +76,18 @@ static qwren_status check_sum(const qw_gguf_model *m, qwren_error *err)
                    qw_gguf_path(m->parts[0]), (long long)promised, m->n_parts, sum);
 }
 
+static qwren_status make_parts(qw_gguf_model *m, size_t n, qwren_error *err)
+{
+    m->parts = qw_calloc(n, sizeof *m->parts);
+    if (!m->parts)
+        return qw_fail_memory(err, n * sizeof *m->parts, "a list of files");
+    m->n_parts = n;
+    return QWREN_OK;
+}
+
 static qwren_status open_parts(qw_gguf_model *m, const qw_gguf_files *files, qwren_error *err)
 {
-    m->parts = qw_calloc(files->n_parts, sizeof *m->parts);
-    if (!m->parts)
-        return qw_fail_memory(err, files->n_parts * sizeof *m->parts, "a list of files");
-    m->n_parts = files->n_parts;
+    QW_TRY(make_parts(m, files->n_parts, err));
     for (size_t i = 0; i < m->n_parts; i++) {
         QW_TRY(qw_gguf_open(&m->parts[i], files->parts[i], err));
         QW_TRY(check_part(m, i, err));
@@ -103,6 +109,19 @@ qwren_status qw_gguf_model_open(qw_gguf_model *out, const char *path, const char
         st = check_tower(out->mmproj, err);
     qw_gguf_files_deinit(&files);
     return st;
+}
+
+qwren_status qw_gguf_model_read(qw_gguf_model *out, const qw_map *model, const qw_map *mmproj, qwren_error *err)
+{
+    *out = (qw_gguf_model){ 0 };
+    QW_TRY(make_parts(out, 1, err));
+    QW_TRY(qw_gguf_read(&out->parts[0], model, "model.gguf", err));
+    QW_TRY(check_part(out, 0, err));
+    QW_TRY(check_text_model(out->parts[0], err));
+    if (!mmproj)
+        return QWREN_OK;
+    QW_TRY(qw_gguf_read(&out->mmproj, mmproj, "mmproj.gguf", err));
+    return check_tower(out->mmproj, err);
 }
 
 void qw_gguf_model_close(qw_gguf_model *m)

@@ -219,9 +219,8 @@ static qwren_status add_folder(qw_weights *w, const char *dir, qwren_error *err)
 
 /* ---- GGUF */
 
-static qwren_status add_gguf(qw_weights *w, const char *path, const char *mmproj, qwren_error *err)
+static qwren_status add_gguf(qw_weights *w, qwren_error *err)
 {
-    QW_TRY(qw_gguf_model_open(&w->gguf, path, mmproj, err));
     QW_TRY(qw_gguf_model_tensors(&w->gguf, &w->names, &w->tensors, &w->n, err));
     w->layout = QW_LAYOUT_GGUF;
     return sort_names(w, err);
@@ -263,7 +262,15 @@ static qwren_status add_one_file(qw_weights *w, const char *path, qwren_error *e
 qwren_status qw_weights_open_gguf(qw_weights **out, const char *path, const char *mmproj, qwren_error *err)
 {
     QW_TRY(create(out, err));
-    return finish(out, add_gguf(*out, path, mmproj, err));
+    qwren_status st = qw_gguf_model_open(&(*out)->gguf, path, mmproj, err);
+    return finish(out, st == QWREN_OK ? add_gguf(*out, err) : st);
+}
+
+qwren_status qw_weights_read_gguf(qw_weights **out, const qw_map *model, const qw_map *mmproj, qwren_error *err)
+{
+    QW_TRY(create(out, err));
+    qwren_status st = qw_gguf_model_read(&(*out)->gguf, model, mmproj, err);
+    return finish(out, st == QWREN_OK ? add_gguf(*out, err) : st);
 }
 
 qwren_status qw_weights_open_file(qw_weights **out, const char *path, qwren_error *err)

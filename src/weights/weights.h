@@ -24,6 +24,8 @@ qwren_status qw_weights_open(qw_weights **out, const char *path, qwren_error *er
 /* The same for a model in GGUF files (gguf_files.h says how they are found). `mmproj` names the file of the image tower, or is "none"; NULL: the one beside
  * the model, if any. */
 qwren_status qw_weights_open_gguf(qw_weights **out, const char *path, const char *mmproj, qwren_error *err);
+/* The same for the bytes of two files, which the caller keeps; `mmproj` may be NULL. */
+qwren_status qw_weights_read_gguf(qw_weights **out, const qw_map *model, const qw_map *mmproj, qwren_error *err);
 /* The same for one safetensors file, whatever its name. */
 qwren_status qw_weights_open_file(qw_weights **out, const char *path, qwren_error *err);
 qw_layout qw_weights_layout(const qw_weights *w);

@@ -2,8 +2,15 @@
 #ifndef QW_TESTS_GGUF_MAKE_H
 #define QW_TESTS_GGUF_MAKE_H
 
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/buf.h"
 #include "weights/gguf.h"
@@ -265,6 +272,37 @@ static inline void made_tower_tensors(gguf_maker *m)
     made_pair(m, "v.post_ln", MADE_D, 0);
     made_pair(m, "mm.0", 4 * MADE_D, 4 * MADE_D);
     made_pair(m, "mm.2", MADE_H, 4 * MADE_D);
+}
+
+/* ---- folders of such files */
+
+static inline void gguf_write(const char *dir, const char *name, const qw_buf *bytes)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(qw_buf_text(bytes), 1, bytes->len, f) != bytes->len || fclose(f) != 0)
+        fail_msg("%s cannot be written", path);
+}
+
+/* A fresh empty folder; its files and itself go with gguf_folder_remove(). */
+static inline void gguf_folder(char dir[64])
+{
+    snprintf(dir, 64, "/tmp/qwren-gguf-XXXXXX");
+    if (!mkdtemp(dir))
+        fail_msg("no folder in /tmp");
+}
+
+static inline void gguf_folder_remove(const char *dir)
+{
+    char path[512];
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        unlink(path);
+    }
+    closedir(d);
+    rmdir(dir);
 }
 
 #endif
