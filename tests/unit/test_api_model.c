@@ -164,7 +164,7 @@ static void wrong_calls_are_told(void **state)
     qwren_model_options opt = qwren_model_options_default();
     refused(NULL, NULL, QWREN_E_ARGUMENT, "path");
     refused("/no/model", NULL, QWREN_E_IO, "/no/model");
-    refused(NANO "/config.json", NULL, QWREN_E_IO, "config.json");
+    refused(NANO "/config.json", NULL, QWREN_E_FORMAT, "a model is a .gguf file, or a folder with config.json");
     opt.n_threads = -1;
     refused(NANO, &opt, QWREN_E_ARGUMENT, "n_threads");
     opt = (qwren_model_options){ 0 };
