@@ -17,7 +17,7 @@ typedef enum qw_encode_method {
  * 0: the diagonal alone, enough for SEARCH). Error feedback works inside a block. Matrices with the same input share one. */
 typedef struct qw_moments qw_moments;
 qwren_status qw_moments_create(qw_moments **out, size_t cols, size_t block, qwren_error *err);
-/* Rows of x [n, cols]. Rows with a value that is not finite are left out. pool (NULL: this thread alone) changes the speed, never the sums. */
+/* Rows of x [n, cols]. Rows with a value that is not finite, or beyond 1e12, are left out. pool (NULL: this thread alone) changes the speed, never the sums. */
 void qw_moments_add(qw_moments *m, qw_pool *pool, const float *x, size_t n);
 /* After the last add, once: damps and factors. Only then encode and qw_moments_error may use it, from any number of threads. */
 qwren_status qw_moments_finish(qw_moments *m, qw_pool *pool, qwren_error *err);
