@@ -25,18 +25,17 @@ static void put_hex(char out[HEX_BYTES], uint64_t x) { snprintf(out, HEX_BYTES, 
 
 /* ---- the run: source and options */
 
-static qwren_status read_config(qw_folder *f, qwren_error *err)
+static qwren_status read_config(qw_json **config, qw_folder_rules *rules, const char *src, qwren_error *err)
 {
-    char *path = qw_path_join(f->place.src, "config.json");
+    char *path = qw_path_join(src, "config.json");
     if (!path)
-        return qw_fail_memory(err, strlen(f->place.src), "a path");
-    qwren_status st = qw_json_read_file(&f->config, path, MAX_CONFIG_BYTES, err);
+        return qw_fail_memory(err, strlen(src), "a path");
+    qwren_status st = qw_json_read_file(config, path, MAX_CONFIG_BYTES, err);
     if (st == QWREN_OK)
-        st = qw_mlx_config_check(f->config, path, err);
+        st = qw_mlx_config_check(*config, path, err);
     qw_free(path);
     QW_TRY(st);
-    f->float_type = qw_mlx_config_type(f->config);
-    f->tied = qw_mlx_config_is_tied(f->config);
+    *rules = (qw_folder_rules){ qw_mlx_config_type(*config), qw_mlx_config_is_tied(*config) };
     return QWREN_OK;
 }
 
@@ -78,7 +77,7 @@ static qwren_status begin_run(qw_folder *f, const qw_folder_options *opt, qwren_
 static qwren_status open_folder(qw_folder *f, const qw_folder_options *opt, qwren_error *err)
 {
     QW_TRY(qw_place_take(&f->place, opt->src, opt->dst, opt->force, err));
-    QW_TRY(read_config(f, err));
+    QW_TRY(read_config(&f->config, &f->rules, f->place.src, err));
     char *path = qw_path_join(f->place.partial, QW_JOURNAL_NAME);
     if (!path)
         return qw_fail_memory(err, strlen(f->place.partial), "a path");
@@ -145,30 +144,39 @@ void qw_folder_close(qw_folder *f)
 
 /* ---- questions about tensors */
 
-qw_type qw_folder_float_type(const qw_folder *f) { return f->float_type; }
-
-bool qw_folder_takes(const qw_folder *f, const qw_tensor *source)
+qwren_status qw_folder_rules_read(qw_folder_rules *out, const char *src, qwren_error *err)
 {
-    if (f->tied && strcmp(source->name, "lm_head.weight") == 0)
+    qw_json *config = NULL;
+    qwren_status st = read_config(&config, out, src, err);
+    qw_json_free(config);
+    return st;
+}
+
+bool qw_rules_take(const qw_folder_rules *r, const qw_tensor *source)
+{
+    if (r->tied && strcmp(source->name, "lm_head.weight") == 0)
         return false;
     return qw_part_of(source->name) != QW_PART_OTHER;
 }
 
-qw_type qw_folder_type_of(const qw_folder *f, const qw_tensor *source)
+qw_type qw_rules_type(const qw_folder_rules *r, const qw_tensor *source)
 {
     static const char kept[] = ".A_log";
     size_t n = strlen(source->name), m = sizeof kept - 1;
     bool keeps = n >= m && strcmp(source->name + n - m, kept) == 0;
-    return keeps || f->float_type == QW_TYPE_OTHER ? source->type : f->float_type;
+    return keeps || r->float_type == QW_TYPE_OTHER ? source->type : r->float_type;
 }
 
-uint64_t qw_folder_bytes_of(const qw_folder *f, const qw_folder_tensor *t)
+uint64_t qw_rules_bytes(const qw_folder_rules *r, const qw_folder_tensor *t)
 {
-    uint64_t n = qw_tensor_elements(t->source), size = qw_type_block_bytes(qw_folder_type_of(f, t->source));
+    uint64_t n = qw_tensor_elements(t->source), size = qw_type_block_bytes(qw_rules_type(r, t->source));
     if (t->type == QW_TYPE_OTHER)
         return n * size;
     return n / qw_type_block(t->type) * qw_type_block_bytes(t->type) + 2 * (n / (uint64_t)t->group) * size;
 }
+
+bool qw_folder_takes(const qw_folder *f, const qw_tensor *source) { return qw_rules_take(&f->rules, source); }
+qw_type qw_folder_type_of(const qw_folder *f, const qw_tensor *source) { return qw_rules_type(&f->rules, source); }
 
 /* ---- laying out */
 

@@ -28,10 +28,6 @@ qwren_status qw_folder_open(qw_folder **out, const qw_folder_options *opt, qwren
 /* Without finish everything stays for the next run; nothing at all when no tensor was done. NULL is allowed. */
 void qw_folder_close(qw_folder *f);
 
-/* The type that mlx_lm.convert would give the floats of this checkpoint (config.json's dtype): of scales and biases, and of what is not quantised, but for
- * A_log. QW_TYPE_OTHER when the config says nothing: then each tensor keeps its own. */
-qw_type qw_folder_float_type(const qw_folder *f);
-
 /* A tensor of the source and what becomes of it. */
 typedef struct qw_folder_tensor {
     const qw_tensor *source; /* its data must stay mapped until finish; its name is ours (weights/names.h) */
@@ -39,12 +35,22 @@ typedef struct qw_folder_tensor {
     int group;               /* of the affine types */
 } qw_folder_tensor;
 
+/* What config.json of the source says about tensors. */
+typedef struct qw_folder_rules {
+    qw_type float_type; /* that mlx_lm.convert would cast floats to: also scales and biases; QW_TYPE_OTHER: each keeps its own */
+    bool tied;          /* the head is the embedding */
+} qw_folder_rules;
+qwren_status qw_folder_rules_read(qw_folder_rules *out, const char *src, qwren_error *err);
+
 /* Whether the tensor belongs into the folder at all: not what no layer reads, nor a head of its own when config.json ties it to the embedding. */
-bool qw_folder_takes(const qw_folder *f, const qw_tensor *source);
-/* The type of its scales, biases, or of itself when it stays in float. */
-qw_type qw_folder_type_of(const qw_folder *f, const qw_tensor *source);
+bool qw_rules_take(const qw_folder_rules *r, const qw_tensor *source);
+/* The type of its scales, biases, or of itself when it stays in float. A_log keeps its own. */
+qw_type qw_rules_type(const qw_folder_rules *r, const qw_tensor *source);
 /* What it takes in the file: codes, scales and biases. */
-uint64_t qw_folder_bytes_of(const qw_folder *f, const qw_folder_tensor *t);
+uint64_t qw_rules_bytes(const qw_folder_rules *r, const qw_folder_tensor *t);
+/* The same of an open folder. */
+bool qw_folder_takes(const qw_folder *f, const qw_tensor *source);
+qw_type qw_folder_type_of(const qw_folder *f, const qw_tensor *source);
 
 /* All tensors, copied, in the order of the files to be. bits and group are the defaults in config.json; a tensor that differs gets an entry of its own.
  * Lays out the files and takes over what an earlier run finished, after a look at its checksums. */

@@ -33,8 +33,7 @@ struct qw_folder {
     qw_place place;
     qw_journal journal;
     qw_json *config;
-    qw_type float_type;
-    bool tied;
+    qw_folder_rules rules;
     qw_arena names;
     qw_folder_item *items;
     size_t n, n_done;
