@@ -130,10 +130,12 @@ typedef struct qwren_model_options {
     qwren_progress_fn progress; /* may be NULL */
     void *progress_ctx;
     bool no_tokenizer;          /* leave the text side alone: ids in, logits out; qwren_chat is refused */
+    const char *mmproj;         /* GGUF: the file of the image tower, or "none" for a model without; NULL: the one *mmproj*.gguf beside the model */
 } qwren_model_options;
 QWREN_API qwren_model_options qwren_model_options_default(void);
 
-/* Maps the checkpoint directory (config.json, *.safetensors, tokenizer.json, ...) at `path`. Headers, shapes and config are checked against
+/* Maps the checkpoint at `path`: a directory (config.json, *.safetensors, tokenizer.json, ...) as Hugging Face or MLX write it, or a GGUF file of architecture
+ * qwen35, of a split model any part, or a directory with it. Headers, shapes and config are checked against
  * each other before any use; weights are read when first touched. On success *out must be closed with qwren_model_close(), after
  * all of its sessions. On failure *out is NULL and *err names the file and what was wrong with it. */
 QWREN_API qwren_status qwren_model_open(qwren_model **out, const char *path, const qwren_model_options *opt, qwren_error *err);
@@ -180,7 +182,7 @@ QWREN_API qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx
 /* ---------------------------------------------------------------------------------------------------- 4  tokenizer */
 
 /* Opens the tokenizer of a directory that may hold nothing else (tokenizer.json; tokenizer_config.json, chat_template.jinja and
- * config.json are read when present). Close with qwren_tokenizer_close(). */
+ * config.json are read when present), or of a GGUF file. Close with qwren_tokenizer_close(). */
 QWREN_API qwren_status qwren_tokenizer_open(qwren_tokenizer **out, const char *path, qwren_error *err);
 QWREN_API void qwren_tokenizer_close(qwren_tokenizer *t);
 

@@ -32,6 +32,7 @@ extern const cli_verb cli_verbs[VERB_COUNT];
 
 typedef enum cli_id {
     OPT_MODEL,
+    OPT_MMPROJ,
     OPT_IMAGE,
     OPT_SYSTEM,
     OPT_REQUEST,

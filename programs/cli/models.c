@@ -48,10 +48,11 @@ static char *find_bundled(const char *name)
     return NULL;
 }
 
-/* A name without a slash that is no folder here may be a bundled model's. */
+/* A name without a slash that is neither folder nor file here may be a bundled model's. */
 static char *resolve(const char *given)
 {
-    char *bundled = *given && !strchr(given, '/') && !qw_dir_exists(given) ? find_bundled(given) : NULL;
+    bool is_name = *given && !strchr(given, '/') && !qw_dir_exists(given) && !qw_file_exists(given);
+    char *bundled = is_name ? find_bundled(given) : NULL;
     return bundled ? bundled : qw_strdup(given);
 }
 
@@ -73,7 +74,7 @@ qwren_status cli_model_path(const cli_args *a, char **path, qwren_error *err)
     if (given)
         return qw_fail_memory(err, strlen(given), "the model's path");
     return qw_fail(err, QWREN_E_IO,
-                   "no model: the bundled %s is not beside the program or in %s/models; name one with -m DIR or $QWREN_MODEL", BUNDLED,
+                   "no model: the bundled %s is not beside the program or in %s/models; name one with -m PATH or $QWREN_MODEL", BUNDLED,
                    QWREN_DATADIR);
 }
 
@@ -84,6 +85,7 @@ qwren_status cli_model_open(const cli_args *a, cli_model_use use, qwren_model **
     opt.n_threads = (int)cli_number(a, OPT_THREADS, 0);
     opt.config_only = use == MODEL_HEADERS || use == MODEL_PICTURES;
     opt.no_tokenizer = use == MODEL_NUMBERS || use == MODEL_PICTURES;
+    opt.mmproj = cli_text(a, OPT_MMPROJ, NULL);
     opt.progress = cli_progress;
     *out = NULL;
     QW_TRY(cli_model_path(a, &path, err));

@@ -18,11 +18,13 @@
 
 /* clang-format off */
 const cli_option cli_options[] = {
-    { OPT_MODEL, R | C | I | L | X, 'm', "model", "DIR", TEXT,
-      "The model: the folder of a checkpoint as Hugging Face publishes it, or the name of a bundled one. Without it: $QWREN_MODEL, then the "
-      "bundled qwren-nano." },
-    { OPT_MODEL, T | D | P, 'm', "model", "DIR", TEXT,
-      "The model; the folder may hold nothing but a tokenizer. Without it: $QWREN_MODEL, then the bundled qwren-nano." },
+    { OPT_MODEL, R | C | I | L | X, 'm', "model", "PATH", TEXT,
+      "The model: the folder of a checkpoint as Hugging Face or MLX write it, a GGUF file or a folder with it, or the name of a bundled model. "
+      "Without it: $QWREN_MODEL, then the bundled qwren-nano." },
+    { OPT_MODEL, T | D | P, 'm', "model", "PATH", TEXT,
+      "The model: a folder, which may hold nothing but a tokenizer, or a GGUF file. Without it: $QWREN_MODEL, then the bundled qwren-nano." },
+    { OPT_MMPROJ, R | C | I | L | X, 0, "mmproj", "FILE", TEXT,
+      "GGUF: the file of the image tower, or none for a model without. Without it the one *mmproj*.gguf beside the model, if there is one." },
 
     /* what is asked */
     { OPT_IMAGE, R, 0, "image", "FILE", TEXT, "A picture (PNG, JPEG or WebP) that goes before the prompt. May be given several times." },

@@ -18,18 +18,18 @@ SAMPLING = ('max_tokens', 'temperature', 'top_p', 'top_k', 'min_p', 'presence_pe
             'logit_bias')
 
 
-def load_model(name_or_path, *, n_threads=0, n_ctx=0):
-    """Opens a model: 'qwren-nano', which is in the package, or the directory of a checkpoint.
+def load_model(name_or_path, *, mmproj=None, n_threads=0, n_ctx=0):
+    """Opens a model: 'qwren-nano', which is in the package, the directory of a checkpoint (Hugging Face, MLX), or a GGUF file.
 
-    n_threads: 0 = the physical cores this process may use. n_ctx: room of a conversation in tokens; 0 = the smaller of the model's maximum and 32768.
+    mmproj: of a GGUF model the file of the image tower, or 'none'; None = the one *mmproj*.gguf beside the model, if there is one. n_threads: 0 = the physical cores this process may use. n_ctx: room of a conversation in tokens; 0 = the smaller of the model's maximum and 32768.
     """
     path = os.fspath(name_or_path)
-    if not os.path.isdir(path):
+    if not os.path.exists(path):
         if path in BUNDLED:
             path = str(bundled_model(path))
         elif _PUBLISHED.fullmatch(path):
             raise ValueError(f'{path}: published models are not fetched by name; download the checkpoint and give the path of its directory to load_model()')
-    return Model(path, n_threads=n_threads, n_ctx=n_ctx)
+    return Model(path, mmproj=mmproj, n_threads=n_threads, n_ctx=n_ctx)
 
 
 def _check_finite(name, value):
@@ -69,13 +69,15 @@ class Piece(str):
 class Model:
     """A loaded checkpoint. Any number of threads may call generate() at once; each call has a session of its own while it runs."""
 
-    def __init__(self, path, *, n_threads=0, n_ctx=0):
+    def __init__(self, path, *, mmproj=None, n_threads=0, n_ctx=0):
         self._handle = ffi.NULL
         self._lock = threading.Lock()
         self._idle, self._busy = [], 0
         self._streams = {}  # thread -> event that stops it
         options = lib.qwren_model_options_default()
         options.n_threads = n_threads
+        tower = ffi.NULL if mmproj is None else ffi.new('char[]', os.fsencode(mmproj))  # alive until the model is open
+        options.mmproj = tower
         self._n_ctx = n_ctx
         out, error = ffi.new('qwren_model **'), ffi.new('qwren_error *')
         check(lib.qwren_model_open(out, os.fsencode(path), ffi.addressof(options), error), error)

@@ -3,6 +3,7 @@
 #include "api/model.h"
 
 #include "api/options.h"
+#include "api/tokenizer.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "model/logical.h"
@@ -112,41 +113,58 @@ int qw_model_tag_of(const qwren_model *m, int32_t id)
 
 /* ---- opening */
 
-/* What tokenizer.json and config.json must agree about, and what a conversation cannot be without. */
+/* What the parts that a message may be about are called in the model's files. */
+typedef struct part_names {
+    const char *tokens, *rows, *image_token;
+} part_names;
+
+static const part_names *names_of(const qwren_model *m)
+{
+    static const part_names of_folder = { "tokenizer.json", "config.json's vocab_size", "image_token_id in config.json" },
+                            of_gguf = { "tokenizer.ggml.tokens", "the number of rows of token_embd.weight", "the image tower's" };
+    return qw_weights_gguf(m->core.weights) ? &of_gguf : &of_folder;
+}
+
+/* What tokenizer and config must agree about, and what a conversation cannot be without. */
 static qwren_status check_tokenizer(const qwren_model *m, qwren_error *err)
 {
     static const char *const needed[] = { "<|im_start|>", "<|im_end|>" };
     int32_t n = qwren_token_count(m->tokenizer), pad = qwren_token_id(m->tokenizer, "<|image_pad|>");
     const qw_config *c = &m->core.config;
+    const part_names *names = names_of(m);
     if (n > c->text.vocab_size)
-        return qw_fail(err, QWREN_E_FORMAT,
-                       "%s: tokenizer.json has %d tokens, but config.json says vocab_size %d: they belong to different models", m->path,
-                       (int)n, c->text.vocab_size);
+        return qw_fail(err, QWREN_E_FORMAT, "%s: %s has %d tokens, but %s is %d: they belong to different models", m->path, names->tokens,
+                       (int)n, names->rows, c->text.vocab_size);
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
         if (qwren_token_id(m->tokenizer, needed[i]) < 0)
-            return qw_fail(err, QWREN_E_FORMAT, "%s: tokenizer.json has no token %s: a conversation cannot be written with it", m->path,
+            return qw_fail(err, QWREN_E_FORMAT, "%s: %s has no token %s: a conversation cannot be written with it", m->path, names->tokens,
                            needed[i]);
     if (m->core.has_vision && pad != c->image_token)
-        return qw_fail(err, QWREN_E_FORMAT, "%s: <|image_pad|> is %d in tokenizer.json, but image_token_id is %d in config.json", m->path,
-                       (int)pad, (int)c->image_token);
+        return qw_fail(err, QWREN_E_FORMAT, "%s: <|image_pad|> is %d in %s, but %s is %d", m->path, (int)pad, names->tokens,
+                       names->image_token, (int)c->image_token);
     return QWREN_OK;
 }
 
-/* A directory of weights alone can be inspected; everything else needs its tokenizer. */
+static qwren_status has_tokenizer(const qwren_model *m, bool *there, qwren_error *err)
+{
+    const qw_gguf *settings = qw_weights_gguf(m->core.weights);
+    char *file = settings ? NULL : qw_path_join(m->path, "tokenizer.json");
+    if (!settings && !file)
+        return qw_fail_memory(err, strlen(m->path), "a path");
+    *there = settings ? qw_api_gguf_has_tokenizer(settings) : qw_file_exists(file);
+    qw_free(file);
+    return QWREN_OK;
+}
+
+/* Weights alone can be inspected; everything else needs their tokenizer. */
 static qwren_status open_tokenizer(qwren_model *m, const qwren_model_options *opt, qwren_error *err)
 {
-    if (opt->no_tokenizer)
+    bool there = !opt->no_tokenizer;
+    if (there && opt->config_only)
+        QW_TRY(has_tokenizer(m, &there, err));
+    if (!there)
         return QWREN_OK;
-    if (opt->config_only) {
-        char *file = qw_path_join(m->path, "tokenizer.json");
-        bool there = file && qw_file_exists(file);
-        qw_free(file);
-        if (!file)
-            return qw_fail_memory(err, strlen(m->path), "a path");
-        if (!there)
-            return QWREN_OK;
-    }
-    QW_TRY(qwren_tokenizer_open(&m->tokenizer, m->path, err));
+    QW_TRY(qw_api_tokenizer_create(&m->tokenizer, m->path, qw_weights_gguf(m->core.weights), err));
     QW_TRY(check_tokenizer(m, err));
     find_tokens(m);
     return QWREN_OK;
@@ -155,7 +173,11 @@ static qwren_status open_tokenizer(qwren_model *m, const qwren_model_options *op
 static qwren_status open_model(qwren_model *m, const char *path, const qwren_model_options *opt, qwren_error *err)
 {
     qw_model_params params = {
-        .n_threads = opt->n_threads, .config_only = opt->config_only, .progress = opt->progress, .progress_ctx = opt->progress_ctx
+        .n_threads = opt->n_threads,
+        .config_only = opt->config_only,
+        .progress = opt->progress,
+        .progress_ctx = opt->progress_ctx,
+        .mmproj = opt->mmproj,
     };
     if (opt->n_threads < 0)
         return qw_fail(err, QWREN_E_ARGUMENT, "n_threads is %d; give a positive number, or 0 for all physical cores", opt->n_threads);
@@ -173,7 +195,7 @@ qwren_status qwren_model_open(qwren_model **out, const char *path, const qwren_m
     *out = NULL;
     QW_TRY(qw_options_read(&options, sizeof options, opt, "qwren_model_options", err));
     if (!path)
-        return qw_fail(err, QWREN_E_ARGUMENT, "qwren_model_open: path is NULL; give the directory of a checkpoint");
+        return qw_fail(err, QWREN_E_ARGUMENT, "qwren_model_open: path is NULL; give the directory of a checkpoint or a .gguf file");
     qwren_model *m = qw_calloc(1, sizeof *m);
     if (!m)
         return qw_fail_memory(err, sizeof *m, "a model");

@@ -1,9 +1,10 @@
-/* Section 4 of qwren.h: the tokenizer of a directory, text -> ids and back. Tested by tests/unit/test_tokenizer_api.c. */
+/* Section 4 of qwren.h: the tokenizer of a directory or of a GGUF file (tokenizer_gguf.c), text -> ids and back. Tested by tests/unit/test_tokenizer_api.c. */
 #include "api/tokenizer.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "weights/gguf_files.h"
 
 #include <string.h>
 
@@ -83,23 +84,27 @@ static qwren_status check_config(const qwren_tokenizer *t, const char *dir, qwre
     return QWREN_OK;
 }
 
-qwren_status qw_api_tokenizer_init(qwren_tokenizer *t, const char *dir, qwren_error *err)
+static qwren_status read_folder(qwren_tokenizer *t, const char *dir, qwren_error *err)
 {
-    *t = (qwren_tokenizer){ 0 };
-    qwren_status st = qw_tokenizer_open(&t->vocabulary, dir, err);
-    if (st == QWREN_OK)
-        st = check_config(t, dir, err);
-    if (st == QWREN_OK)
-        st = read_template_kind(&t->template_kind, dir, err);
-    if (st != QWREN_OK)
-        qw_api_tokenizer_deinit(t);
-    return st;
+    QW_TRY(qw_tokenizer_open(&t->vocabulary, dir, err));
+    QW_TRY(check_config(t, dir, err));
+    return read_template_kind(&t->template_kind, dir, err);
 }
 
-void qw_api_tokenizer_deinit(qwren_tokenizer *t)
+qwren_status qw_api_tokenizer_create(qwren_tokenizer **out, const char *path, const qw_gguf *settings, qwren_error *err)
 {
-    qw_tokenizer_close(t->vocabulary);
-    *t = (qwren_tokenizer){ 0 };
+    *out = NULL;
+    qwren_tokenizer *t = qw_calloc(1, sizeof *t);
+    if (!t)
+        return qw_fail_memory(err, sizeof *t, "a tokenizer");
+    qwren_status st = settings                 ? qw_api_tokenizer_of_gguf(t, settings, err)
+                      : qw_gguf_is_model(path) ? qw_api_tokenizer_of_gguf_path(t, path, err)
+                                               : read_folder(t, path, err);
+    if (st == QWREN_OK)
+        *out = t;
+    else
+        qwren_tokenizer_close(t);
+    return st;
 }
 
 /* ---- the public functions */
@@ -108,23 +113,15 @@ qwren_status qwren_tokenizer_open(qwren_tokenizer **out, const char *path, qwren
 {
     *out = NULL;
     if (!path)
-        return qw_fail(err, QWREN_E_ARGUMENT, "qwren_tokenizer_open: path is NULL; give the directory of a tokenizer");
-    qwren_tokenizer *t = qw_malloc(sizeof *t);
-    if (!t)
-        return qw_fail_memory(err, sizeof *t, "a tokenizer");
-    qwren_status st = qw_api_tokenizer_init(t, path, err);
-    if (st == QWREN_OK)
-        *out = t;
-    else
-        qw_free(t);
-    return st;
+        return qw_fail(err, QWREN_E_ARGUMENT, "qwren_tokenizer_open: path is NULL; give the directory of a tokenizer or a .gguf file");
+    return qw_api_tokenizer_create(out, path, NULL, err);
 }
 
 void qwren_tokenizer_close(qwren_tokenizer *t)
 {
     if (!t)
         return;
-    qw_api_tokenizer_deinit(t);
+    qw_tokenizer_close(t->vocabulary);
     qw_free(t);
 }
 
