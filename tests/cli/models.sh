@@ -35,6 +35,6 @@ copy_model prefix/share/qwren/models/qwren-nano
 check "an installed tree that was moved" 0 prefix/bin/qwren inspect
 if ! [ -e /usr/local/share/qwren/models/qwren-nano ] && ! [ -e /usr/share/qwren/models/qwren-nano ]; then
     check "no model anywhere" 1 alone/qwren inspect
-    expect "the message says what to do: $(cat err)" grep -q -- '-m DIR' err
+    expect "the message says what to do: $(cat err)" grep -q -- '-m PATH' err
 fi
 finish

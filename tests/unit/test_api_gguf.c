@@ -184,8 +184,10 @@ static void it_answers(const char *where, const qwren_model_options *opt)
     qwren_result *r;
     qwren_error err;
     if (qwren_model_open(&m, where, opt, &err) != QWREN_OK || qwren_session_create(&s, m, NULL, &err) != QWREN_OK ||
-        qwren_chat(s, "{\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}],\"max_tokens\":3,\"temperature\":0}", NULL, &r, &err) !=
-            QWREN_OK)
+        qwren_chat(s,
+                   "{\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}],\"enable_thinking\":false,\"max_tokens\":3,\"temperature\":0,"
+                   "\"presence_penalty\":0}",
+                   NULL, &r, &err) != QWREN_OK)
         fail_msg("%s", err.text);
     assert_string_equal(qwren_result_finish_reason(r), "length"); /* all logits are 0: the first token, "!", three times */
     assert_string_equal(qwren_result_content(r), "!!!");
