@@ -347,6 +347,53 @@ QWREN_API const char *qwren_result_json(const qwren_result *r);          /* {"re
 QWREN_API const qwren_stats *qwren_result_stats(const qwren_result *r);
 QWREN_API void qwren_result_free(qwren_result *r);
 
+/* ------------------------------------------------------------------------------------ 10  evaluate: how good is it */
+
+typedef struct qwren_eval_options {
+    size_t struct_size;
+    size_t n_ctx;                  /* perplexity: tokens of a window; 0 = 2048, or the model's maximum if that is less */
+    size_t stride;                 /* perplexity: how far the next window is moved on; 0 = half a window */
+    qwren_image_loader load_image; /* comparison: NULL, only data: URLs are accepted */
+    void *load_ctx;
+    size_t max_lines;              /* comparison: only so many of the lines, spread evenly; 0 = all */
+    qwren_progress_fn progress;    /* may be NULL: "tokens" or "lines", done of total */
+    void *progress_ctx;
+} qwren_eval_options;
+QWREN_API qwren_eval_options qwren_eval_options_default(void);
+
+/* How well the model foresees a text. */
+typedef struct qwren_perplexity {
+    size_t n_tokens;      /* scored: all but the first */
+    size_t n_bytes;       /* of the text that they spell */
+    double nats;          /* mean of -log p */
+    double nats_error;    /* half of its 95 % confidence interval, a window's tokens counted as one draw; NAN for a single window */
+    double perplexity;    /* e to the power of nats */
+    double bits_per_byte; /* comparable between tokenizers */
+} qwren_perplexity;
+/* Windows of n_ctx tokens, each moved on by `stride`; what an earlier window has scored is context for the next one. Memory does not grow with the text, but
+ * for its tokens. */
+QWREN_API qwren_status qwren_eval_perplexity(const qwren_model *m, const char *text, size_t len, const qwren_eval_options *opt,
+                                             qwren_perplexity *out, qwren_error *err);
+
+/* What the next-token distributions of one model are to those of another, over n_tokens positions. KL divergence is base || other in nats. */
+typedef struct qwren_divergence {
+    size_t n_tokens;              /* 0: everything else is 0 */
+    double mean, mean_error;      /* mean divergence, and half of its 95 % confidence interval, a line's tokens counted as one draw; NAN for a single line */
+    double median, p90, p99, max; /* of the divergence */
+    double top1;                  /* share of positions with the same likeliest token */
+    double top5;                  /* share of base's five likeliest tokens that are among the other's five */
+    double top_dp;                /* mean difference of the probability of base's likeliest token */
+} qwren_divergence;
+typedef struct qwren_comparison {
+    qwren_divergence all, text, pictures; /* of all lines; of those without pictures; of those with */
+    qwren_divergence answers;             /* of all lines, but only where the assistant's last message is written */
+    size_t n_lines;
+} qwren_comparison;
+/* Compares models with `base` on the same tokens, base's, in one pass. `lines` are chat requests that end with the assistant's answer, or {"text": ...}, one a
+ * line; NULL = a set that is built in. Positions inside a picture do not count. out [n_models]. */
+QWREN_API qwren_status qwren_eval_compare(const qwren_model *base, const qwren_model *const *models, size_t n_models, const char *lines, size_t len,
+                                          const qwren_eval_options *opt, qwren_comparison *out, qwren_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -3,7 +3,6 @@
 An answer is an object with content, reasoning_content and tool_calls, as `qwren run --jsonl` prints it and as answers_reference.py writes it.
 """
 import json
-import re
 
 
 def read_lines(path):
@@ -28,26 +27,6 @@ def calls_of(answer):
 def same_values(a, b):
     """Equal, and of equal types: 1 is not True and not "1"."""
     return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
-
-
-def listed_shapes(text):
-    """The shapes of a listing in any order; None if the text is no listing."""
-    item = r"(?:an?|[Aa]n?) (\w+ \w+)"
-    if not re.fullmatch(r"An? \w+ \w+(?:(?:, | and )an? \w+ \w+)*\.", text):
-        return None
-    return sorted(re.findall(item, text))
-
-
-def is_right(answer, wanted):
-    """Whether an answer gives what is wanted; of the thought nothing is asked."""
-    if not same_values(calls_of(answer), calls_of(wanted)):
-        return False
-    if wanted["tool_calls"]:
-        return True
-    got, content = content_of(answer), content_of(wanted)
-    if wanted["kind"] == "list":
-        return listed_shapes(got) == listed_shapes(content)
-    return got == content
 
 
 def identical(a, b):

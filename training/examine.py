@@ -3,7 +3,7 @@
 usage: python examine.py ../models/qwren-nano [--rounds 6] [--split test]
 
 An answer counts as right if every arg max on its way is right, which is what greedy decoding would write (the matrix products are bf16, as in
-training, so a few in a thousand differ from the engine's).  Wrong pictures' listings in another order count as wrong here, but not in score.py.
+training, so a few in a thousand differ from the engine's).  Wrong pictures' listings in another order count as wrong here, but not in `qwren eval tasks`.
 """
 import argparse
 import collections

@@ -4,7 +4,7 @@ usage: python heldout.py OUT_DIR        writes requests.jsonl and expected.jsonl
 
 Line n of one file belongs to line n of the other.  The contents come from the generator's test split, which training never draws.
 Pictures are inside the requests as data: URLs, in the size in which they were drawn, so the preprocessing of the engine is examined too.
-`qwren run --jsonl` answers the requests; score.py compares.
+`qwren eval tasks` lets a model answer the requests, and compares.
 """
 import argparse
 import base64

@@ -16,6 +16,7 @@ typedef enum cli_verb_id {
     VERB_PARSE,
     VERB_LOGITS,
     VERB_PREPROCESS,
+    VERB_EVAL,
     VERB_HELP,
     VERB_COUNT
 } cli_verb_id;
@@ -59,6 +60,12 @@ typedef enum cli_id {
     OPT_FINISH,
     OPT_IDS,
     OPT_OUTPUT,
+    OPT_TEXT,
+    OPT_REQUESTS,
+    OPT_ANSWERS,
+    OPT_STRIDE,
+    OPT_LIMIT,
+    OPT_WRONG,
     OPT_MAN,
     OPT_CTX,
     OPT_THREADS,

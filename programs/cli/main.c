@@ -81,6 +81,22 @@ const cli_verb cli_verbs[VERB_COUNT] = {
         "Writes float32 [patches, channels x frames x height x width] with values from -1 to 1, and prints the grid: time, height and width in "
         "patches. With -o - the grid goes to standard error.",
         ANSWERED, 1, cli_preprocess },
+    [VERB_EVAL] = {
+        "eval", "measure how good a model is, or how near to another",
+        { "[OPTION]... perplexity MODEL FILE", "[OPTION]... kld BASE MODEL...", "[OPTION]... tasks MODEL [DIR]" },
+        "perplexity tells how well a model foresees a text: nats per token, e to the power of them, and bits per byte.\n"
+        "\n"
+        "kld tells what was lost when BASE was made smaller: the divergence of each MODEL's next-token distributions from those of BASE, how often both have "
+        "the same likeliest token, and the share of the five likeliest that they have in common. Text, requests with pictures, and answers alone are "
+        "told separately. Without --text or --requests a set is used that is built in.\n"
+        "\n"
+        "tasks lets the model answer the examination in DIR (requests.jsonl and expected.jsonl; without it tests/heldout) greedily, and prints how "
+        "many answers of each kind are right.\n"
+        "\n"
+        "  qwren eval perplexity models/2b-6bit book.txt\n"
+        "  qwren eval kld models/2b models/2b-6bit models/2b-4bit\n"
+        "  qwren eval tasks qwren-nano tests/heldout",
+        ANSWERED, 64, cli_eval },
     [VERB_HELP] = {
         "help", "explain the program or one of its verbs",
         { "[OPTION]... [VERB]" },

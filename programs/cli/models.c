@@ -78,18 +78,34 @@ qwren_status cli_model_path(const cli_args *a, char **path, qwren_error *err)
                    QWREN_DATADIR);
 }
 
-qwren_status cli_model_open(const cli_args *a, cli_model_use use, qwren_model **out, qwren_error *err)
+static qwren_status open_path(const cli_args *a, const char *path, cli_model_use use, qwren_model **out, qwren_error *err)
 {
-    char *path;
     qwren_model_options opt = qwren_model_options_default();
     opt.n_threads = (int)cli_number(a, OPT_THREADS, 0);
     opt.config_only = use == MODEL_HEADERS || use == MODEL_PICTURES;
     opt.no_tokenizer = use == MODEL_NUMBERS || use == MODEL_PICTURES;
     opt.mmproj = cli_text(a, OPT_MMPROJ, NULL);
     opt.progress = cli_progress;
+    return qwren_model_open(out, path, &opt, err);
+}
+
+qwren_status cli_model_open(const cli_args *a, cli_model_use use, qwren_model **out, qwren_error *err)
+{
+    char *path;
     *out = NULL;
     QW_TRY(cli_model_path(a, &path, err));
-    qwren_status st = qwren_model_open(out, path, &opt, err);
+    qwren_status st = open_path(a, path, use, out, err);
+    qw_free(path);
+    return st;
+}
+
+qwren_status cli_model_open_word(const cli_args *a, const char *word, cli_model_use use, qwren_model **out, qwren_error *err)
+{
+    char *path = resolve(word);
+    *out = NULL;
+    if (!path)
+        return qw_fail_memory(err, strlen(word), "the model's path");
+    qwren_status st = open_path(a, path, use, out, err);
     qw_free(path);
     return st;
 }

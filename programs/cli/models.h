@@ -16,6 +16,8 @@ typedef enum cli_model_use {
 
 /* The same, opened: with -t and progress. */
 qwren_status cli_model_open(const cli_args *a, cli_model_use use, qwren_model **out, qwren_error *err);
+/* One that a word of the command line names, where there are several. */
+qwren_status cli_model_open_word(const cli_args *a, const char *word, cli_model_use use, qwren_model **out, qwren_error *err);
 qwren_status cli_tokenizer_open(const cli_args *a, qwren_tokenizer **out, qwren_error *err);
 /* argv[0], for systems that do not tell otherwise where the program is. */
 void cli_program_is(const char *argv0);

@@ -10,6 +10,7 @@
 #define O (1u << VERB_PARSE)
 #define L (1u << VERB_LOGITS)
 #define X (1u << VERB_PREPROCESS)
+#define E (1u << VERB_EVAL)
 #define H (1u << VERB_HELP)
 
 #define FLAG CLI_FLAG, 0, 0, NULL
@@ -52,6 +53,13 @@ const cli_option cli_options[] = {
     { OPT_TOOL_CHOICE, O, 0, "tool-choice", "auto|none|required", CLI_CHOICE, 0, 0, NULL, "none: calls stay text." },
     { OPT_IDS, L, 0, "ids", "FILE", TEXT, "The token ids: a JSON list, or numbers with blanks between them; - is standard input." },
 
+    { OPT_TEXT, E, 0, "text", "FILE", TEXT, "kld: compare on the text in FILE, cut at line ends into pieces of at most 2048 bytes." },
+    { OPT_REQUESTS, E, 0, "requests", "FILE", TEXT,
+      "kld: compare on the chat requests in FILE, one a line, each ending with the assistant's answer, and {\"text\": ...}." },
+    { OPT_ANSWERS, E, 0, "answers", "FILE", TEXT,
+      "kld: the answers of the requests, with their \"id\"; requests without one are left out. tasks: judge the answers in FILE (in the order of the "
+      "requests, or with their \"id\") rather than a model's." },
+
     /* how it is answered */
     { OPT_THINK, R | C, 0, "think", NULL, FLAG, "Think before the answer." },
     { OPT_NO_THINK, R | C, 0, "no-think", NULL, FLAG, "Answer at once. With neither of the two the checkpoint's own template decides." },
@@ -77,7 +85,9 @@ const cli_option cli_options[] = {
     /* what is shown */
     { OPT_JSON, R, 0, "json", NULL, FLAG,
       "Print the whole result as one line of JSON: reasoning_content, content, tool_calls, finish_reason, usage." },
-    { OPT_JSON, I, 0, "json", NULL, FLAG, "Print one line of JSON." },
+    { OPT_JSON, I | E, 0, "json", NULL, FLAG, "Print one line of JSON." },
+    { OPT_LIMIT, E, 0, "limit", "N", CLI_WHOLE, 1, INT32_MAX, NULL, "kld, tasks: take only N of the lines, spread over the file." },
+    { OPT_WRONG, E, 0, "wrong", "N", CLI_WHOLE, 1, INT32_MAX, NULL, "tasks: show N wrong answers of each kind on standard error." },
     { OPT_THOUGHTS, R | C, 0, "thoughts", "auto|always|never", CLI_CHOICE, 0, 0, NULL,
       "Whether thoughts are printed; auto, the default: to a terminal." },
     { OPT_COLOR, R | C, 0, "color", "auto|always|never", CLI_CHOICE, 0, 0, NULL,
@@ -100,9 +110,13 @@ const cli_option cli_options[] = {
       "Room for N tokens; without it the smaller of the model's maximum and 32768." },
     { OPT_CTX, I, 0, "ctx", "N", CLI_WHOLE, 1, INT32_MAX, NULL,
       "Tell the memory of a session of N tokens; without it the smaller of the model's maximum and 32768." },
-    { OPT_THREADS, R | C | L, 't', "threads", "N", CLI_WHOLE, 1, 1024, NULL, "Compute with N threads; without it one per physical core." },
-    { OPT_QUIET, R | C | T | D | P | L | X | I, 'q', "quiet", NULL, FLAG, "No notices and no progress; errors are still told." },
-    { OPT_HELP, R | C | I | T | D | P | O | L | X | H, 'h', "help", NULL, FLAG, "Explain the verb and leave." },
+    { OPT_CTX, E, 0, "ctx", "N", CLI_WHOLE, 2, INT32_MAX, NULL,
+      "perplexity: windows of N tokens; without it 2048. tasks: room for N tokens." },
+    { OPT_STRIDE, E, 0, "stride", "N", CLI_WHOLE, 1, INT32_MAX, NULL,
+      "perplexity: move each window on by N tokens; without it half a window. Tokens that an earlier window scored are context." },
+    { OPT_THREADS, R | C | L | E, 't', "threads", "N", CLI_WHOLE, 1, 1024, NULL, "Compute with N threads; without it one per physical core." },
+    { OPT_QUIET, R | C | T | D | P | L | X | I | E, 'q', "quiet", NULL, FLAG, "No notices and no progress; errors are still told." },
+    { OPT_HELP, R | C | I | T | D | P | O | L | X | E | H, 'h', "help", NULL, FLAG, "Explain the verb and leave." },
 };
 /* clang-format on */
 

@@ -13,6 +13,7 @@ int cli_template(const cli_args *a);
 int cli_parse(const cli_args *a);
 int cli_logits(const cli_args *a);
 int cli_preprocess(const cli_args *a);
+int cli_eval(const cli_args *a);
 int cli_help(const cli_args *a);
 
 #endif

@@ -42,7 +42,9 @@ static qwren_status read_text(qw_sample *s, const qwren_model *m, const qw_json 
     const char *chars = qw_json_string(text, &len);
     if (!chars)
         return qw_fail(err, QWREN_E_ARGUMENT, "%s: \"text\" must be a string", where);
-    return qw_tokenizer_encode(m->tokenizer->vocabulary, chars, len, QWREN_SPECIAL_NONE, NULL, 0, &s->ids, err);
+    QW_TRY(qw_tokenizer_encode(m->tokenizer->vocabulary, chars, len, QWREN_SPECIAL_NONE, NULL, 0, &s->ids, err));
+    s->n_context = s->ids.n;
+    return QWREN_OK;
 }
 
 /* ---- conversations */

@@ -6,9 +6,8 @@
 #include "tokenizer/tokenizer.h"
 
 typedef struct qw_sample {
-    qw_ids ids; /* one pad for each picture */
-    size_t
-        n_context; /* ids before the assistant's last message and the opening of its thought; ids.n when none ends the conversation; 0 for {"text"} */
+    qw_ids ids;       /* one pad for each picture */
+    size_t n_context; /* ids before the assistant's last message, the opening of its thought included; ids.n when no answer ends the sample */
     qwren_image **images;
     size_t n_images;
 } qw_sample;

@@ -1,0 +1,29 @@
+/* The three ways of qwren eval, and what they share. */
+#ifndef CLI_EVAL_H
+#define CLI_EVAL_H
+
+#include "args.h"
+#include "base/json.h"
+
+/* Each takes the words behind the way's name, and gives the exit status. */
+int cli_eval_perplexity(const cli_args *a, const char *const *words, size_t n_words);
+int cli_eval_kld(const cli_args *a, const char *const *words, size_t n_words);
+int cli_eval_tasks(const cli_args *a, const char *const *words, size_t n_words);
+
+/* Appends a number of JSON: null for what is no number. */
+void cli_eval_number(qw_buf *out, double x);
+
+/* Lines of JSON, in order. */
+typedef struct cli_rows {
+    qw_json **rows; /* owned */
+    size_t n;
+} cli_rows;
+/* Every line of the file that is not blank. With limit > 0, so many of them, spread evenly. cli_rows_free() is allowed after a failure and on zeros. */
+qwren_status cli_rows_read(cli_rows *out, const char *path, size_t limit, qwren_error *err);
+void cli_rows_free(cli_rows *r);
+/* The row with this "id" (a string); NULL when there is none. */
+const qw_json *cli_rows_find(const cli_rows *r, const char *id);
+/* The "id" of a row; NULL when it has none. */
+const char *cli_row_id(const qw_json *row);
+
+#endif

@@ -1,0 +1,104 @@
+# qwren eval: perplexity, kld and tasks, as tables and as JSON, and what they refuse.
+. "$(dirname "$0")/_lib.sh"
+
+[ -d "$NANO" ] || failed "no model in $NANO"
+eval_() { timeout 300 "$QWREN" eval -q "$@"; }
+HELDOUT=$tests/../heldout
+# The number behind "KEY": in a file of JSON, the first one.
+number() { sed -n "s/.*\"$1\": \([-0-9.e+]*\|null\).*/\1/p" "$2" | head -1; }
+first_of() { grep -o "\"$1\": [-0-9.e+a-z]*" "$2" | head -1 | sed 's/.*: //'; }
+
+# ---- perplexity
+for i in 1 2 3 4 5 6 7 8; do echo "apple: 1$i, boat: 2$i. The value of apple is 1$i."; done >text
+check "perplexity" 0 eval_ perplexity "$NANO" text --ctx 64
+expect "a table: $(cat out)" [ "$(grep -c '^\(tokens\|bytes\|nats\|perplexity\|bits per byte\) ' out)" -eq 5 ]
+check "as JSON" 0 eval_ perplexity "$NANO" text --ctx 64 --json
+expect "nats: $(cat out)" grep -q '^{"tokens": [0-9]*, "bytes": [0-9]*, "nats": [0-9.]*, "nats_error": [0-9.]*, "perplexity": [0-9.]*, "bits_per_byte": [0-9.]*}$' out
+cp out first
+check "from standard input, with two threads" 0 sh -c 'timeout 300 "$0" eval -q perplexity "$1" - --ctx 64 --json -t 2 <text' "$QWREN" "$NANO"
+expect "the same" cmp out first
+check "one window has no interval" 0 eval_ perplexity "$NANO" text --json
+expect "null" [ "$(first_of nats_error out)" = null ]
+check "a stride as long as the window" 1 eval_ perplexity "$NANO" text --ctx 64 --stride 64
+check "an empty text" 1 eval_ perplexity "$NANO" /dev/null
+check "no such text" 1 eval_ perplexity "$NANO" nothing
+check "no such model" 1 eval_ perplexity nothing text
+check "a text is missing" 2 eval_ perplexity "$NANO"
+
+# ---- kld
+copy_model changed
+# One bit of one weight: an embedding row's byte somewhere in the middle of the file.
+size=$(wc -c <changed/model.safetensors)
+printf '\101' | dd of=changed/model.safetensors bs=1 seek=$((size / 2 + 1 - size / 2 % 2)) conv=notrunc 2>/dev/null
+{
+    echo '{"id": "a", "messages": [{"role": "user", "content": "What is 3 + 4?"}], "enable_thinking": false}'
+    echo '{"id": "b", "messages": [{"role": "user", "content": "Translate red to German."}], "enable_thinking": false}'
+    echo '{"id": "c", "messages": [{"role": "user", "content": "What is 5 + 4?"}], "enable_thinking": false}'
+} >requests
+{ echo '{"id": "c", "content": "9"}'; echo '{"id": "a", "content": "7", "tool_calls": []}'; } >answers
+check "kld of requests" 0 eval_ kld "$NANO" "$NANO" changed --requests requests --json
+expect "all lines are read" [ "$(first_of lines out)" = 3 ]
+expect "a model is equal to itself" grep -q '"all": {"tokens": [0-9]*, "mean": 0.0, "mean_error": 0.0, "median": 0.0' out
+expect "two models" [ "$(grep -o '"path"' out | wc -l)" -eq 3 ]
+expect "bits per weight of a bf16 model: $(first_of bits_per_weight out)" [ "$(first_of bits_per_weight out | cut -c1-2)" = 16 ]
+check "with answers" 0 eval_ kld "$NANO" changed --requests requests --answers answers --json
+expect "requests without one are left out" [ "$(first_of lines out)" = 2 ]
+expect "tokens of answers are told" grep -q '"answers": {"tokens": [1-9]' out
+check "a part of the lines" 0 eval_ kld "$NANO" changed --requests requests --limit 2 --json
+expect "two" [ "$(first_of lines out)" = 2 ]
+check "kld of a text" 0 eval_ kld "$NANO" "$NANO" --text text
+expect "a table: $(cat out)" grep -q '^  text  *[0-9][0-9]* *0.000000' out
+refute "without pictures there is no such row" grep -q '^  pictures' out
+check "kld with the bundled lines" 0 eval_ kld "$NANO" changed --limit 12
+expect "text, pictures, all and answers" [ "$(grep -c '^  \(text\|pictures\|all\|answers\) ' out)" -eq 4 ]
+check "answers of others" 1 eval_ kld "$NANO" changed --requests requests --answers text
+echo '{"id": "z", "content": "9"}' >other
+check "answers without their requests" 1 eval_ kld "$NANO" changed --requests requests --answers other
+expect "is told: $(cat err)" grep -q 'no answer has the "id" of a request' err
+check "another kind of model" 1 eval_ kld "$NANO" "$QW_TEST_DATA/text/tiny-c/hf" --text text
+check "one model" 2 eval_ kld "$NANO"
+check "two sources" 2 eval_ kld "$NANO" changed --text text --requests requests
+check "answers alone" 2 eval_ kld "$NANO" changed --answers answers
+
+# ---- tasks
+check "tasks" 0 eval_ tasks "$NANO" "$HELDOUT" --limit 13
+expect "a table" grep -q '^| task | thinking off | thinking on | bar | met |$' out
+check "as JSON" 0 eval_ tasks "$NANO" "$HELDOUT" --limit 13 --json
+all=$(grep -o '"right": [0-9]*, "all": [0-9]*}$' out)
+expect "all of them: $all" [ "${all##* }" = "13}" ]
+right=$(echo "$all" | sed 's/"right": \([0-9]*\).*/\1/')
+expect "most are right: $right" [ "${right:-0}" -ge 10 ]
+check "transformers' answers are judged" 0 eval_ tasks --answers "$HELDOUT/reference.jsonl" "$HELDOUT" --json
+expect "461 of 500: $(tail -c 30 out)" grep -q '"right": 461, "all": 500}$' out
+{
+    echo '{"id": "1", "kind": "list", "thinking": false, "content": "A red star and a blue cross.", "tool_calls": []}'
+    echo '{"id": "2", "kind": "list", "thinking": false, "content": "A red star.", "tool_calls": []}'
+    echo '{"id": "3", "kind": "sum", "thinking": true, "content": "42", "tool_calls": []}'
+    echo '{"id": "4", "kind": "call", "thinking": true, "content": "", "tool_calls": [{"name": "f", "arguments": {"a": 1, "b": "x"}}]}'
+    echo '{"id": "5", "kind": "call", "thinking": true, "content": "", "tool_calls": [{"name": "f", "arguments": {"a": 1}}]}'
+    echo '{"id": "6", "kind": "sum", "thinking": false, "content": "42", "tool_calls": []}'
+    echo '{"id": "7", "kind": "lookup", "lines": 4, "thinking": false, "content": "x", "tool_calls": []}'
+} >expected.jsonl
+cat >given <<'END'
+{"content": "A blue cross and a red star."}
+{"content": "A red star, a red star."}
+{"content": " 42\n", "reasoning_content": "40 + 2"}
+{"content": null, "tool_calls": [{"function": {"name": "f", "arguments": "{\"b\": \"x\", \"a\": 1}"}}]}
+{"content": "", "tool_calls": [{"function": {"name": "f", "arguments": "{\"a\": \"1\"}"}}]}
+{"error": "42"}
+{"content": "x"}
+END
+check "rules for right answers" 0 eval_ tasks --answers given .
+expect "lists in any order, but whole: $(cat out)" grep -q '^| picture: list all shapes | 50.0 % (2) |' out
+expect "white space around an answer does not count, an error is wrong" grep -q '^| sums and differences | 0.0 % (1) | 100.0 % (1) |' out
+expect "arguments by value and type" grep -q '^| tool call: name and arguments |  | 50.0 % (2) |' out
+expect "lines of a lookup have a row" grep -q '^| lookup, 4 lines | 100.0 % (1) |' out
+timeout 60 "$QWREN" eval -q tasks --answers given . --wrong 1 >/dev/null 2>wrong
+expect "a wrong answer of each kind is shown: $(cat wrong)" [ "$(grep -c '^[256]: .*, wanted ' wrong)" -eq 3 ]
+check "answers to other requests" 1 eval_ tasks --answers answers .
+check "fewer answers" 1 sh -c 'head -3 given >few && timeout 60 "$0" eval tasks --answers few .' "$QWREN"
+check "no examination here" 1 eval_ tasks "$NANO" nothing
+check "no way" 2 eval_
+check "an unknown way" 2 eval_ everything
+check "too many words" 2 eval_ tasks "$NANO" a b
+finish
