@@ -1,0 +1,362 @@
+/* Measuring and adding up (speed.h). A matrix is met once by every token that is decoded, from memory, and by 64 and more at a time in a prompt: the larger of
+ * computing and reading counts. Tested by tests/unit/test_speed.c. */
+#include "runtime/speed.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/machine.h"
+#include "base/thread.h"
+#include "runtime/memplan.h"
+
+#include <string.h>
+
+#define PATIENCE_S 0.012
+#define BUFFER_BYTES ((size_t)128 << 20)
+#define DECODE_WEIGHTS ((size_t)4 << 20)    /* of a matrix at most, when one token is timed */
+#define PREFILL_WEIGHTS ((size_t)256 << 10) /* and when TOKENS are */
+#define TOKENS 64                           /* stand for a prompt */
+#define FILL 0x3C                           /* in every byte of the made-up data: an ordinary number in all formats */
+
+typedef struct bench {
+    qw_ops *ops;
+    qw_pool *pool;
+    double patience_s;
+    char *data;   /* [data_bytes] codes, scales and biases of any matrix that is timed */
+    float *x, *y; /* [floats] inputs and outputs */
+} bench;
+
+/* ---- one operation: the best of several runs, for whatever disturbs makes it slower */
+
+typedef void (*run_fn)(void *ctx);
+
+static double best_time(const bench *b, run_fn run, void *ctx)
+{
+    double best = 0, begun = qw_now_s();
+    for (int i = 0; i < 3 || qw_now_s() - begun < b->patience_s; i++) {
+        const double start = qw_now_s();
+        run(ctx);
+        const double took = qw_now_s() - start;
+        if (i == 1 || (i > 1 && took < best)) /* the first one warms up */
+            best = took;
+    }
+    return best;
+}
+
+/* ---- matrices */
+
+typedef struct linear_run {
+    const bench *b;
+    qw_matrix w;
+    size_t n;
+} linear_run;
+
+static void run_linear(void *ctx)
+{
+    const linear_run *r = ctx;
+    qw_op_linear(r->b->ops, r->b->y, &r->w, NULL, r->b->x, r->n);
+}
+
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+static double larger(double a, double b) { return a > b ? a : b; }
+
+/* Rows of w that are timed for all of them. */
+static size_t rows_timed(const qw_matrix *w, size_t most_weights)
+{
+    const size_t rows = most_weights / (w->cols ? w->cols : 1);
+    return smaller(w->rows, rows ? rows : 1);
+}
+
+/* Seconds for w times n tokens, from a matrix like it in made-up data. */
+static double time_linear(const bench *b, const qw_matrix *w, size_t n)
+{
+    linear_run r = { b, *w, n };
+    r.w.rows = rows_timed(w, n == 1 ? DECODE_WEIGHTS : PREFILL_WEIGHTS);
+    r.w.data = r.w.scales = b->data;
+    r.w.biases = w->biases ? b->data : NULL;
+    return best_time(b, run_linear, &r) * (double)w->rows / (double)r.w.rows;
+}
+
+size_t qw_layer_matrices(const qw_layer *l, const qw_matrix *out[QW_LAYER_MATRICES])
+{
+    const qw_attention_layer *a = &l->mixer.attention;
+    const qw_delta_layer *d = &l->mixer.delta;
+    const qw_matrix *attention[] = { &a->q, &a->k, &a->v, &a->o, &l->mlp.gate, &l->mlp.up, &l->mlp.down };
+    const qw_matrix *delta[] = { &d->qkv, &d->z, &d->a, &d->b, &d->out, &l->mlp.gate, &l->mlp.up, &l->mlp.down };
+    const bool is_delta = l->kind == QW_LAYER_DELTA;
+    const size_t n = is_delta ? sizeof delta / sizeof *delta : sizeof attention / sizeof *attention;
+    memcpy(out, is_delta ? delta : attention, n * sizeof *out);
+    return n;
+}
+
+/* ---- each shape is timed once */
+
+typedef struct shape_time {
+    qw_matrix like;
+    double decode_s, prefill_s;
+} shape_time;
+
+typedef struct shapes {
+    shape_time *items; /* [room] */
+    size_t n;
+} shapes;
+
+static bool same_shape(const qw_matrix *a, const qw_matrix *b)
+{
+    return a->type == b->type && a->group == b->group && a->scale_type == b->scale_type && a->rows == b->rows && a->cols == b->cols;
+}
+
+static const shape_time *time_shape(shapes *s, const bench *b, const qw_matrix *w)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (same_shape(&s->items[i].like, w))
+            return &s->items[i];
+    s->items[s->n] = (shape_time){ *w, time_linear(b, w, 1), time_linear(b, w, TOKENS) / TOKENS };
+    return &s->items[s->n++];
+}
+
+static qw_speed_format *format_of(qw_speed *out, const qw_matrix *w)
+{
+    for (size_t i = 0; i < out->n_formats; i++)
+        if (out->formats[i].type == w->type && out->formats[i].group == w->group)
+            return &out->formats[i];
+    if (out->n_formats == QW_SPEED_FORMATS)
+        return &out->formats[QW_SPEED_FORMATS - 1];
+    out->formats[out->n_formats] = (qw_speed_format){ .type = w->type, .group = w->group };
+    return &out->formats[out->n_formats++];
+}
+
+/* What w costs a token; the head computes the last row of a prompt alone. */
+static void add_matrix(qw_speed *out, shapes *s, const bench *b, const qw_matrix *w, bool head)
+{
+    if (!w->rows || !w->cols)
+        return; /* could not be bound */
+    const shape_time *t = time_shape(s, b, w);
+    qw_speed_format *f = format_of(out, w);
+    const size_t bytes = qw_matrix_bytes(w);
+    const double read_s = (double)bytes / out->read_bytes_per_s;
+    f->n_weights += w->rows * w->cols;
+    f->n_bytes += bytes;
+    f->decode_s += larger(t->decode_s, read_s);
+    f->prefill_s += head ? 0 : larger(t->prefill_s, read_s / QW_MAX_BATCH);
+}
+
+static void add_matrices(qw_speed *out, shapes *s, const bench *b, const qw_model *m)
+{
+    for (int i = 0; i < m->config.text.n_layers; i++) {
+        const qw_matrix *list[QW_LAYER_MATRICES];
+        const size_t n = qw_layer_matrices(&m->text.layers[i], list);
+        for (size_t k = 0; k < n; k++)
+            add_matrix(out, s, b, list[k], false);
+    }
+    add_matrix(out, s, b, &m->text.head, true);
+}
+
+/* ---- what mixes tokens */
+
+typedef struct mix_run {
+    const bench *b;
+    const qw_text_config *c;
+    float *state, *tail, *kv;
+    size_t n, n_keys;
+} mix_run;
+
+static size_t channels(const qw_text_config *c)
+{
+    return 2 * (size_t)c->linear_key_heads * (size_t)c->linear_key_dim + (size_t)c->linear_value_heads * (size_t)c->linear_value_dim;
+}
+
+/* Convolution and delta rule of one layer. Gates of zero keep the state as it is. */
+static void run_delta(void *ctx)
+{
+    const mix_run *r = ctx;
+    const qw_text_config *c = r->c;
+    float *gates = r->b->y + r->n * channels(c), *out = gates + r->n * (size_t)c->linear_value_heads;
+    qw_op_conv_silu(r->b->ops, r->b->y, r->b->x, r->tail, (const float *)(const void *)r->b->data, channels(c), r->n,
+                    (size_t)c->conv_kernel);
+    memset(gates, 0, r->n * (size_t)c->linear_value_heads * sizeof *gates);
+    qw_op_delta(r->b->ops, &(qw_delta_op_args){ .out = out,
+                                                .state = r->state,
+                                                .qkv = r->b->y,
+                                                .log_decay = gates,
+                                                .beta = gates,
+                                                .n = r->n,
+                                                .key_heads = (size_t)c->linear_key_heads,
+                                                .value_heads = (size_t)c->linear_value_heads,
+                                                .key_dim = (size_t)c->linear_key_dim,
+                                                .value_dim = (size_t)c->linear_value_dim,
+                                                .tiled = c->tiled_value_heads });
+}
+
+static void run_attention(void *ctx)
+{
+    const mix_run *r = ctx;
+    const qw_text_config *c = r->c;
+    const size_t hd = (size_t)c->head_dim, heads = (size_t)c->n_heads;
+    qw_op_attention(r->b->ops, &(qw_attention_args){ .out = r->b->y,
+                                                     .q = r->b->x,
+                                                     .k = r->kv,
+                                                     .v = r->kv,
+                                                     .out_stride = heads * hd,
+                                                     .q_token_stride = heads * hd,
+                                                     .q_head_stride = hd,
+                                                     .kv_token_stride = hd,
+                                                     .kv_head_stride = r->n_keys * hd,
+                                                     .n_queries = r->n,
+                                                     .n_keys = r->n_keys,
+                                                     .n_heads = heads,
+                                                     .n_kv_heads = (size_t)c->n_kv_heads,
+                                                     .head_dim = hd,
+                                                     .causal = true,
+                                                     .scale = 1 });
+}
+
+static void add_mixing(qw_speed *out, const bench *b, const qw_text_config *c, float *state, float *tail, float *kv)
+{
+    mix_run one = { b, c, state, tail, kv, 1, QW_SPEED_CONTEXT }, many = { b, c, state, tail, kv, TOKENS, QW_SPEED_CONTEXT / 2 };
+    const double state_s = 2 * (double)(qw_recurrent_floats(c) * sizeof(float)) / out->read_bytes_per_s; /* read and written */
+    const double kv_s =
+        2 * (double)((size_t)c->n_kv_heads * (size_t)c->head_dim * QW_SPEED_CONTEXT * sizeof(float)) / out->read_bytes_per_s;
+    if (c->n_delta_layers) {
+        out->mixing_decode_s += c->n_delta_layers * larger(best_time(b, run_delta, &one), state_s);
+        out->mixing_prefill_s += c->n_delta_layers * best_time(b, run_delta, &many) / TOKENS;
+    }
+    if (c->n_attention_layers) {
+        out->mixing_decode_s += c->n_attention_layers * larger(best_time(b, run_attention, &one), kv_s);
+        out->mixing_prefill_s += c->n_attention_layers * best_time(b, run_attention, &many) / TOKENS;
+    }
+}
+
+/* ---- the memory */
+
+typedef struct read_run {
+    qw_pool *pool;
+    const uint64_t *words;
+    size_t n;
+    volatile uint64_t sum;
+} read_run;
+
+#define PIECE ((size_t)1 << 17) /* words: a megabyte */
+
+static void read_pieces(void *ctx, size_t begin, size_t end, int worker)
+{
+    read_run *r = ctx;
+    uint64_t sum = 0;
+    for (size_t i = begin; i < end; i++)
+        sum += r->words[i];
+    if (worker == 0)
+        r->sum = sum; /* so that it is computed at all */
+}
+
+static void run_read(void *ctx)
+{
+    read_run *r = ctx;
+    qw_parallel_for(r->pool, r->n, PIECE, read_pieces, r);
+}
+
+static qwren_status measure_memory(qw_speed *out, const bench *b, size_t bytes, qwren_error *err)
+{
+    const uint64_t available = bytes ? 0 : qw_machine_get_memory().available;
+    if (!bytes)
+        bytes = available && available / 8 < BUFFER_BYTES ? (size_t)(available / 8) : BUFFER_BYTES;
+    bytes = (bytes < 8 * PIECE ? 8 * PIECE : bytes) / 8 * 8;
+    uint64_t *words = qw_alloc_aligned(bytes);
+    if (!words)
+        return qw_fail_memory(err, bytes, "a buffer to measure the memory's speed");
+    memset(words, 1, bytes);
+    read_run r = { b->pool, words, bytes / 8, 0 };
+    out->read_bytes_per_s = (double)bytes / larger(best_time(b, run_read, &r), 1e-9);
+    qw_free_aligned(words);
+    return QWREN_OK;
+}
+
+/* ---- the whole */
+
+static size_t max(size_t a, size_t b) { return a > b ? a : b; }
+
+typedef struct needs {
+    size_t data_bytes, x_floats, y_floats, n_matrices;
+} needs;
+
+static void need_matrix(needs *n, const qw_matrix *w)
+{
+    qw_matrix part = *w;
+    part.rows = max(rows_timed(w, DECODE_WEIGHTS), rows_timed(w, PREFILL_WEIGHTS));
+    if (part.rows && part.cols)
+        n->data_bytes = max(n->data_bytes, qw_matrix_bytes(&part));
+    n->x_floats = max(n->x_floats, TOKENS * w->cols);
+    n->y_floats = max(n->y_floats, max(rows_timed(w, DECODE_WEIGHTS), TOKENS * rows_timed(w, PREFILL_WEIGHTS)));
+    n->n_matrices++;
+}
+
+static needs find_needs(const qw_model *m)
+{
+    const qw_text_config *c = &m->config.text;
+    needs n = { 0 };
+    for (int i = 0; i < c->n_layers; i++) {
+        const qw_matrix *list[QW_LAYER_MATRICES];
+        const size_t k = qw_layer_matrices(&m->text.layers[i], list);
+        for (size_t j = 0; j < k; j++)
+            need_matrix(&n, list[j]);
+    }
+    need_matrix(&n, &m->text.head);
+    const size_t values = (size_t)c->linear_value_heads * ((size_t)c->linear_value_dim + 1),
+                 heads = (size_t)c->n_heads * (size_t)c->head_dim;
+    n.data_bytes = max(n.data_bytes, (size_t)c->conv_kernel * channels(c) * sizeof(float));
+    n.x_floats = max(n.x_floats, TOKENS * max(channels(c), heads));
+    n.y_floats = max(n.y_floats, TOKENS * max(channels(c) + values, heads));
+    return n;
+}
+
+/* Floats of the layers' states, one after the other in one block. */
+static qwren_status measure(qw_speed *out, bench *b, const qw_model *m, const needs *n, qwren_error *err)
+{
+    const qw_text_config *c = &m->config.text;
+    const size_t state = qw_recurrent_floats(c), tail = qw_conv_floats(c),
+                 kv = (size_t)c->n_kv_heads * (size_t)c->head_dim * QW_SPEED_CONTEXT,
+                 floats = state + tail + kv + n->x_floats + n->y_floats, bytes = floats * sizeof(float) + n->data_bytes;
+    shapes s = { qw_alloc_array(n->n_matrices, sizeof *s.items), 0 };
+    float *block = qw_alloc_aligned(bytes);
+    qwren_status st = s.items && block ? QWREN_OK : qw_fail_memory(err, bytes, "made-up weights");
+    if (st == QWREN_OK) {
+        memset(block, FILL, bytes);
+        b->x = block + state + tail + kv;
+        b->y = b->x + n->x_floats;
+        b->data = (char *)(block + floats);
+        add_matrices(out, &s, b, m);
+        add_mixing(out, b, c, block, block + state, block + state + tail);
+    }
+    qw_free(s.items);
+    qw_free_aligned(block);
+    return st;
+}
+
+static void add_up(qw_speed *out)
+{
+    double decode_s = out->mixing_decode_s, prefill_s = out->mixing_prefill_s;
+    for (size_t i = 0; i < out->n_formats; i++) {
+        decode_s += out->formats[i].decode_s;
+        prefill_s += out->formats[i].prefill_s;
+    }
+    out->decode_tokens_per_s = 1 / larger(decode_s, 1e-9);
+    out->prefill_tokens_per_s = 1 / larger(prefill_s, 1e-9);
+}
+
+qwren_status qw_speed_estimate(qw_speed *out, const qw_model *m, const qw_speed_params *p, qwren_error *err)
+{
+    const qw_text_config *c = &m->config.text;
+    const needs n = find_needs(m);
+    bench b = { .patience_s = p->patience_s > 0 ? p->patience_s : PATIENCE_S };
+    qwren_status st;
+    *out = (qw_speed){ .n_threads = p->n_threads > 0 ? p->n_threads : qw_cpu_count() };
+    QW_TRY_GOTO(st, qw_pool_create(&b.pool, out->n_threads, err), done);
+    QW_TRY_GOTO(st, measure_memory(out, &b, p->buffer_bytes, err), done);
+    QW_TRY_GOTO(st, qw_ops_create(&b.ops, out->n_threads, err), done);
+    QW_TRY_GOTO(st, qw_ops_reserve_delta(b.ops, (size_t)c->linear_key_dim, (size_t)c->linear_value_dim, err), done);
+    st = measure(out, &b, m, &n, err);
+    if (st == QWREN_OK)
+        add_up(out);
+done:
+    qw_ops_free(b.ops);
+    qw_pool_free(b.pool);
+    return st;
+}
