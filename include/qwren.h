@@ -156,20 +156,28 @@ typedef struct qwren_model_info {
     /* vision; 0 when absent */
     int vision_depth, vision_hidden, vision_heads, vision_intermediate, patch_size, merge_size, temporal_patch_size;
     int64_t min_pixels, max_pixels;
-    /* totals over all tensors of the files */
+    /* totals over all tensors of the files; a matrix of codes is one tensor, with its scales and biases */
     size_t n_tensors;
     uint64_t n_parameters, n_bytes, n_parameters_text, n_parameters_vision, n_parameters_mtp;
+    /* how the numbers are stored */
+    const char *format;                /* "Hugging Face", "MLX" or "GGUF" */
+    const char *recipe;                /* by which `qwren quantize` made the files; NULL when it did not */
+    uint64_t n_bytes_text, n_bytes_vision, n_bytes_mtp;
+    double bits_per_weight, bits_per_weight_text, bits_per_weight_vision, bits_per_weight_mtp; /* scales included; 0 of nothing */
 } qwren_model_info;
 QWREN_API const qwren_model_info *qwren_model_get_info(const qwren_model *m);
 
 typedef struct qwren_tensor_info {
     const char *name;  /* as in the file */
-    const char *type;  /* "BF16", "F32", ... */
+    const char *type;  /* "BF16", "F32", ...; "AFFINE6", "MXFP4", "Q6_K", ... of codes */
     const char *part;  /* "text", "vision", "mtp" or "other" */
     const char *file;  /* base name of the file that holds it */
     int n_dims;
-    size_t shape[5];   /* outermost first */
-    size_t n_bytes;
+    size_t shape[5];   /* outermost first, in weights */
+    size_t n_bytes;    /* scales and biases included */
+    double bits_per_weight;   /* likewise */
+    int bits, group;          /* of MLX's codes: their width, and how many share a scale; 0 otherwise */
+    const char *recipe_class; /* what `qwren quantize` took it for ("attention.q"); NULL when it did not make the files */
 } qwren_tensor_info;
 /* Tensor i of n_tensors, in file order. False when i is out of range. Strings belong to the model. */
 QWREN_API bool qwren_model_get_tensor(const qwren_model *m, size_t i, qwren_tensor_info *out);

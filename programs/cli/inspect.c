@@ -86,22 +86,42 @@ static void put_totals(qw_buf *out, const qwren_model_info *m)
     qw_buf_puts(out, ", draft head ");
     put_short(out, m->n_parameters_mtp, 1000, "");
     qw_buf_puts(out, ")\n");
+    put_row(out, "bits a weight");
+    qw_buf_printf(out, "%.3f (text %.3f, vision %.3f, draft head %.3f)\n", m->bits_per_weight, m->bits_per_weight_text,
+                  m->bits_per_weight_vision, m->bits_per_weight_mtp);
     put_row(out, "files");
-    qw_buf_printf(out, "%zu tensors, ", m->n_tensors);
+    qw_buf_printf(out, "%s%s%s, %zu tensors, ", m->format, m->recipe ? ", recipe " : "", m->recipe ? m->recipe : "", m->n_tensors);
     put_short(out, m->n_bytes, 1000, "B");
     qw_buf_putc(out, '\n');
+}
+
+/* "AFFINE6/64": the format, and how many weights share a scale. */
+static void put_format(qw_buf *out, const qwren_tensor_info *t)
+{
+    const size_t begin = out->len;
+    qw_buf_puts(out, t->type);
+    if (t->group)
+        qw_buf_printf(out, "/%d", t->group);
+    while (out->len < begin + 11 && !out->failed)
+        qw_buf_putc(out, ' ');
+}
+
+static void put_tensor(qw_buf *out, const qwren_tensor_info *t)
+{
+    qw_buf_printf(out, "  %-70s %-6s ", t->name, t->part);
+    put_format(out, t);
+    qw_buf_printf(out, " %6.3f %12zu  %-12s [", t->bits_per_weight, t->n_bytes, t->recipe_class ? t->recipe_class : "-");
+    for (int k = 0; k < t->n_dims; k++)
+        qw_buf_printf(out, k ? ", %zu" : "%zu", t->shape[k]);
+    qw_buf_printf(out, "] %s\n", t->file);
 }
 
 static void put_tensors(qw_buf *out, const qwren_model *model)
 {
     qwren_tensor_info t;
-    qw_buf_puts(out, "tensors\n");
-    for (size_t i = 0; qwren_model_get_tensor(model, i, &t); i++) {
-        qw_buf_printf(out, "  %-70s %-6s %-4s [", t.name, t.part, t.type);
-        for (int k = 0; k < t.n_dims; k++)
-            qw_buf_printf(out, k ? ", %zu" : "%zu", t.shape[k]);
-        qw_buf_printf(out, "] %s\n", t.file);
-    }
+    qw_buf_printf(out, "tensors\n  %-70s %-6s %-11s %6s %12s  %-12s shape, file\n", "name", "part", "type/group", "bits", "bytes", "class");
+    for (size_t i = 0; qwren_model_get_tensor(model, i, &t); i++)
+        put_tensor(out, &t);
 }
 
 static void put_text(qw_buf *out, const facts *f, bool tensors)
@@ -128,6 +148,14 @@ static void json_text(qw_buf *out, const char *key, const char *value)
 {
     qw_buf_printf(out, "\"%s\": ", key);
     qw_json_dump_string(out, value, strlen(value));
+}
+
+static void json_text_or_null(qw_buf *out, const char *key, const char *value)
+{
+    if (value)
+        json_text(out, key, value);
+    else
+        qw_buf_printf(out, "\"%s\": null", key);
 }
 
 static void json_text_model(qw_buf *out, const qwren_model_info *m)
@@ -162,6 +190,8 @@ static void json_totals(qw_buf *out, const facts *f)
                   (unsigned long long)m->n_parameters, (unsigned long long)m->n_parameters_text, (unsigned long long)m->n_parameters_vision,
                   (unsigned long long)m->n_parameters_mtp);
     qw_buf_printf(out, ", \"tensor_count\": %zu, \"bytes\": %llu", m->n_tensors, (unsigned long long)m->n_bytes);
+    qw_buf_printf(out, ", \"bits_per_weight\": {\"total\": %.6f, \"text\": %.6f, \"vision\": %.6f, \"mtp\": %.6f}", m->bits_per_weight,
+                  m->bits_per_weight_text, m->bits_per_weight_vision, m->bits_per_weight_mtp);
     qw_buf_printf(
         out, ", \"memory\": {\"n_ctx\": %zu, \"kv_bytes\": %llu, \"state_bytes\": %llu, \"scratch_bytes\": %llu, \"total_bytes\": %llu}",
         f->n_ctx, (unsigned long long)s->kv_bytes, (unsigned long long)s->state_bytes, (unsigned long long)s->scratch_bytes,
@@ -180,7 +210,10 @@ static void json_tensors(qw_buf *out, const qwren_model *model)
         qw_buf_puts(out, ", \"shape\": [");
         for (int k = 0; k < t.n_dims; k++)
             qw_buf_printf(out, k ? ", %zu" : "%zu", t.shape[k]);
-        qw_buf_printf(out, "], \"bytes\": %zu}", t.n_bytes);
+        qw_buf_printf(out, "], \"bytes\": %zu, \"bits_per_weight\": %.6f, \"bits\": %d, \"group\": %d, ", t.n_bytes, t.bits_per_weight,
+                      t.bits, t.group);
+        json_text_or_null(out, "class", t.recipe_class);
+        qw_buf_putc(out, '}');
     }
     qw_buf_putc(out, ']');
 }
@@ -193,6 +226,10 @@ static void put_json(qw_buf *out, const facts *f, bool tensors)
     json_text(out, "architecture", f->info->architecture);
     qw_buf_puts(out, ", ");
     json_text(out, "size", f->info->size_name);
+    qw_buf_puts(out, ", ");
+    json_text(out, "format", f->info->format);
+    qw_buf_puts(out, ", ");
+    json_text_or_null(out, "recipe", f->info->recipe);
     json_text_model(out, f->info);
     json_vision(out, f->info);
     json_totals(out, f);

@@ -44,7 +44,9 @@ const cli_verb cli_verbs[VERB_COUNT] = {
     [VERB_INSPECT] = {
         "inspect", "show what a model is: architecture, tensors, bytes, memory",
         { "[OPTION]... [MODEL]" },
-        "Reads the headers of a checkpoint, checks them against its configuration, and tells what is in it and how much memory a session needs.",
+        "Reads the headers of a checkpoint, checks them against its configuration, and tells what is in it: architecture, parameters, bits a weight, and how much "
+        "memory a session needs. With --tensors a line for each tensor: its type and how many weights share a scale, bits a weight and bytes with the scales, and "
+        "what qwren quantize took it for. A matrix of codes is one tensor.",
         DONE, 1, cli_inspect },
     [VERB_TOKENIZE] = {
         "tokenize", "text to token ids",

@@ -1,4 +1,4 @@
-/* qwren_model: opens a checkpoint with its tokenizer, and tells what is in it. The first call of every program. Tested by
+/* qwren_model: opens a checkpoint with its tokenizer. The first call of every program; describe.c tells what is in it. Tested by
  * tests/unit/test_api_model.c. */
 #include "api/model.h"
 
@@ -6,76 +6,9 @@
 #include "api/tokenizer.h"
 #include "base/alloc.h"
 #include "base/file.h"
-#include "model/logical.h"
 #include "runtime/memplan.h"
-#include "weights/names.h"
 
 qwren_model_options qwren_model_options_default(void) { return (qwren_model_options){ .struct_size = sizeof(qwren_model_options) }; }
-
-/* ---- what inspect prints */
-
-static void describe_text(qwren_model_info *info, const qw_text_config *c)
-{
-    info->n_layers = c->n_layers;
-    info->n_attention_layers = c->n_attention_layers;
-    info->n_delta_layers = c->n_delta_layers;
-    info->hidden_size = c->hidden_size;
-    info->intermediate_size = c->intermediate_size;
-    info->n_heads = c->n_heads;
-    info->n_kv_heads = c->n_kv_heads;
-    info->head_dim = c->head_dim;
-    info->rotary_dim = c->rotary_dim;
-    info->linear_key_heads = c->linear_key_heads;
-    info->linear_value_heads = c->linear_value_heads;
-    info->linear_key_dim = c->linear_key_dim;
-    info->linear_value_dim = c->linear_value_dim;
-    info->conv_kernel = c->conv_kernel;
-    info->vocab_size = c->vocab_size;
-    info->max_positions = c->max_positions;
-    info->tied_embeddings = c->tied_embeddings;
-}
-
-static void describe_vision(qwren_model_info *info, const qw_vision_config *c, const qw_processor_config *p)
-{
-    info->vision_depth = c->depth;
-    info->vision_hidden = c->hidden_size;
-    info->vision_heads = c->n_heads;
-    info->vision_intermediate = c->intermediate_size;
-    info->patch_size = c->patch_size;
-    info->merge_size = c->merge_size;
-    info->temporal_patch_size = c->temporal_patch_size;
-    info->min_pixels = p->min_pixels;
-    info->max_pixels = p->max_pixels;
-}
-
-static void count_tensors(qwren_model_info *info, const qw_model *m)
-{
-    info->n_tensors = qw_weights_count(m->weights);
-    for (qw_logical t = { 0 }; qw_logical_next(&t, m->weights, m->bound, &m->quant);) {
-        info->n_parameters += t.n_weights;
-        info->n_bytes += t.n_bytes;
-        switch (t.part) {
-        case QW_PART_TEXT: info->n_parameters_text += t.n_weights; break;
-        case QW_PART_VISION: info->n_parameters_vision += t.n_weights; break;
-        case QW_PART_MTP: info->n_parameters_mtp += t.n_weights; break;
-        case QW_PART_OTHER: break;
-        }
-    }
-}
-
-static void describe(qwren_model *m)
-{
-    qwren_model_info *info = &m->info;
-    info->path = m->path;
-    info->architecture = m->core.config.architecture;
-    info->size_name = qw_config_size_name(&m->core.config);
-    describe_text(info, &m->core.config.text);
-    info->has_vision = m->core.has_vision;
-    info->has_mtp = m->core.has_mtp;
-    if (m->core.has_vision)
-        describe_vision(info, &m->core.config.vision, &m->core.config.processor);
-    count_tensors(info, &m->core);
-}
 
 /* ---- tokens that mean something to the engine */
 
@@ -185,7 +118,7 @@ static qwren_status open_model(qwren_model *m, const char *path, const qwren_mod
     if (!m->path)
         return qw_fail_memory(err, strlen(path) + 1, "a path");
     QW_TRY(qw_model_init(&m->core, path, &params, err));
-    describe(m);
+    QW_TRY(qw_model_describe(m, err));
     return open_tokenizer(m, opt, err);
 }
 
@@ -214,6 +147,8 @@ void qwren_model_close(qwren_model *m)
     if (!m)
         return;
     qwren_tokenizer_close(m->tokenizer);
+    qw_free(m->tensors);
+    qw_records_free(m->records);
     qw_model_deinit(&m->core);
     qw_free(m->path);
     qw_free(m);
@@ -223,22 +158,6 @@ void qwren_model_close(qwren_model *m)
 
 const qwren_tokenizer *qwren_model_tokenizer(const qwren_model *m) { return m->tokenizer; }
 const qwren_model_info *qwren_model_get_info(const qwren_model *m) { return &m->info; }
-
-bool qwren_model_get_tensor(const qwren_model *m, size_t i, qwren_tensor_info *out)
-{
-    *out = (qwren_tensor_info){ 0 };
-    if (i >= m->info.n_tensors)
-        return false;
-    const qw_tensor *t = qw_weights_at(m->core.weights, i);
-    out->name = t->file_name;
-    out->type = t->dtype;
-    out->part = qw_part_name(qw_part_of(t->name));
-    out->file = t->file;
-    out->n_dims = t->n_dims;
-    memcpy(out->shape, t->shape, sizeof out->shape);
-    out->n_bytes = t->n_bytes;
-    return true;
-}
 
 qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx, qwren_memory_info *out, qwren_error *err)
 {

@@ -2,6 +2,8 @@
 #ifndef QW_API_MODEL_H
 #define QW_API_MODEL_H
 
+#include "convert/records.h"
+#include "model/logical.h"
 #include "model/model.h"
 #include "text/stream.h"
 
@@ -10,11 +12,15 @@ struct qwren_model {
     qwren_tokenizer *tokenizer; /* NULL only when opened for inspection and the directory has none */
     char *path;                 /* as opened */
     qwren_model_info info;
+    qw_logical *tensors;         /* [info.n_tensors] as a person counts them */
+    qw_records *records;         /* of qwren quantize; NULL when there are none */
     int32_t tags[QW_TAG_COUNT];  /* ids of <think>, </think>, <tool_call>, </tool_call>; -1 when absent */
     int32_t eos[QW_MAX_EOS + 2]; /* what ends an answer: the config's ids, <|im_end|> and <|endoftext|> */
     int n_eos;
 };
 
+/* Fills info, tensors and records. */
+qwren_status qw_model_describe(qwren_model *m, qwren_error *err);
 /* Whether the id ends an answer. */
 bool qw_model_is_eos(const qwren_model *m, int32_t id);
 /* The tag that the id is, or -1. */

@@ -3,7 +3,7 @@
 
 [ -d "$NANO" ] || failed "no model in $NANO"
 check "as text" 0 "$QWREN" inspect "$NANO"
-for word in '^text ' 'attention ' 'DeltaNet ' 'vocabulary ' '^vision ' '^parameters ' '^files ' '^memory of a session'; do expect "text has $word" grep -q "$word" out; done
+for word in '^text ' '^bits a weight  *16.000 (text 16.000, vision 16.000, draft head 16.000)' '^files  *Hugging Face, ' 'attention ' 'DeltaNet ' 'vocabulary ' '^vision ' '^parameters ' '^files ' '^memory of a session'; do expect "text has $word" grep -q "$word" out; done
 cp out text
 check "with -m" 0 "$QWREN" inspect -m "$NANO"
 expect "the same" cmp out text
@@ -17,7 +17,7 @@ sed 's/, "tensors": .*//' out >json
 listed=$(grep -o '"shape": \[' out | wc -l)
 expect "as many tensors as are counted" [ "$listed" -eq "$(field tensor_count)" ]
 check "tensors as text" 0 "$QWREN" inspect --tensors "$NANO"
-expect "a line for each" [ "$(sed '1,/^tensors$/d' out | wc -l)" -eq "$listed" ]
+expect "a line for each, under a heading" [ "$(sed '1,/^tensors$/d' out | wc -l)" -eq $((listed + 1)) ]
 total=$(sed 's/.*"parameters": {"total": \([0-9]*\).*/\1/' json)
 bytes=$(sed 's/.*"tensor_count": [0-9]*, "bytes": \([0-9]*\).*/\1/' json)
 expect "parameters in bf16 are two bytes each" [ "$bytes" -eq $((2 * total)) ]
@@ -26,4 +26,37 @@ expect "and fit into the file" [ "$bytes" -lt "$(cat "$NANO"/*.safetensors | wc 
 memory() { "$QWREN" inspect --json --ctx "$1" "$NANO" | sed "s/.*\"$2\": \([0-9]*\).*/\1/"; }
 expect "keys and values grow with the length" [ "$(memory 2000 kv_bytes)" -gt "$(memory 1000 kv_bytes)" ]
 expect "states do not" [ "$(memory 2000 state_bytes)" -eq "$(memory 1000 state_bytes)" ]
+
+# ---- codes of MLX: a matrix is one line, with its scales and biases
+mixed=$QW_TEST_DATA/mlx/tiny-b-mixed
+check "mixed widths" 0 "$QWREN" inspect --tensors "$mixed"
+expect "the format" grep -q '^files  *MLX, ' out
+for line in 'layers.1.mlp.gate_proj.weight  *text  *AFFINE5/64 .* \[256, 256\]' 'layers.1.mlp.down_proj.weight  *text  *AFFINE3/64 ' 'layers.2.mlp.gate_proj.weight  *text  *AFFINE2/32 ' \
+    'embed_tokens.weight  *text  *AFFINE8/64  *8.500  *139264 ' 'in_proj_a.weight  *text  *BF16  *16.000 '; do
+    expect "a line $line" grep -q "$line" out
+done
+refute "no line for scales" grep -q 'scales' out
+refute "no line for biases" grep -q '\.biases' out
+expect "no class without records" [ "$(sed '1,/^  name/d' out | grep -cv ' -  *\[')" -eq 0 ]
+check "mixed widths as JSON" 0 "$QWREN" inspect --json --tensors "$mixed"
+expect "width and group" grep -q 'layers.1.mlp.gate_proj.weight", "type": "AFFINE5", .*"shape": \[256, 256\], "bytes": 45056, "bits_per_weight": 5.500000, "bits": 5, "group": 64, "class": null}' out
+bits=$(sed 's/.*"bits_per_weight": {"total": \([0-9.]*\).*/\1/' out)
+expect "bits a weight are between 2 and 16" [ "${bits%.*}" -ge 2 -a "${bits%.*}" -lt 16 ]
+expect "bits a weight are bytes by weights" [ "$(sed 's/.*"total": \([0-9]*\), "text.*"tensor_count": [0-9]*, "bytes": \([0-9]*\).*"total": '"$bits"'.*/\1 \2/' out |
+    awk -v bits="$bits" '{ d = $2 * 8 / $1 - bits; print (d < 1e-5 && d > -1e-5) }')" = 1 ]
+
+# ---- what qwren quantize wrote down; damage to it keeps nothing from running
+copy_model recorded
+mkdir recorded/qwren
+echo '{"recipe": "6bit", "tensors": {"layers.0.mlp.up_proj.weight": {"class": "mlp.up", "bits": 0}}}' >recorded/qwren/recipe.json
+check "with records" 0 "$QWREN" inspect --tensors recorded
+expect "the recipe" grep -q '^files  *Hugging Face, recipe 6bit, ' out
+expect "the class" grep -q 'layers.0.mlp.up_proj.weight .* mlp.up  *\[' out
+check "with records, as JSON" 0 "$QWREN" inspect --json --tensors recorded
+expect "the recipe" grep -q '"recipe": "6bit"' out
+expect "the class" grep -q '"class": "mlp.up"' out
+echo '{' >recorded/qwren/recipe.json
+"$QWREN" inspect recorded >out 2>err
+expect "damaged records are told, and no reason to stop" grep -q 'recipe.json' err
+expect "and the rest is as before" grep -q '^files  *Hugging Face, [0-9]' out
 finish

@@ -87,6 +87,10 @@ static void info_tells_the_shape(void **state)
     assert_int_equal(bytes, i->n_bytes);
     assert_int_equal(i->n_parameters_text + i->n_parameters_vision + i->n_parameters_mtp, i->n_parameters);
     assert_true(i->n_parameters_text > 0 && i->n_parameters_vision > 0 && i->n_parameters_mtp > 0);
+    assert_int_equal(i->n_bytes_text + i->n_bytes_vision + i->n_bytes_mtp, i->n_bytes);
+    assert_string_equal(i->format, "Hugging Face");
+    assert_null(i->recipe);
+    assert_true(i->bits_per_weight == 16 && i->bits_per_weight_text == 16 && i->bits_per_weight_mtp == 16);
     assert_false(qwren_model_get_tensor(m, i->n_tensors, &t));
     assert_false(qwren_model_get_tensor(m, SIZE_MAX, &t));
     qwren_model_close(m);
