@@ -128,6 +128,13 @@ static void put_blocks(qw_buf *out, int bits, int group, const qw_mlx_layer *lay
     qw_buf_puts(out, "\n}\n");
 }
 
+/* mlx-lm knows the text model by the name of the whole one. */
+static bool is_text_alone(const qw_json *type)
+{
+    const char *name = qw_json_string(type, NULL);
+    return name && strcmp(name, "qwen3_5_text") == 0;
+}
+
 void qw_mlx_config_put(qw_buf *out, const qw_json *source, int bits, int group, const qw_mlx_layer *layers, size_t n)
 {
     const char *between = "{";
@@ -138,6 +145,8 @@ void qw_mlx_config_put(qw_buf *out, const qw_json *source, int bits, int group, 
         between = ",";
         if (it.value == text_of(source))
             put_text(out, source);
+        else if (strcmp(it.key, "model_type") == 0 && is_text_alone(it.value))
+            qw_buf_puts(out, "\"qwen3_5\"");
         else
             put_value(out, it.value, 1);
     }

@@ -87,6 +87,17 @@ static void the_tie_stands_where_it_is_looked_for(void **state)
     qw_json_free(source);
 }
 
+static void the_text_model_alone_is_named_as_mlx_lm_names_it(void **state)
+{
+    (void)state;
+    qw_buf out = QW_BUF_INIT;
+    qw_json *source = parse("{'model_type': 'qwen3_5_text', 'a': {'model_type': 'qwen3_5_text'}}");
+    qw_mlx_config_put(&out, source, 6, 64, layers, 0);
+    expect_same(&out, "{'model_type': 'qwen3_5', 'a': {'model_type': 'qwen3_5_text'}}");
+    qw_json_free(source);
+    qw_buf_free(&out);
+}
+
 static void the_draft_head_has_a_config_of_its_own(void **state)
 {
     (void)state;
@@ -148,8 +159,11 @@ static void the_type_of_floats_is_mlx_lm_s(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_source_is_kept_and_the_blocks_follow), cmocka_unit_test(the_tie_stands_where_it_is_looked_for),
-        cmocka_unit_test(the_draft_head_has_a_config_of_its_own),   cmocka_unit_test(a_quantised_source_is_refused),
+        cmocka_unit_test(the_source_is_kept_and_the_blocks_follow),
+        cmocka_unit_test(the_tie_stands_where_it_is_looked_for),
+        cmocka_unit_test(the_text_model_alone_is_named_as_mlx_lm_names_it),
+        cmocka_unit_test(the_draft_head_has_a_config_of_its_own),
+        cmocka_unit_test(a_quantised_source_is_refused),
         cmocka_unit_test(the_type_of_floats_is_mlx_lm_s),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
