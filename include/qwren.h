@@ -398,7 +398,8 @@ typedef struct qwren_comparison {
     size_t n_lines;
 } qwren_comparison;
 /* Compares models with `base` on the same tokens, base's, in one pass. `lines` are chat requests that end with the assistant's answer, or {"text": ...}, one a
- * line; NULL = a set that is built in. Positions inside a picture do not count. out [n_models]. */
+ * line; NULL = a set that is built in. Pictures are cut as base cuts them, and a model without an image tower sees them through base's. Positions inside a
+ * picture do not count. out [n_models]. */
 QWREN_API qwren_status qwren_eval_compare(const qwren_model *base, const qwren_model *const *models, size_t n_models, const char *lines, size_t len,
                                           const qwren_eval_options *opt, qwren_comparison *out, qwren_error *err);
 

@@ -20,7 +20,7 @@ def read_models(paths):
     models = {}
     for path in paths:
         for model in json.loads(path.read_text(encoding="utf-8"))["models"]:
-            models[pathlib.PurePath(model["path"]).name] = model
+            models[pathlib.PurePath(model["path"]).name.removesuffix(".gguf")] = model
     return models
 
 

@@ -20,8 +20,9 @@ typedef struct qw_reader {
 qwren_status qw_reader_init(qw_reader *r, const qwren_model *m, qwren_error *err);
 void qw_reader_deinit(qw_reader *r); /* safe on zeros */
 
-/* Lays out a sample; its predecessor is forgotten, and the session empty. */
-qwren_status qw_reader_open(qw_reader *r, const qw_sample *s, qwren_error *err);
+/* Lays out a sample; its predecessor is forgotten, and the session empty. `like` says how ids and pictures become a timeline, and its tower stands in where
+ * the reader's model has none: the same model, or one that it is compared with. */
+qwren_status qw_reader_open(qw_reader *r, const qw_sample *s, const qwren_model *like, qwren_error *err);
 /* Where the chunk that begins at `first` ends: at most QW_READER_ROWS text tokens, or one whole picture (*picture: its number among the spans, else n_spans). */
 size_t qw_reader_chunk(const qw_reader *r, size_t first, size_t *picture);
 /* Computes the chunk. Of a text chunk logits then holds all rows; of a picture none. */

@@ -68,7 +68,7 @@ static qwren_status score_window(scoring *s, size_t begin, size_t end, size_t fr
 {
     qw_sample window = { .ids = { s->ids.data + begin, end - begin, 0 } };
     size_t picture = 0;
-    QW_TRY(qw_reader_open(&s->reader, &window, err));
+    QW_TRY(qw_reader_open(&s->reader, &window, s->reader.model, err));
     for (size_t first = 0, next; first < end - begin; first = next) {
         if (s->opt.progress && !s->opt.progress(s->opt.progress_ctx, "tokens", begin + first > from ? begin + first : from, s->ids.n))
             return qw_fail(err, QWREN_E_CANCELLED, "cancelled after %zu of %zu tokens", from, s->ids.n);

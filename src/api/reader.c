@@ -49,10 +49,12 @@ static qwren_status make_room(qw_reader *r, size_t n, qwren_error *err)
     return qw_session_create(&r->session, &r->model->core, room < most ? room : most, err);
 }
 
-qwren_status qw_reader_open(qw_reader *r, const qw_sample *s, qwren_error *err)
+qwren_status qw_reader_open(qw_reader *r, const qw_sample *s, const qwren_model *like, qwren_error *err)
 {
     forget(r);
-    QW_TRY(qw_sample_lay_out(s, r->model, &r->pictures, &r->timeline, err));
+    QW_TRY(qw_sample_lay_out(s, like, &r->pictures, &r->timeline, err));
+    if (r->model->core.has_vision)
+        r->pictures.model = r->model;
     return make_room(r, r->timeline.n, err);
 }
 

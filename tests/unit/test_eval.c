@@ -243,6 +243,19 @@ static void a_difference_is_measured(void **state)
     qwren_model_close(changed);
 }
 
+/* Files of some makers hold the text model alone. */
+static void a_model_without_a_tower_sees_through_the_bases(void **state)
+{
+    (void)state;
+    char *picture = picture_line();
+    qwren_model *blind = nano_open(1);
+    blind->core.has_vision = false;
+    qwren_comparison c = compare(blind, picture);
+    assert_true(c.pictures.n_tokens > 5 && c.all.max == 0);
+    qwren_model_close(blind);
+    qw_free(picture);
+}
+
 static void lines_can_be_a_part(void **state)
 {
     (void)state;
@@ -346,6 +359,7 @@ int main(void)
         cmocka_unit_test(perplexity_refuses_what_it_cannot_do),
         cmocka_unit_test(a_model_is_equal_to_itself),
         cmocka_unit_test(a_difference_is_measured),
+        cmocka_unit_test(a_model_without_a_tower_sees_through_the_bases),
         cmocka_unit_test(lines_can_be_a_part),
         cmocka_unit_test(comparison_can_be_cancelled),
         cmocka_unit_test(comparison_refuses_what_it_cannot_do),
