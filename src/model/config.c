@@ -166,7 +166,8 @@ done:
 qwren_status qw_config_read(qw_config *out, const char *dir, qwren_error *err)
 {
     if (!qw_dir_exists(dir))
-        return qw_fail(err, QWREN_E_IO, "%s: no such folder; a model is a folder with config.json, tokenizer.json and *.safetensors",
+        return qw_fail(err, QWREN_E_IO,
+                       "%s: no such folder; a model is a folder with config.json, tokenizer.json and *.safetensors, or a .gguf file",
                        *dir ? dir : "\"\"");
     *out = (qw_config){ 0 };
     QW_TRY(read_file(out, dir, "config.json", NULL, true, qw_model_config_read, err));

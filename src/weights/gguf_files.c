@@ -142,6 +142,8 @@ static qwren_status find_model(char **out, const char *path, qwren_error *err)
     listing l = { 0 };
     const char *name = NULL;
     if (!qw_dir_exists(path)) {
+        if (!qw_file_exists(path))
+            return qw_fail(err, QWREN_E_IO, "%s: no such file, or it cannot be read", path);
         *out = qw_strdup(path);
         return *out ? QWREN_OK : qw_fail_memory(err, strlen(path) + 1, "a path");
     }

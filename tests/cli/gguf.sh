@@ -77,6 +77,10 @@ check "another architecture" 1 "$QWREN" inspect other.gguf
 expect "is named: $(cat err)" grep -q qwen36 err
 check "no such file" 1 "$QWREN" tokenize -m nothing.gguf texts
 expect "is named: $(cat err)" grep -q 'nothing\.gguf' err
+check "no such model" 1 "$QWREN" run -m nothing.gguf x
+expect "is named as well: $(cat err)" grep -q '^qwren: nothing\.gguf: no such file' err
+check "no such folder" 1 "$QWREN" run -m /no/model x
+expect "what a model is, is told: $(cat err)" grep -q 'or a \.gguf file' err
 check "of Hugging Face's files one" 1 "$QWREN" run -q -m "$NANO/config.json" Hello
 expect "what a model is, is told: $(cat err)" grep -q 'a folder with config.json' err
 finish
