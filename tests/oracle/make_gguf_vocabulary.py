@@ -2,9 +2,10 @@
 """A small GGUF model for tests of the text side and of the program, written by gguf-py: a vocabulary of 604 tokens (the first of the bundled model's,
 with their merges), the tokens that the converter of llama.cpp calls control, unused rows, a chat template, and random weights of the smallest sizes.
 
-    make_gguf_vocabulary.py models/qwren-nano tests/golden/data/gguf
+    make_gguf_vocabulary.py models/qwren-nano tests/golden/data/gguf tests/fuzz/seeds/gguf_text
 
-writes OUT/small/model.gguf, OUT/small/mmproj-model.gguf and OUT/small-json/tokenizer.json, the same vocabulary as Hugging Face writes it.
+writes OUT/small/model.gguf, OUT/small/mmproj-model.gguf and OUT/small-json/tokenizer.json, the same vocabulary as Hugging Face writes it; and a file
+with nothing but a still smaller vocabulary as a seed for the fuzzer.
 """
 import json
 import pathlib
@@ -18,18 +19,18 @@ H, I, HEADS, HD, HK, HV, DK, LAYERS = 32, 64, 2, 16, 1, 2, 16, 2
 D, P = 8, 16  # the tower: width, patch
 
 
-def vocabulary(nano):
-    """The bundled tokenizer.json cut down to N_BASE tokens; its first 256 are the bytes, then each merge makes the next."""
+def vocabulary(nano, n_base):
+    """The bundled tokenizer.json cut down to n_base tokens; its first 256 are the bytes, then each merge makes the next."""
     root = json.loads((nano / 'tokenizer.json').read_text(encoding='utf-8'))
     model = root['model']
-    model['vocab'] = {token: i for token, i in model['vocab'].items() if i < N_BASE}
+    model['vocab'] = {token: i for token, i in model['vocab'].items() if i < n_base}
     model['merges'] = [m for m in model['merges'] if all(t in model['vocab'] for t in (*m.split(' '), m.replace(' ', '')))]
     for i, token in enumerate(root['added_tokens']):
-        token['id'] = N_BASE + i
+        token['id'] = n_base + i
     return root
 
 
-def write_tokenizer(out, root, template):
+def write_tokenizer(out, root, n_rows, template):
     tokens = sorted(root['model']['vocab'], key=root['model']['vocab'].get)
     types = [gguf.TokenType.NORMAL] * len(tokens)
     for token in root['added_tokens']:
@@ -38,7 +39,7 @@ def write_tokenizer(out, root, template):
         tokens.append(text)
         types.append(gguf.TokenType.CONTROL if control else gguf.TokenType.USER_DEFINED)
     ids = {token: i for i, token in enumerate(tokens)}
-    for i in range(len(tokens), N_ROWS):
+    for i in range(len(tokens), n_rows):
         tokens.append(f'[PAD{i}]')
         types.append(gguf.TokenType.UNUSED)
     out.add_tokenizer_model('gpt2')
@@ -151,18 +152,22 @@ def finish(out):
 
 
 def main():
-    nano, folder = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    nano, folder, seeds = map(pathlib.Path, sys.argv[1:4])
     for name in ('small', 'small-json'):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    root = vocabulary(nano)
+    root = vocabulary(nano, N_BASE)
     (folder / 'small-json/tokenizer.json').write_text(json.dumps(root, ensure_ascii=False), encoding='utf-8')
     out = gguf.GGUFWriter(folder / 'small/model.gguf', 'qwen35')
     write_sizes(out)
-    write_tokenizer(out, root, (nano / 'chat_template.jinja').read_text(encoding='utf-8'))
+    write_tokenizer(out, root, N_ROWS, (nano / 'chat_template.jinja').read_text(encoding='utf-8'))
     write_weights(out)
     finish(out)
     out = gguf.GGUFWriter(folder / 'small/mmproj-model.gguf', 'clip')
     write_tower(out)
+    finish(out)
+    seeds.mkdir(parents=True, exist_ok=True)
+    out = gguf.GGUFWriter(seeds / 'vocabulary', 'qwen35')
+    write_tokenizer(out, vocabulary(nano, 264), 299, '{%- if add_generation_prompt %}{%- if enable_thinking is false %}')
     finish(out)
 
 

@@ -84,6 +84,19 @@ static void whole_tables_are_used_and_equal(void **state)
     qw_tokenizer_close(b);
 }
 
+static void the_same_json_gives_the_same_bytes(void **state)
+{
+    (void)state;
+    char *again;
+    size_t n;
+    unlink(tables_path);
+    write_tables();
+    assert_int_equal(qw_file_read(tables_path, SIZE_MAX / 2, &again, &n, NULL), QWREN_OK);
+    assert_int_equal(n, tables_len);
+    assert_memory_equal(again, tables, n);
+    qw_free(again);
+}
+
 /* ---- stale ones */
 
 static void tables_of_other_files_are_not_used(void **state)
@@ -323,11 +336,11 @@ static void every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_tables_are_used_and_equal), cmocka_unit_test(tables_of_other_files_are_not_used),
-        cmocka_unit_test(tables_do_not_hide_a_bad_file),   cmocka_unit_test(a_flipped_bit_anywhere_is_noticed),
-        cmocka_unit_test(a_cut_file_is_not_used),          cmocka_unit_test(numbers_out_of_bounds_are_found),
-        cmocka_unit_test(a_full_table_is_found),           cmocka_unit_test(a_failed_write_leaves_nothing),
-        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(whole_tables_are_used_and_equal),    cmocka_unit_test(the_same_json_gives_the_same_bytes),
+        cmocka_unit_test(tables_of_other_files_are_not_used), cmocka_unit_test(tables_do_not_hide_a_bad_file),
+        cmocka_unit_test(a_flipped_bit_anywhere_is_noticed),  cmocka_unit_test(a_cut_file_is_not_used),
+        cmocka_unit_test(numbers_out_of_bounds_are_found),    cmocka_unit_test(a_full_table_is_found),
+        cmocka_unit_test(a_failed_write_leaves_nothing),      cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, set_up, clean_up);
 }
