@@ -76,7 +76,8 @@ static qwren_status begin_run(qw_folder *f, const qw_folder_options *opt, qwren_
 
 static qwren_status open_folder(qw_folder *f, const qw_folder_options *opt, qwren_error *err)
 {
-    QW_TRY(qw_place_take(&f->place, opt->src, opt->dst, opt->force, err));
+    QW_TRY(qw_place_check(&f->place, opt->src, opt->dst, opt->force, err));
+    QW_TRY(qw_place_take(&f->place, err));
     QW_TRY(read_config(&f->config, &f->rules, f->place.src, err));
     char *path = qw_path_join(f->place.partial, QW_JOURNAL_NAME);
     if (!path)
@@ -86,6 +87,14 @@ static qwren_status open_folder(qw_folder *f, const qw_folder_options *opt, qwre
     f->locked = st == QWREN_OK;
     QW_TRY(st);
     return begin_run(f, opt, err);
+}
+
+qwren_status qw_folder_check(const char *src, const char *dst, bool force, qwren_error *err)
+{
+    qw_place place;
+    qwren_status st = qw_place_check(&place, src, dst, force, err);
+    qw_place_deinit(&place);
+    return st;
 }
 
 qwren_status qw_folder_open(qw_folder **out, const qw_folder_options *opt, qwren_error *err)

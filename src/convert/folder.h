@@ -22,7 +22,10 @@ typedef struct qw_folder_options {
     bool fresh;   /* what an earlier run left is thrown away */
 } qw_folder_options;
 
-/* Checks SRC and DST against each other, takes the lock, reads SRC/config.json and the journal of an earlier run. An unfinished run with other options or
+/* Whether SRC and DST will do, for those who work long before they open it. Nothing is made. */
+qwren_status qw_folder_check(const char *src, const char *dst, bool force, qwren_error *err);
+
+/* Checks the same, takes the lock, reads SRC/config.json and the journal of an earlier run. An unfinished run with other options or
  * another source is refused unless `fresh`. On success *out must be closed. */
 qwren_status qw_folder_open(qw_folder **out, const qw_folder_options *opt, qwren_error *err);
 /* Without finish everything stays for the next run; nothing at all when no tensor was done. NULL is allowed. */

@@ -146,19 +146,17 @@ static int remove_one(const char *path, const struct stat *s, int kind, struct F
 
 static int remove_tree(const char *path) { return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
 
-static qwren_status check_partial(qw_place *p, qwren_error *err)
+static qwren_status check_partial(const qw_place *p, qwren_error *err)
 {
-    if (!is_there(p->partial)) {
-        p->made_partial = mkdir(p->partial, 0777) == 0;
-        return p->made_partial || errno == EEXIST ? QWREN_OK : fail_io(err, p->partial, "made");
-    }
+    if (!is_there(p->partial))
+        return QWREN_OK;
     if (!is_own_dir(p->partial) || (!is_empty(p->partial) && !has(p->partial, QW_JOURNAL_NAME)))
         return qw_fail(err, QWREN_E_IO, "%s: is in the way, and no unfinished work of qwren; remove it, or name another folder",
                        p->partial);
     return QWREN_OK;
 }
 
-qwren_status qw_place_take(qw_place *p, const char *src, const char *dst, bool force, qwren_error *err)
+qwren_status qw_place_check(qw_place *p, const char *src, const char *dst, bool force, qwren_error *err)
 {
     *p = (qw_place){ 0 };
     if (!qw_dir_exists(src))
@@ -167,6 +165,12 @@ qwren_status qw_place_take(qw_place *p, const char *src, const char *dst, bool f
     QW_TRY(check_nesting(p, err));
     QW_TRY(check_dst(p, force, err));
     return check_partial(p, err);
+}
+
+qwren_status qw_place_take(qw_place *p, qwren_error *err)
+{
+    p->made_partial = mkdir(p->partial, 0777) == 0;
+    return p->made_partial || errno == EEXIST ? QWREN_OK : fail_io(err, p->partial, "made");
 }
 
 void qw_place_deinit(qw_place *p)
