@@ -19,6 +19,9 @@ typedef struct qw_moments qw_moments;
 qwren_status qw_moments_create(qw_moments **out, size_t cols, size_t block, qwren_error *err);
 /* Rows of x [n, cols]. Rows with a value that is not finite, or beyond 1e12, are left out. pool (NULL: this thread alone) changes the speed, never the sums. */
 void qw_moments_add(qw_moments *m, qw_pool *pool, const float *x, size_t n);
+/* As if each column also came alone, with `share` of the columns' mean strength. For an embedding that is the head too: as the head its rows meet the inputs
+ * that were added, as the embedding any error of a row goes on as it is; .5 served best. Before finish. */
+void qw_moments_spread(qw_moments *m, double share);
 /* After the last add, once: damps and factors. Only then encode and qw_moments_error may use it, from any number of threads. */
 qwren_status qw_moments_finish(qw_moments *m, qw_pool *pool, qwren_error *err);
 /* Mean of (d . x)^2 over the inputs x seen, d [cols]: what a row's error d does to its output. Blocks are taken as independent. */

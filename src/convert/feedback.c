@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define LANES 8 /* rows coded side by side */
+#define TILE 4  /* columns */
 
 typedef struct lanes {
     float row[LANES];
@@ -55,16 +56,17 @@ static void pass_on(lanes *restrict w, const lanes *restrict error, const float 
             w[c].row[r] -= error->row[r] * t[c];
 }
 
-/* The same for all columns of a group that erred at once: w[c] -= sum of error[j] * t[j][c] */
-static void pass_on_group(lanes *restrict w, const lanes *restrict error, size_t group, const float *restrict t, size_t width, size_t begin)
+/* The same for all columns of a group that erred, at once: w[c] -= sum of error[j] * t[j][c], for TILE columns c whose sums stay in the registers. */
+static void pass_on_tile(lanes *restrict w, const lanes *restrict error, size_t group, const float *restrict t, size_t width)
 {
-    for (size_t c = begin; c < width; c++) {
-        lanes sum = w[c];
-        for (size_t j = 0; j < group; j++)
+    float s[TILE][LANES] = { { 0 } };
+    for (size_t j = 0; j < group; j++, t += width)
+        for (size_t c = 0; c < TILE; c++)
             for (size_t r = 0; r < LANES; r++)
-                sum.row[r] -= error[j].row[r] * t[j * width + c];
-        w[c] = sum;
-    }
+                s[c][r] += error[j].row[r] * t[c];
+    for (size_t c = 0; c < TILE; c++)
+        for (size_t r = 0; r < LANES; r++)
+            w[c].row[r] -= s[c][r];
 }
 
 static void code_group(work *k, size_t at, size_t group)
@@ -92,7 +94,8 @@ static qwren_status code_block(work *k, size_t row, size_t n_rows, qwren_error *
         code_group(k, at, group);
         for (size_t r = 0; r < n_rows; r++)
             QW_TRY(qw_store_group(k->out, row + r, (k->first + at) / group, k->grid[r], k->codes[r], err));
-        pass_on_group(k->w, k->error, group, k->t + at * k->width, k->width, at + group);
+        for (size_t c = at + group; c < k->width; c += TILE)
+            pass_on_tile(k->w + c, k->error, group, k->t + at * k->width + c, k->width);
     }
     return QWREN_OK;
 }

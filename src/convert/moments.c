@@ -175,6 +175,8 @@ void qw_moments_add(qw_moments *m, qw_pool *pool, const float *x, size_t n)
     add_chunk(&c, pool);
 }
 
+void qw_moments_spread(qw_moments *m, double share) { m->spread += share; }
+
 /* ---- finishing */
 
 /* sums -> means; what lies below the diagonal of a block is the mirror of what lies above. */
@@ -195,23 +197,35 @@ static void take_means(qw_moments *m)
     }
 }
 
-static double mean_square(const qw_moments *m, size_t col)
+static float *diagonal(const qw_moments *m, size_t col)
 {
     if (m->block == 0)
-        return (double)m->sums[col];
+        return m->sums + col;
     const size_t first = col / m->block * m->block, width = qw_moments_width(m, first);
-    return (double)m->sums[first * m->block + (col - first) * (width + 1)];
+    return m->sums + first * m->block + (col - first) * (width + 1);
+}
+
+static double mean_of_diagonal(const qw_moments *m)
+{
+    double mean = 0;
+    for (size_t k = 0; k < m->cols; k++)
+        mean += (double)*diagonal(m, k) / (double)m->cols;
+    return mean;
+}
+
+static void add_spread(qw_moments *m)
+{
+    const float more = (float)(m->spread * mean_of_diagonal(m));
+    for (size_t k = 0; k < m->cols; k++)
+        *diagonal(m, k) += more;
 }
 
 /* Weights for the search: never 0, so that a column without inputs still keeps its values roughly. Without any input all columns count alike. */
 static double take_weights(qw_moments *m)
 {
-    double mean = 0;
+    const double mean = mean_of_diagonal(m), damping = mean > 1e-30 ? DAMPING * mean : 1;
     for (size_t k = 0; k < m->cols; k++)
-        mean += mean_square(m, k) / (double)m->cols;
-    const double damping = mean > 1e-30 ? DAMPING * mean : 1;
-    for (size_t k = 0; k < m->cols; k++)
-        m->weights[k] = (float)((mean_square(m, k) + damping) / (damping / DAMPING));
+        m->weights[k] = (float)(((double)*diagonal(m, k) + damping) / (damping / DAMPING));
     return damping;
 }
 
@@ -306,6 +320,7 @@ qwren_status qw_moments_finish(qw_moments *m, qw_pool *pool, qwren_error *err)
     qw_free(m->panels);
     m->panels = NULL;
     take_means(m);
+    add_spread(m);
     finish f = { .m = m, .damping = take_weights(m) };
     if (m->block == 0)
         return QWREN_OK;

@@ -2,7 +2,9 @@
  * rounding a scale by half a step of bf16 moves the far end of 256 codes by half a code. Tested by tests/unit/test_encode.c. */
 #include "convert/encode_parts.h"
 
-#define LANES 8 /* partial sums that the compiler turns into vectors */
+#include <string.h>
+
+#define LANES 8
 
 typedef struct group {
     const float *w, *h; /* [n] */
@@ -22,28 +24,38 @@ typedef struct best {
     sums at;
 } best;
 
-static float total(const float *lanes)
+/* LANES partial sums side by side. Spelled as a vector since GCC makes a slow shuffle of five arrays of sums; 3 times the speed. */
+typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
+
+static float total(const vec *v)
 {
-    return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+    float s[LANES];
+    memcpy(s, v, sizeof s);
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
 
 static sums measure(const group *g, qw_grid grid)
 {
     const float inverse = qw_inverse_scale(grid.scale), scale = grid.scale, bias = grid.bias, top = g->top;
-    float ee[LANES] = { 0 }, e[LANES] = { 0 }, qe[LANES] = { 0 }, q[LANES] = { 0 }, qq[LANES] = { 0 };
-    for (size_t i = 0; i < g->n; i += LANES) {
-        const float *restrict w = g->w + i, *restrict h = g->h + i;
-        for (size_t l = 0; l < LANES; l++) {
-            const float code = qw_nearest_code(w[l], inverse, bias, top), miss = w[l] - (scale * code + bias);
-            const float weighted = h[l] * miss, hq = h[l] * code;
-            ee[l] += weighted * miss;
-            e[l] += weighted;
-            qe[l] += weighted * code;
-            q[l] += hq;
-            qq[l] += hq * code;
-        }
+    const float *restrict w = g->w;
+    float codes[QW_GROUP_MAX], misses[QW_GROUP_MAX];
+    for (size_t i = 0; i < g->n; i++) {
+        codes[i] = qw_nearest_code(w[i], inverse, bias, top);
+        misses[i] = w[i] - (scale * codes[i] + bias);
     }
-    return (sums){ total(ee), total(e), total(qe), total(q), total(qq) };
+    vec ee = { 0 }, e = { 0 }, qe = { 0 }, q = { 0 }, qq = { 0 }, h, code, miss;
+    for (size_t i = 0; i < g->n; i += LANES) {
+        memcpy(&h, g->h + i, sizeof h);
+        memcpy(&code, codes + i, sizeof code);
+        memcpy(&miss, misses + i, sizeof miss);
+        const vec weighted = h * miss;
+        ee += weighted * miss;
+        e += weighted;
+        qe += weighted * code;
+        q += h * code;
+        qq += h * code * code;
+    }
+    return (sums){ total(&ee), total(&e), total(&qe), total(&q), total(&qq) };
 }
 
 static qw_grid rounded(const group *g, float scale, float bias)
