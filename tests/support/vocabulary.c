@@ -229,7 +229,7 @@ void folder_remove(const char *folder)
 qw_tokenizer *open_qwen_tables(void)
 {
     char folder[64];
-    qw_tokenizer *t;
+    qw_tokenizer *t = NULL;
     qwren_error err;
     qw_buf json = qwen_tokenizer_json();
     folder_make(folder);

@@ -180,8 +180,8 @@ static void the_template_decides_about_thinking(void **state)
 static void it_answers(const char *where, const qwren_model_options *opt)
 {
     qwren_model *m;
-    qwren_session *s;
-    qwren_result *r;
+    qwren_session *s = NULL;
+    qwren_result *r = NULL;
     qwren_error err;
     if (qwren_model_open(&m, where, opt, &err) != QWREN_OK || qwren_session_create(&s, m, NULL, &err) != QWREN_OK ||
         qwren_chat(s,

@@ -126,7 +126,7 @@ static void tables_of_other_files_are_not_used(void **state)
     qw_free(changed);
 }
 
-/* An empty config is refused by the JSON's reader, whatever the tables say. */
+/* Tables of a good file do not make a bad one good. */
 static void tables_do_not_hide_a_bad_file(void **state)
 {
     (void)state;
