@@ -18,23 +18,37 @@ int qw_merges_bits(size_t n_merges)
     return bits + 1;
 }
 
+/* Where the search for a pair begins. */
+static size_t first_slot(int bits, int32_t left, int32_t right)
+{
+    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    return (size_t)(key * 0x9E3779B97F4A7C15u >> (64 - bits)); /* 2^64 / golden ratio: neighbours are spread */
+}
+
 /* The pair's slot, or the free one where it would stand. */
 static size_t slot_of(const qw_merge *slots, int bits, int32_t left, int32_t right)
 {
-    size_t mask = ((size_t)1 << bits) - 1;
-    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    size_t i = (size_t)(key * 0x9E3779B97F4A7C15u >> (64 - bits)); /* 2^64 / golden ratio: neighbours are spread */
+    size_t mask = ((size_t)1 << bits) - 1, i = first_slot(bits, left, right);
     while (slots[i].left >= 0 && (slots[i].left != left || slots[i].right != right))
         i = (i + 1) & mask;
     return i;
 }
 
-bool qw_merges_add(qw_merge *slots, int bits, const qw_merge *merge)
+/* The table is larger than the caches, and its places are met at random: each is asked for a while before it is needed. */
+size_t qw_merges_fill(qw_merge *slots, int bits, const qw_merge *list, size_t n)
 {
-    size_t i = slot_of(slots, bits, merge->left, merge->right);
-    bool is_new = slots[i].left < 0;
-    slots[i] = *merge;
-    return is_new;
+    enum { AHEAD = 16 };
+    size_t n_pairs = 0;
+    for (size_t i = 0; i < (size_t)1 << bits; i++)
+        slots[i] = (qw_merge){ .left = NONE };
+    for (size_t i = 0; i < n; i++) {
+        if (i + AHEAD < n)
+            __builtin_prefetch(&slots[first_slot(bits, list[i + AHEAD].left, list[i + AHEAD].right)], 1);
+        qw_merge *slot = &slots[slot_of(slots, bits, list[i].left, list[i].right)];
+        n_pairs += slot->left < 0;
+        *slot = list[i];
+    }
+    return n_pairs;
 }
 
 const qw_merge *qw_merges_find(const qw_merges *m, int32_t left, int32_t right)

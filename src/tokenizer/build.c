@@ -120,14 +120,15 @@ static qwren_status count_text(const qw_token_text *base, size_t n_base, const q
 }
 
 /* The index is at most half full. */
-static qwren_status take_index(qw_builder *b, size_t n_base)
+static qwren_status take_scratch(qw_builder *b, size_t n_base, size_t n_merges)
 {
     size_t n = 512;
     while (n < 2 * n_base)
         n *= 2;
     b->mask = n - 1;
     b->index = qw_calloc(n, sizeof *b->index);
-    return b->index ? QWREN_OK : qw_fail_memory(b->err, n * sizeof *b->index, "the vocabulary");
+    b->merges = qw_alloc_array(n_merges, sizeof *b->merges);
+    return b->index && b->merges ? QWREN_OK : qw_fail_memory(b->err, n * sizeof *b->index + n_merges * sizeof *b->merges, "the vocabulary");
 }
 
 static qwren_status take_block(qw_builder *b, const qw_vocab_header *h)
@@ -141,10 +142,7 @@ static qwren_status take_block(qw_builder *b, const qw_vocab_header *h)
     b->header = (void *)b->block;
     *b->header = *h;
     b->offset = (void *)(b->block + s.offset);
-    b->merges = (void *)(b->block + s.merges);
     b->bytes = (char *)b->block + s.text;
-    for (size_t i = 0; i < (size_t)1 << h->merge_bits; i++)
-        b->merges[i] = (qw_merge){ .left = -1 };
     return QWREN_OK;
 }
 
@@ -239,7 +237,7 @@ static qwren_status init(qw_builder *b, const qw_token_text *base, size_t n_base
     make_alphabet(b->alphabet);
     b->seed = qw_random_seed();
     QW_TRY(take_block(b, &h));
-    QW_TRY(take_index(b, n_base));
+    QW_TRY(take_scratch(b, n_base, n_merges));
     QW_TRY(fill_base(b, base));
     return fill_added(b, added, n_added);
 }
@@ -274,7 +272,7 @@ qwren_status qw_builder_merge(qw_builder *b, size_t rank, qw_token_text left, qw
     if (m.left < 0 || m.right < 0 || m.id < 0)
         return qw_fail(b->err, QWREN_E_FORMAT, "%s: %s[%zu] joins to \"%.*s%.*s\", but one of the three is not in %s", b->words->where,
                        b->words->merges, rank, WORDS(left), WORDS(right), b->words->tokens);
-    b->header->n_merges += qw_merges_add(b->merges, (int)b->header->merge_bits, &m);
+    b->merges[b->n_merges++] = m;
     return QWREN_OK;
 }
 
@@ -285,7 +283,9 @@ qwren_status qw_builder_finish(qw_builder *b, qw_tokenizer **out)
     qw_tokenizer *t = qw_calloc(1, sizeof *t);
     if (!t)
         return qw_fail_memory(b->err, sizeof *t, "a tokenizer");
-    b->header->n_bytes = qw_vocab_layout(b->header).end;
+    qw_vocab_sections s = qw_vocab_layout(b->header);
+    b->header->n_bytes = s.end;
+    b->header->n_merges = (uint32_t)qw_merges_fill((void *)(b->block + s.merges), (int)b->header->merge_bits, b->merges, b->n_merges);
     t->heap = b->block;
     b->block = NULL;
     qwren_status st = qw_vocab_attach(t, t->heap, b->err);
@@ -300,5 +300,6 @@ void qw_builder_deinit(qw_builder *b)
 {
     qw_free(b->block);
     qw_free(b->index);
+    qw_free(b->merges);
     *b = (qw_builder){ 0 };
 }

@@ -84,7 +84,8 @@ typedef struct qw_builder {
     qw_vocab_header *header; /* at the block's beginning */
     char *bytes;
     uint32_t *offset;
-    qw_merge *merges;
+    qw_merge *merges; /* as they come; the block's table is made of them at the end */
+    size_t n_merges;
     uint64_t *index; /* open addressing by bytes: the upper half of the hash, and id + 1; 0: free */
     size_t mask;
     uint64_t seed;

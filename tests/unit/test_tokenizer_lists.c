@@ -193,7 +193,7 @@ static void every_allocation_may_fail(void **state)
 {
     (void)state;
     fault_install();
-    assert_int_equal(fault_try_all(open_and_close, &nano.lists, 1), 6);
+    assert_int_equal(fault_try_all(open_and_close, &nano.lists, 1), 7);
     fault_remove();
 }
 
