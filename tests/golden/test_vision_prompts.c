@@ -23,12 +23,26 @@ static void must(qwren_status st, const qwren_error *err)
         fail_msg("%s", err->text);
 }
 
-static int open_model(void **state)
+static void open_path(const char *path)
+{
+    qwren_error err = { QWREN_OK, "" };
+    must(qw_model_init(&model, path, &(qw_model_params){ .n_threads = 2 }, &err), &err);
+    assert_true(model.has_vision);
+}
+
+static int open_checkpoint(void **state)
 {
     (void)state;
-    qwren_error err = { QWREN_OK, "" };
-    must(qw_model_init(&model, QW_TEST_DATA "/vision/checkpoint", &(qw_model_params){ .n_threads = 2 }, &err), &err);
-    assert_true(model.has_vision);
+    open_path(QW_TEST_DATA "/vision/checkpoint");
+    return 0;
+}
+
+/* The same model as llama.cpp converts it: in three parts, and the tower in a file of its own (tests/oracle/make_gguf.py). */
+static int open_gguf(void **state)
+{
+    (void)state;
+    open_path(QW_TEST_DATA "/gguf/vision");
+    assert_int_equal(qw_weights_layout(model.weights), QW_LAYOUT_GGUF);
     return 0;
 }
 
@@ -235,5 +249,6 @@ int main(void)
         cmocka_unit_test(two_pictures),
         cmocka_unit_test(positions_of_a_video),
     };
-    return cmocka_run_group_tests(tests, open_model, close_model);
+    return cmocka_run_group_tests_name("checkpoint", tests, open_checkpoint, close_model) +
+           cmocka_run_group_tests_name("GGUF", tests, open_gguf, close_model);
 }

@@ -144,6 +144,36 @@ static void kinds_of_models(void **state)
     qw_model_deinit(&m);
 }
 
+/* A number in each place of the two taps, which are the first tensors of the file: place, and 1000 more in the second. */
+static void number_taps(gguf_maker *m)
+{
+    const size_t n = 2 * 2 * 3 * MADE_D;
+    float *p = (float *)(void *)m->data.data;
+    for (size_t i = 0; i < n; i++) {
+        p[i] = (float)i;
+        p[n + i] = 1000.0F + (float)i;
+    }
+}
+
+/* Frames become neighbours: [D, C, P, P] twice -> [D, C, 2, P, P]. Stills could not tell the frames apart. */
+static void taps_are_joined(void **state)
+{
+    (void)state;
+    qw_model m;
+    write_model(NULL, NULL);
+    write_tower(NULL, number_taps);
+    open_good(&m);
+    const qw_matrix *k = &m.vision.patch;
+    const float *p = k->data;
+    assert_true(k->type == QW_TYPE_F32 && k->rows == MADE_D && k->cols == 3 * 2 * 4);
+    for (size_t i = 0; i < 3 * MADE_D; i++)
+        for (size_t at = 0; at < 4; at++) {
+            assert_true(p[(2 * i) * 4 + at] == (float)(i * 4 + at));
+            assert_true(p[(2 * i + 1) * 4 + at] == 1000.0F + (float)(i * 4 + at));
+        }
+    qw_model_deinit(&m);
+}
+
 /* ---- wrong ones: each setting is replaced by another value, or is missing */
 
 static const char *spoilt_key;
@@ -350,9 +380,10 @@ static void short_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_whole_model), cmocka_unit_test(kinds_of_models),  cmocka_unit_test(wrong_sizes),
-        cmocka_unit_test(wrong_towers),  cmocka_unit_test(missing_settings), cmocka_unit_test(other_models_are_named),
-        cmocka_unit_test(short_memory),
+        cmocka_unit_test(taps_are_joined),        cmocka_unit_test(a_whole_model),
+        cmocka_unit_test(kinds_of_models),        cmocka_unit_test(wrong_sizes),
+        cmocka_unit_test(wrong_towers),           cmocka_unit_test(missing_settings),
+        cmocka_unit_test(other_models_are_named), cmocka_unit_test(short_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
