@@ -286,7 +286,7 @@ def main():
     ap.add_argument("--llama-cpp", required=True)
     ap.add_argument("--seeds", required=True)
     a = ap.parse_args()
-    shutil.rmtree(f"{a.data}/gguf", ignore_errors=True)
+    shutil.rmtree(f"{a.data}/gguf/vision", ignore_errors=True)
     os.makedirs(f"{a.data}/gguf/vision")
     with tempfile.TemporaryDirectory() as work:
         make_text(a.data, a.llama_cpp, work)
