@@ -101,8 +101,8 @@ static void prompt(const char *name)
 }
 
 /* clang-format off */
-static void six_bits(void **state) { (void)state; prompt("six"); }
-static void mixed_bits(void **state) { (void)state; prompt("mixed"); }
+static void six_bits(void **state) { (void)state; prompt("tiny-a-6bit"); }
+static void mixed_bits(void **state) { (void)state; prompt("tiny-b-mixed"); }
 static void every_format(void **state) { (void)state; prompt("zoo"); }
 static void no_codes_at_all(void **state) { (void)state; prompt("plain"); }
 /* clang-format on */
@@ -112,7 +112,7 @@ static void draft_head(void **state)
 {
     (void)state;
     subject s = { 0 };
-    open_subject(&s, "six");
+    open_subject(&s, "tiny-a-6bit");
     const qw_text_config *c = &s.model.config.text;
     assert_true(s.model.has_mtp);
     qw_timeline t = eval_prompt(&s, NULL);
@@ -218,7 +218,7 @@ static void tensors_as_counted(void **state)
 {
     (void)state;
     qw_model m;
-    open_model(&m, "mixed");
+    open_model(&m, "tiny-b-mixed");
     for (int bound = 0; bound < 2; bound++) { /* by what config.json says, and by what was bound: the same */
         qw_logical embed = logical_named(&m, bound, "embed_tokens.weight"),
                    down = logical_named(&m, bound, "layers.1.mlp.down_proj.weight"),
@@ -247,7 +247,7 @@ static void tensors_of_the_draft_head(void **state)
 {
     (void)state;
     qw_model m;
-    open_model(&m, "six");
+    open_model(&m, "tiny-a-6bit");
     qw_logical fc = logical_named(&m, true, "mtp.fc.weight");
     expect(&fc, QW_TYPE_AFFINE8, 64, 128, 256, 8.5);
     assert_int_equal(fc.part, QW_PART_MTP);
@@ -271,7 +271,7 @@ static void memory_may_be_short(void **state)
 {
     (void)state;
     char six[512], tower[512];
-    snprintf(six, sizeof six, "%s/mlx/six", QW_TEST_DATA);
+    snprintf(six, sizeof six, "%s/mlx/tiny-a-6bit", QW_TEST_DATA);
     snprintf(tower, sizeof tower, "%s/mlx/tower", QW_TEST_DATA);
     fault_install();
     assert_true(fault_try_all(open_and_close, six, 1) > 40);
@@ -286,7 +286,7 @@ static void no_second_copy(void **state)
     char dir[512];
     qw_model m;
     qwren_error err = { 0 };
-    snprintf(dir, sizeof dir, "%s/mlx/mixed", QW_TEST_DATA);
+    snprintf(dir, sizeof dir, "%s/mlx/tiny-b-mixed", QW_TEST_DATA);
     fault_install();
     must(qw_model_init(&m, dir, &(qw_model_params){ .n_threads = 1, .config_only = true }, &err), &err);
     size_t bytes = 0;

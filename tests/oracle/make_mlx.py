@@ -2,14 +2,15 @@
 """Make tiny checkpoints quantised for MLX, and what transformers answers with their weights, dequantised exactly, in float32.
 
 usage: python make_mlx.py tests/golden/data [--only zoo,tower]
+       python make_mlx.py tests/fuzz/seeds/mlx --only seeds      config.json, a NUL, model.safetensors: for tests/fuzz/fuzz_mlx.c
 
 Reads text/tiny-{a,b}/hf and vision/ of the same folder. Every model is also run by mlx-lm or mlx-vlm in float32, and the difference printed. The dequantisers
 below are independent of MLX; the script stops when they disagree with it.
 
     mlx/NAME/           config.json, model.safetensors (and index) as MLX's tools write them
     mlx/NAME/ref.safetensors  input_ids [T], logits [T, V]
-        six             tiny-a by mlx_lm.convert: 6 bits, groups of 64; and mtp/ by mlx-vlm: 8 bits; mtp.next_ids, mtp.logits
-        mixed           tiny-b by mlx_lm.convert with a predicate: 8, 6, 5, 4, 3, 2 bits; groups of 32 and 64; in_proj_a/b in bf16
+        tiny-a-6bit     tiny-a by mlx_lm.convert: 6 bits, groups of 64; and mtp/ by mlx-vlm: 8 bits; mtp.next_ids, mtp.logits
+        tiny-b-mixed    tiny-b by mlx_lm.convert with a predicate: 8, 6, 5, 4, 3, 2 bits; groups of 32 and 64; in_proj_a/b in bf16
         zoo             every width x group, scales in bf16, f16 and f32; mxfp4, nvfp4, mxfp8; the embedding is the head
         plain           not quantised: names "model.*", f16, norms + 1, [C, 4, 1]
         tower           the checkpoint of vision/ by mlx-vlm: everything quantised that groups of 32 fit, in the tower too; logits of prompts/one_image
@@ -286,13 +287,56 @@ def make_plain(data):
     write_reference(f"{data}/mlx/plain", torch.randint(0, 264, (70,), generator=torch.Generator().manual_seed(4)))
 
 
+# ------------------------------------------------------------------ seeds of the fuzz target
+
+SEED = dict(SMALL, layers=2, hidden=64, inter=64, heads=1, head_dim=32, lk=1, lv=2, ld=16, vocab=32, mrope=[2, 1, 1])
+
+
+def seed_config():
+    c = make_text.text_config(dict(SEED, vocab=64))
+    return dict(c, vocab_size=32, eos_token_id=1, layer_types=["linear_attention", "full_attention"], architectures=["Qwen3_5ForCausalLM"])
+
+
+def make_seed(folder, name, config, choose):
+    model = make_text.Q.Qwen3_5ForCausalLM(make_text.Qwen3_5TextConfig(**{k: v for k, v in config.items() if k != "architectures"}))
+    tensors, rules = {}, {}
+    for k, v in mlx_form(model.state_dict(), mx.bfloat16).items():
+        setting = choose(k) if v.ndim == 2 else None
+        if not setting:
+            tensors["language_model." + k] = v
+            continue
+        for part, tail in zip(mx.quantize(v, **setting), (".weight", ".scales", ".biases")):
+            tensors["language_model." + k.removesuffix(".weight") + tail] = part
+        rules["language_model." + k.removesuffix(".weight")] = setting
+    if rules:
+        config = dict(config, quantization=dict(group_size=64, bits=4, mode="affine", **rules))
+    mx.save_safetensors(f"{folder}/{name}.safetensors", tensors, metadata={"format": "mlx"})
+    with open(f"{folder}/{name}.safetensors", "rb") as f:
+        weights = f.read()
+    os.remove(f"{folder}/{name}.safetensors")
+    with open(f"{folder}/{name}", "wb") as f:
+        f.write(json.dumps(config, separators=(",", ":")).encode() + b"\0" + weights)
+
+
+def make_seeds(folder):
+    os.makedirs(folder, exist_ok=True)
+    torch.manual_seed(5)
+    widths = [dict(group_size=32, bits=b) for b in (2, 3, 5, 8)] + [dict(group_size=g, bits=b, mode=m) for m, b, g in
+                                                                  (("mxfp4", 4, 32), ("nvfp4", 4, 16), ("mxfp8", 8, 32))] + [None]
+    make_seed(folder, "two-bits", seed_config(), lambda k: dict(group_size=32, bits=2))
+    make_seed(folder, "every-mode", seed_config(), lambda k: widths[sum(map(ord, k)) % len(widths)])
+    make_seed(folder, "plain", seed_config(), lambda k: None)
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("data")
-    ap.add_argument("--only", default="six,mixed,zoo,plain,tower")
+    ap.add_argument("--only", default="tiny-a-6bit,tiny-b-mixed,zoo,plain,tower")
     a = ap.parse_args()
-    jobs = {"six": lambda: by_mlx_lm(a.data, "six", "tiny-a", None, True), "mixed": lambda: by_mlx_lm(a.data, "mixed", "tiny-b", mixed_rule, False),
-            "zoo": lambda: make_zoo(a.data), "plain": lambda: make_plain(a.data), "tower": lambda: by_mlx_vlm(a.data)}
+    jobs = {"tiny-a-6bit": lambda: by_mlx_lm(a.data, "tiny-a-6bit", "tiny-a", None, True),
+            "tiny-b-mixed": lambda: by_mlx_lm(a.data, "tiny-b-mixed", "tiny-b", mixed_rule, False),
+            "zoo": lambda: make_zoo(a.data), "plain": lambda: make_plain(a.data), "tower": lambda: by_mlx_vlm(a.data),
+            "seeds": lambda: make_seeds(a.data)}
     for name in a.only.split(","):
         jobs[name]()
 
