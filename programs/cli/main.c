@@ -48,6 +48,17 @@ const cli_verb cli_verbs[VERB_COUNT] = {
         "memory a session needs. With --tensors a line for each tensor: its type and how many weights share a scale, bits a weight and bytes with the scales, and "
         "what qwren quantize took it for. A matrix of codes is one tensor.",
         DONE, 1, cli_inspect },
+    [VERB_DOCTOR] = {
+        "doctor", "examine a model: damage, memory, expected speed",
+        { "[OPTION]... [MODEL]" },
+        "Tells whether a model is what it claims to be: every tensor's shape and width of codes against the configuration, every value (finite, not all zero), "
+        "the tokenizer. A model that qwren quantize made is compared with what was written down then: a checksum of each tensor, and the numbers behind each "
+        "layer for a short text; the first bad layer and tensor are named. Of other models it says what could not be compared.\n"
+        "\n"
+        "Then, from the headers alone, the memory that the weights and a session need, and the tokens a second to expect for a prompt and for an answer on this "
+        "machine: its own matrix products are timed on made-up weights of the same formats and shapes, so a large model need not be read for it. Other work on the "
+        "machine makes the real figures smaller.",
+        "0 healthy, 1 with findings or failed, 2 wrong usage, 130 stopped by Ctrl-C.", 1, cli_doctor },
     [VERB_TOKENIZE] = {
         "tokenize", "text to token ids",
         { "[OPTION]... [FILE]", "[OPTION]... --jsonl [FILE]" },

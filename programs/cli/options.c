@@ -11,6 +11,7 @@
 #define L (1u << VERB_LOGITS)
 #define X (1u << VERB_PREPROCESS)
 #define E (1u << VERB_EVAL)
+#define M (1u << VERB_DOCTOR)
 #define H (1u << VERB_HELP)
 
 #define FLAG CLI_FLAG, 0, 0, NULL
@@ -19,12 +20,12 @@
 
 /* clang-format off */
 const cli_option cli_options[] = {
-    { OPT_MODEL, R | C | I | L | X, 'm', "model", "PATH", TEXT,
+    { OPT_MODEL, R | C | I | M | L | X, 'm', "model", "PATH", TEXT,
       "The model: the folder of a checkpoint as Hugging Face or MLX write it, a GGUF file or a folder with it, or the name of a bundled model. "
       "Without it: $QWREN_MODEL, then the bundled qwren-nano." },
     { OPT_MODEL, T | D | P, 'm', "model", "PATH", TEXT,
       "The model: a folder, which may hold nothing but a tokenizer, or a GGUF file. Without it: $QWREN_MODEL, then the bundled qwren-nano." },
-    { OPT_MMPROJ, R | C | I | L | X, 0, "mmproj", "FILE", TEXT,
+    { OPT_MMPROJ, R | C | I | M | L | X, 0, "mmproj", "FILE", TEXT,
       "GGUF: the file of the image tower, or none for a model without. Without it the one *mmproj*.gguf beside the model, if there is one." },
 
     /* what is asked */
@@ -85,7 +86,7 @@ const cli_option cli_options[] = {
     /* what is shown */
     { OPT_JSON, R, 0, "json", NULL, FLAG,
       "Print the whole result as one line of JSON: reasoning_content, content, tool_calls, finish_reason, usage." },
-    { OPT_JSON, I | E, 0, "json", NULL, FLAG, "Print one line of JSON." },
+    { OPT_JSON, I | M | E, 0, "json", NULL, FLAG, "Print one line of JSON." },
     { OPT_LIMIT, E, 0, "limit", "N", CLI_WHOLE, 1, INT32_MAX, NULL, "kld, tasks: take only N of the lines, spread over the file." },
     { OPT_WRONG, E, 0, "wrong", "N", CLI_WHOLE, 1, INT32_MAX, NULL, "tasks: show N wrong answers of each kind on standard error." },
     { OPT_THOUGHTS, R | C, 0, "thoughts", "auto|always|never", CLI_CHOICE, 0, 0, NULL,
@@ -93,6 +94,7 @@ const cli_option cli_options[] = {
     { OPT_COLOR, R | C, 0, "color", "auto|always|never", CLI_CHOICE, 0, 0, NULL,
       "Whether thoughts are dimmed rather than put between <think> and </think>; auto, the default: on a terminal, unless $NO_COLOR is set." },
     { OPT_STATS, R | C, 0, "stats", NULL, FLAG, "Tell tokens, seconds and speed on standard error." },
+    { OPT_ESTIMATE_ONLY, M, 0, "estimate-only", NULL, FLAG, "Tell memory and speed alone, from the headers; no weight is read." },
     { OPT_TENSORS, I, 0, "tensors", NULL, FLAG, "List the tensors as well." },
     { OPT_NO_SPECIAL, T, 0, "no-special", NULL, FLAG, "Special tokens such as <|im_end|> in the text are plain text." },
     { OPT_NO_ADDED, T, 0, "no-added", NULL, FLAG, "So are added tokens that are not special, such as <think>." },
@@ -114,9 +116,9 @@ const cli_option cli_options[] = {
       "perplexity: windows of N tokens; without it 2048. tasks: room for N tokens." },
     { OPT_STRIDE, E, 0, "stride", "N", CLI_WHOLE, 1, INT32_MAX, NULL,
       "perplexity: move each window on by N tokens; without it half a window. Tokens that an earlier window scored are context." },
-    { OPT_THREADS, R | C | L | E, 't', "threads", "N", CLI_WHOLE, 1, 1024, NULL, "Compute with N threads; without it one per physical core." },
-    { OPT_QUIET, R | C | T | D | P | L | X | I | E, 'q', "quiet", NULL, FLAG, "No notices and no progress; errors are still told." },
-    { OPT_HELP, R | C | I | T | D | P | O | L | X | E | H, 'h', "help", NULL, FLAG, "Explain the verb and leave." },
+    { OPT_THREADS, R | C | M | L | E, 't', "threads", "N", CLI_WHOLE, 1, 1024, NULL, "Compute with N threads; without it one per physical core." },
+    { OPT_QUIET, R | C | T | D | P | L | X | I | M | E, 'q', "quiet", NULL, FLAG, "No notices and no progress; errors are still told." },
+    { OPT_HELP, R | C | I | M | T | D | P | O | L | X | E | H, 'h', "help", NULL, FLAG, "Explain the verb and leave." },
 };
 /* clang-format on */
 

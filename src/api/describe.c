@@ -91,7 +91,7 @@ static qwren_status read_records(qwren_model *m, qwren_error *err)
 
 /* ---- the whole */
 
-static const char *format_name(qw_layout layout)
+const char *qw_layout_name(qw_layout layout)
 {
     switch (layout) {
     case QW_LAYOUT_MLX: return "MLX";
@@ -112,7 +112,7 @@ qwren_status qw_model_describe(qwren_model *m, qwren_error *err)
     if (m->core.has_vision)
         describe_vision(info, &m->core.config.vision, &m->core.config.processor);
     QW_TRY(read_records(m, err));
-    info->format = format_name(qw_weights_layout(m->core.weights));
+    info->format = qw_layout_name(qw_weights_layout(m->core.weights));
     info->recipe = qw_records_recipe(m->records);
     QW_TRY(list_tensors(m, err));
     count_tensors(m, info);

@@ -21,6 +21,7 @@ struct qwren_model {
 
 /* Fills info, tensors and records. */
 qwren_status qw_model_describe(qwren_model *m, qwren_error *err);
+const char *qw_layout_name(qw_layout layout); /* "Hugging Face", "MLX", "GGUF" */
 /* Whether the id ends an answer. */
 bool qw_model_is_eos(const qwren_model *m, int32_t id);
 /* The tag that the id is, or -1. */

@@ -2,38 +2,32 @@
  * tests/unit/test_base_machine.c on made-up machines. */
 #include "base/cgroup.h"
 
-#include "base/alloc.h"
-#include "base/buf.h"
-#include "base/file.h"
-
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define MAX_FILE_BYTES 65536
-
-char *qw_system_text(const char *root, const char *path)
+const char *qw_system_text(char *buf, size_t n, const char *root, const char *path)
 {
-    qw_buf name = QW_BUF_INIT;
-    char *text = NULL, *full = NULL;
-    size_t len;
-    qw_buf_printf(&name, "%s/%s", root, path);
-    if (qw_buf_take(&name, &full, NULL, NULL) == QWREN_OK)
-        (void)qw_file_read(full, MAX_FILE_BYTES, &text, &len, NULL);
-    qw_free(full);
-    return text;
+    char full[1200];
+    size_t len = 0;
+    snprintf(full, sizeof full, "%s/%s", root, path);
+    const int fd = open(full, O_RDONLY | O_CLOEXEC);
+    for (ssize_t got; fd >= 0 && len + 1 < n && (got = read(fd, buf + len, n - 1 - len)) > 0;)
+        len += (size_t)got;
+    if (fd >= 0)
+        close(fd);
+    buf[len] = '\0';
+    return buf;
 }
 
 long long qw_system_number(const char *root, const char *folder, const char *file, long long fallback)
 {
-    char path[1024];
+    char path[1024], text[64], *end;
     snprintf(path, sizeof path, "%s/%s", folder, file);
-    char *text = qw_system_text(root, path), *end = NULL;
-    long long value = text ? strtoll(text, &end, 10) : fallback;
-    if (end == text)
-        value = fallback;
-    qw_free(text);
-    return value;
+    const long long value = strtoll(qw_system_text(text, sizeof text, root, path), &end, 10);
+    return end == text ? fallback : value;
 }
 
 /* `mount` and each beginning of `group` that ends before a slash, the longest first. */
@@ -54,8 +48,9 @@ static void upwards(const char *root, const char *mount, char *group, int versio
  * lead nowhere; the walk upwards then ends at the mount, which is the container's own group. */
 void qw_cgroup_each(const char *root, const char *controller, qw_cgroup_fn fn, void *ctx)
 {
-    char *text = qw_system_text(root, "proc/self/cgroup"), *rest = NULL;
-    for (char *line = text ? strtok_r(text, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest)) {
+    char text[QW_SYSTEM_TEXT_BYTES], *rest = NULL;
+    qw_system_text(text, sizeof text, root, "proc/self/cgroup");
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
         char list[256], wanted[32], mount[64];
         if (!group)
@@ -69,5 +64,4 @@ void qw_cgroup_each(const char *root, const char *controller, qw_cgroup_fn fn, v
         else if (strstr(list, wanted))
             upwards(root, mount, group, 1, fn, ctx);
     }
-    qw_free(text);
 }

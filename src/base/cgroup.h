@@ -10,8 +10,9 @@
 typedef void (*qw_cgroup_fn)(void *ctx, const char *root, const char *folder, int version);
 void qw_cgroup_each(const char *root, const char *controller, qw_cgroup_fn fn, void *ctx);
 
-/* The text of root/path (qw_free), NULL when it cannot be read. */
-char *qw_system_text(const char *root, const char *path);
+/* The text of root/path, cut where buf ends; "" when it cannot be read. Takes no heap memory. */
+#define QW_SYSTEM_TEXT_BYTES 16384 /* enough for all that is asked for */
+const char *qw_system_text(char *buf, size_t n, const char *root, const char *path);
 /* The whole number that root/folder/file begins with. */
 long long qw_system_number(const char *root, const char *folder, const char *file, long long fallback);
 

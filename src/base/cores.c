@@ -28,13 +28,10 @@ static int whole_cpus(long long quota, long long period)
 /* One folder of the unified hierarchy: "max 100000" or "150000 100000". */
 static int quota_v2(const char *root, const char *folder)
 {
-    char path[1024];
+    char path[1024], text[64];
     long long quota, period;
     snprintf(path, sizeof path, "%s/cpu.max", folder);
-    char *text = qw_system_text(root, path);
-    int cpus = text && sscanf(text, "%lld %lld", &quota, &period) == 2 ? whole_cpus(quota, period) : 0;
-    qw_free(text);
-    return cpus;
+    return sscanf(qw_system_text(text, sizeof text, root, path), "%lld %lld", &quota, &period) == 2 ? whole_cpus(quota, period) : 0;
 }
 
 static int quota_v1(const char *root, const char *folder)

@@ -1,7 +1,6 @@
 /* The machine's memory, limited by the control groups that this process is in (machine.h). Tested by tests/unit/test_base_machine.c on made-up machines. */
 #include "base/machine.h"
 
-#include "base/alloc.h"
 #include "base/cgroup.h"
 
 #include <stdlib.h>
@@ -16,7 +15,7 @@
 /* "MemTotal:       16384 kB" -> bytes; 0 when there is no such line. */
 static uint64_t meminfo_bytes(const char *text, const char *key)
 {
-    const char *at = text ? strstr(text, key) : NULL;
+    const char *at = strstr(text, key);
     return at ? strtoull(at + strlen(key), NULL, 10) * 1024 : 0;
 }
 
@@ -41,9 +40,9 @@ static void limit_by_group(void *ctx, const char *root, const char *folder, int 
 
 qw_machine_memory qw_machine_memory_of(const char *root)
 {
-    char *text = qw_system_text(root, "proc/meminfo");
+    char text[QW_SYSTEM_TEXT_BYTES];
+    qw_system_text(text, sizeof text, root, "proc/meminfo");
     qw_machine_memory m = { meminfo_bytes(text, "MemTotal:"), meminfo_bytes(text, "MemAvailable:") };
-    qw_free(text);
     qw_cgroup_each(root, "memory", limit_by_group, &m);
     return m;
 }

@@ -8,9 +8,12 @@
 #include "base/thread.h"
 #include "runtime/memplan.h"
 
+#include <math.h>
 #include <string.h>
 
 #define PATIENCE_S 0.012
+#define PERSISTENCE 6 /* times the patience, while the best time stands alone: something else is using the machine */
+#define SAME 1.1      /* times that differ by less are the same */
 #define BUFFER_BYTES ((size_t)128 << 20)
 #define DECODE_WEIGHTS ((size_t)4 << 20)    /* of a matrix at most, when one token is timed */
 #define PREFILL_WEIGHTS ((size_t)256 << 10) /* and when TOKENS are */
@@ -25,19 +28,22 @@ typedef struct bench {
     float *x, *y; /* [floats] inputs and outputs */
 } bench;
 
-/* ---- one operation: the best of several runs, for whatever disturbs makes it slower */
+/* ---- one operation: the best of several runs, for whatever disturbs makes it slower; and several must agree, for it may disturb all of them */
 
 typedef void (*run_fn)(void *ctx);
 
 static double best_time(const bench *b, run_fn run, void *ctx)
 {
-    double best = 0, begun = qw_now_s();
-    for (int i = 0; i < 3 || qw_now_s() - begun < b->patience_s; i++) {
+    double best = INFINITY, begun = qw_now_s(), elapsed = 0;
+    int n_close = 0; /* runs that took about as long as the best */
+    run(ctx);        /* warms up */
+    while (n_close < 3 ? elapsed < PERSISTENCE * b->patience_s || best == INFINITY : elapsed < b->patience_s) {
         const double start = qw_now_s();
         run(ctx);
         const double took = qw_now_s() - start;
-        if (i == 1 || (i > 1 && took < best)) /* the first one warms up */
-            best = took;
+        n_close = took * SAME < best ? 1 : n_close + (took <= best * SAME);
+        best = took < best ? took : best;
+        elapsed = qw_now_s() - begun;
     }
     return best;
 }
