@@ -29,7 +29,7 @@ static int close_models(void **state)
 
 static size_t vocab(void) { return (size_t)qwren_model_get_info(model)->vocab_size; }
 
-static const char TEXT[] = "What is the value of apple?\napple: 17, boat: 25, chair: 33. The value of boat is 25.\nWhat is 17 + 25? 42";
+static const char TEXT[] = "apple: 17, boat: 25, chair: 33, door: 48. The value of boat is 25.\n17 + 25 = 42";
 
 /* -log p of ids[at] after ids [first, at). */
 static double surprise(const int32_t *ids, size_t first, size_t at)
@@ -86,7 +86,6 @@ static void perplexity_is_the_mean_surprise(void **state)
     assert_true(n > QW_READER_ROWS + 4);
     check_perplexity(ids, n, n, n / 2, 1e-4);
     check_perplexity(ids, n, 16, 8, 1e-4);
-    check_perplexity(ids, n, 20, 7, 1e-4);
     check_perplexity(ids, n, 2, 1, 1e-4);
     qwren_free(ids);
 }
@@ -345,9 +344,10 @@ static qwren_status score_all(void *ctx, qwren_error *err)
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
-    char hello[] = HELLO, text[] = "17 + 25 = 42";
+    char hello[] = HELLO, plain[] = "{\"text\": \"a\"}", text[] = "17 + 25 = 42";
     fault_install();
-    assert_true(fault_try_all(compare_all, hello, 1) > 30);
+    assert_true(fault_try_all(compare_all, plain, 1) > 10);
+    assert_true(fault_try_all(compare_all, hello, 7) > 5);
     assert_true(fault_try_all(score_all, text, 1) > 5);
     fault_remove();
 }
