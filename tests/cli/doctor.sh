@@ -33,6 +33,9 @@ refute "no findings" grep -q '^findings' out
 doctor "codes of many widths" 0 "$QWREN" doctor -m "$mixed"
 expect "the speed of each format" grep -q 'AFFINE3/64: ' out
 doctor "the other one" 0 "$QWREN" doctor -q "$QW_TEST_DATA/mlx/tiny-a-6bit"
+doctor "a GGUF file" 0 "$QWREN" doctor "$QW_TEST_DATA/gguf/tiny-b-mixed.gguf"
+expect "its header" grep -q '^shapes *good .*the GGUF header' out
+expect "the speed of its blocks" grep -q 'Q5_K: ' out
 doctor "as JSON" 0 "$QWREN" doctor --json "$mixed"
 expect "one line" [ "$(wc -l <out)" -eq 1 ]
 for field in '"healthy": true' '"findings": \[\]' '"reference": null' '"decode_tokens_per_s": [1-9]' '"prefill_tokens_per_s": [1-9]' '"n_ctx": 4096'; do
@@ -75,6 +78,12 @@ doctor "swapped default bits" 1 "$QWREN" doctor --json all
 found=$(grep -o '"check": "shapes"' out | wc -l)
 expect "all that follow the default are named: $found" [ "$found" -gt 10 ]
 expect "speed is told all the same" grep -q '"decode_tokens_per_s": [1-9]' out
+
+# ---- bits in config.json for a tensor that has no codes
+copy_mixed plain
+sed -i 's/"quantization": {/"quantization": { "language_model.model.layers.0.linear_attn.in_proj_a": {"group_size": 64, "bits": 6},/' plain/config.json
+doctor "bits without codes" 1 "$QWREN" doctor plain
+expect "named" grep -q 'shapes .*tensor language_model.model.layers.0.linear_attn.in_proj_a.weight is BF16 without scales, but config.json says 6 bits in groups of 64' out
 
 # ---- shapes
 copy_mixed shape

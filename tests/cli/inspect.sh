@@ -45,6 +45,13 @@ expect "bits a weight are between 2 and 16" [ "${bits%.*}" -ge 2 -a "${bits%.*}"
 expect "bits a weight are bytes by weights" [ "$(sed 's/.*"total": \([0-9]*\), "text.*"tensor_count": [0-9]*, "bytes": \([0-9]*\).*"total": '"$bits"'.*/\1 \2/' out |
     awk -v bits="$bits" '{ d = $2 * 8 / $1 - bits; print (d < 1e-5 && d > -1e-5) }')" = 1 ]
 
+# ---- blocks of GGUF
+check "a GGUF file" 0 "$QWREN" inspect --tensors "$QW_TEST_DATA/gguf/tiny-b-mixed.gguf"
+expect "the format" grep -q '^files  *GGUF, ' out
+for line in '^  output.weight  *text  *Q6_K  *6.562  *107520  *-  *\[512, 256\] tiny-b-mixed.gguf' '^  blk.0.attn_qkv.weight  *text  *Q5_K  *5.500 ' '^  output_norm.weight  *text  *F32  *32.000 '; do
+    expect "a line $line" grep -q "$line" out
+done
+
 # ---- what qwren quantize wrote down; damage to it keeps nothing from running
 copy_model recorded
 mkdir recorded/qwren
