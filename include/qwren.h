@@ -6,7 +6,7 @@
  *
  *   1  errors and versions          4  tokenizer               7  sessions: tokens in, logits out
  *   2  allocator and log            5  images                  8  chat: a conversation in, an answer out
- *   3  models                       6  prompts and parsing
+ *   3  models                       6  prompts and parsing       9  quantise: a smaller checkpoint
  *
  * A whole program:
  *
@@ -354,6 +354,32 @@ QWREN_API const char *qwren_result_finish_reason(const qwren_result *r); /* "sto
 QWREN_API const char *qwren_result_json(const qwren_result *r);          /* {"reasoning_content","content","tool_calls","finish_reason","usage"} */
 QWREN_API const qwren_stats *qwren_result_stats(const qwren_result *r);
 QWREN_API void qwren_result_free(qwren_result *r);
+
+/* ------------------------------------------------------------------------- 9  quantise: a smaller checkpoint */
+
+typedef struct qwren_quantize_options {
+    size_t struct_size;
+    const char *recipe;         /* "6bit" (the default), "6bit-plain", "5bit", "4bit", "8bit", "auto"; NULL: the default, or a body of `bits` */
+    int bits, group;            /* width (2, 3, 4, 5, 6, 8) and group (32, 64, 128) of the body; 0 = as the recipe says */
+    double bpw;                 /* recipe "auto": bits per weight of the text model, scales included */
+    const char *calibration;    /* JSON lines, each {"messages": [...]} or {"text": "..."}; NULL = the set that is built in, "none" = without */
+    size_t calibration_tokens;  /* at most so many tokens of it; 0 = what the model's size is worth */
+    int vision_bits, mtp_bits;  /* image tower and prediction head: 8 or 16; 0 = 16 and 8 */
+    int n_threads;              /* 0 = physical cores */
+    bool fresh;                 /* throw away what an interrupted run left; by default a run with the same source and options goes on from there */
+    bool force;                 /* a DST that qwren made may be replaced, at the very end */
+    qwren_progress_fn progress; /* may be NULL: "samples" (tokens), "sensitivity" (for auto), "weights", "check" (layers), each done of total */
+    void *progress_ctx;
+} qwren_quantize_options;
+QWREN_API qwren_quantize_options qwren_quantize_options_default(void);
+
+/* Makes the folder DST, a checkpoint that mlx-lm, mlx-vlm and qwren load, from SRC, a Hugging Face directory of bf16, f16 or f32. DST must not exist; it
+ * appears when it is complete. Memory: at most 2 GB, whatever the model's size. The same bytes for any number of threads. Cancelled or killed it leaves
+ * DST.partial behind, which is no model, and from which the next run goes on; the result is the same. */
+QWREN_API qwren_status qwren_quantize(const char *src, const char *dst, const qwren_quantize_options *opt, qwren_error *err);
+
+/* Recipe i by name, and a sentence about it; NULL behind the last. *about may be NULL. */
+QWREN_API const char *qwren_quantize_recipe(size_t i, const char **about);
 
 /* ------------------------------------------------------------------------------------ 10  evaluate: how good is it */
 

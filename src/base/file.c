@@ -71,6 +71,15 @@ void qw_map_close(qw_map *m)
     *m = (qw_map){ NULL, 0 };
 }
 
+/* A hint: where it is refused the pages stay, which costs memory and nothing else. Whole pages around the bytes: their neighbours come back alike. */
+void qw_map_release(const void *p, size_t n)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)p / page * page,
+                    end = ((uintptr_t)p + n + page - 1) / page * page;
+    if (n)
+        madvise((void *)begin, end - begin, MADV_DONTNEED); // NOLINT(performance-no-int-to-ptr)
+}
+
 static qwren_status fail_large(qwren_error *err, const char *name, size_t max_bytes)
 {
     return qw_fail(err, QWREN_E_LIMIT, "%s: larger than the limit of %zu bytes", name, max_bytes);

@@ -11,6 +11,8 @@ typedef struct qw_map {
 } qw_map;
 qwren_status qw_map_open(qw_map *out, const char *path, qwren_error *err);
 void qw_map_close(qw_map *m); /* safe on a zeroed struct */
+/* Bytes of a mapping that were read and are not needed for now: their pages leave this process's memory. Touched again they come back from the file. */
+void qw_map_release(const void *p, size_t n);
 
 /* Whole regular file into fresh memory (qw_free), NUL-terminated; larger than max_bytes is QWREN_E_LIMIT. */
 qwren_status qw_file_read(const char *path, size_t max_bytes, char **out, size_t *len, qwren_error *err);

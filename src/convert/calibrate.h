@@ -30,19 +30,23 @@ typedef struct qw_streams {
 qwren_status qw_streams_init(qw_streams *s, const qw_model *m, const qw_timeline *samples, size_t n_samples, qwren_error *err);
 void qw_streams_deinit(qw_streams *s); /* safe on zeros */
 /* x = the embeddings of all tokens, pictures' rows over their pads. */
-void qw_streams_embed(qw_streams *s);
-/* from -> to [n_tokens, H] through one layer; they may be the same. False when `keep_on` (may be NULL) said no between two samples. */
+void qw_streams_embed(qw_streams *s, const qw_matrix *embed);
+/* from -> to [n_tokens, H] through one layer; they may be the same; `to` NULL drops the result. False when `keep_on` (may be NULL) said no between two
+ * samples. */
 typedef bool (*qw_keep_on_fn)(void *ctx);
 bool qw_streams_layer(qw_streams *s, const qw_layer *l, const float *from, float *to, qw_keep_on_fn keep_on, void *ctx);
-/* Final norm of rows [first, first + n) into out [n, H]. */
-void qw_streams_norm(qw_streams *s, const float *x, size_t first, size_t n, float *out);
+/* Final norm, with weights w [H], of rows x [n, H]; out may be x. */
+void qw_streams_norm(qw_streams *s, const float *w, const float *x, size_t n, float *out);
+
+/* How wide the blocks of moments are for rows of `cols`: a bound on memory and time. */
+size_t qw_moments_block(size_t cols);
 
 /* Second moments of the inputs of one layer. */
 typedef struct qw_layer_moments {
     qw_moments *of[QW_LAYER_INPUTS];
 } qw_layer_moments;
-/* One pass of the streams through `l` (source weights) that fills *out; the result of the pass is dropped when `to` is NULL. */
-qwren_status qw_streams_observe(qw_streams *s, qw_layer *l, const float *from, float *to, size_t block, qw_layer_moments *out,
+/* A pass through `l` (source weights) that fills *out, ready for use. */
+qwren_status qw_streams_observe(qw_streams *s, qw_layer *l, const float *from, float *to, qw_pool *pool, qw_layer_moments *out,
                                 qw_keep_on_fn keep_on, void *ctx, qwren_error *err);
 void qw_layer_moments_free(qw_layer_moments *m);
 

@@ -53,6 +53,9 @@ typedef struct qw_recipe_wish {
 /* Unknown names and widths that the format does not have are E_ARGUMENT, naming those that exist. "auto" is not in the table (sensitivity.h). */
 qwren_status qw_recipe_make(qw_recipe *out, const qw_recipe_wish *wish, qwren_error *err);
 
+/* Whether calibration changes anything. */
+bool qw_recipe_learns(const qw_recipe *r);
+
 /* Whether MLX's format has codes of this width; the list for messages. */
 bool qw_bits_exist(int bits);
 #define QW_BITS_TEXT "2, 3, 4, 5, 6 and 8"

@@ -1,0 +1,271 @@
+/* The steps of a quantisation (quantize.h), in order. A layer at a time: the samples' streams tell what its inputs look like, its matrices become codes, and the
+ * streams go on through the codes, so that the next layer is calibrated on what it will really see. Tested by tests/unit/test_quantize.c. */
+#include "convert/quantize.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "convert/codes.h"
+#include "convert/run.h"
+#include "weights/names.h"
+
+#include <stdio.h>
+
+#define LOOKUP_SHARE 0.3      /* of a tied embedding's error that is the lookup's: measured on nano, docs/quantisation.md */
+#define CALIBRATION_WORK 7e11 /* tokens x weights */
+
+/* ---- before any work */
+
+qwren_status qw_quantize_check_source(const qw_model *m, const char *src, qwren_error *err)
+{
+    const qw_weights *w = m->weights;
+    if (qw_weights_layout(w) != QW_LAYOUT_HF)
+        return qw_fail(err, QWREN_E_UNSUPPORTED, "%s: is in the layout of %s; quantize reads a Hugging Face directory of bf16, f16 or f32",
+                       src, qw_weights_layout(w) == QW_LAYOUT_MLX ? "MLX" : "GGUF");
+    for (size_t i = 0; i < qw_weights_count(w); i++) {
+        const qw_tensor *t = qw_weights_at(w, i);
+        if (qw_part_of(t->name) != QW_PART_OTHER && !qw_type_is_float(t->type))
+            return qw_fail(err, QWREN_E_UNSUPPORTED, "%s: tensor %s is %s; quantize reads bf16, f16 and f32 weights", t->file, t->file_name,
+                           t->dtype);
+    }
+    return QWREN_OK;
+}
+
+static void hash_timeline(qw_hash *h, const qw_timeline *t, size_t H)
+{
+    qw_hash_add(h, t->ids, t->n * sizeof *t->ids);
+    qw_hash_add(h, t->pos, t->n * sizeof *t->pos);
+    for (size_t k = 0; k < t->n_spans; k++)
+        qw_hash_add(h, t->spans[k].rows, t->spans[k].n * H * sizeof *t->spans[k].rows);
+}
+
+/* Everything that decides the bytes, beside the source: what an interrupted run must have had in common with this one. */
+static void describe(const qw_run *r, char *out, size_t n)
+{
+    const qw_quantize_job *j = r->job;
+    qw_hash h;
+    qw_hash_init(&h);
+    qw_hash_add(&h, r->recipe.choice, sizeof r->recipe.choice);
+    for (size_t i = 0; i < r->streams.n_samples; i++)
+        hash_timeline(&h, &j->samples[i], (size_t)r->config->hidden_size);
+    hash_timeline(&h, j->check, (size_t)r->config->hidden_size);
+    snprintf(out, n, "qwren %s recipe %s bpw %.6g calibration %zu tokens %016llx", qwren_version(), j->bpw > 0 ? "auto" : r->recipe.name,
+             j->bpw, r->streams.n_tokens, (unsigned long long)qw_hash_value(&h));
+}
+
+static qwren_status open_folder(qw_run *r, qwren_error *err)
+{
+    char line[200];
+    describe(r, line, sizeof line);
+    const qw_folder_options o = { .src = r->job->src, .dst = r->job->dst, .options = line, .force = r->job->force, .fresh = r->job->fresh };
+    return qw_folder_open(&r->folder, &o, err);
+}
+
+/* ---- the plan */
+
+static qwren_status list_tensors(qw_run *r, size_t *n, qwren_error *err)
+{
+    const qw_weights *w = r->source->weights;
+    r->tensors = qw_alloc_array(qw_weights_count(w), sizeof(const qw_tensor *));
+    if (!r->tensors)
+        return qw_fail_memory(err, qw_weights_count(w) * sizeof *r->tensors, "the list of tensors");
+    *n = 0;
+    for (size_t i = 0; i < qw_weights_count(w); i++)
+        if (qw_folder_takes(r->folder, qw_weights_at(w, i)))
+            r->tensors[(*n)++] = qw_weights_at(w, i);
+    return QWREN_OK;
+}
+
+static qwren_status lay_out(qw_run *r, qwren_error *err)
+{
+    const qw_choice body = r->recipe.choice[QW_CLASS_MLP_GATE];
+    qw_folder_tensor *list = qw_alloc_array(r->plan.n, sizeof *list);
+    if (!list)
+        return qw_fail_memory(err, r->plan.n * sizeof *list, "the list of tensors");
+    for (size_t i = 0; i < r->plan.n; i++) {
+        const qw_plan_entry *e = &r->plan.entries[i];
+        list[i] = (qw_folder_tensor){ e->source, qw_plan_type(e), e->choice.group };
+        r->total += e->choice.bits ? (uint64_t)e->rows * e->cols : 0;
+    }
+    qwren_status st = qw_folder_plan(r->folder, list, r->plan.n, body.bits, body.group, err);
+    qw_free(list);
+    return st;
+}
+
+static qwren_status plan(qw_run *r, qwren_error *err)
+{
+    size_t n = 0;
+    QW_TRY(list_tensors(r, &n, err));
+    QW_TRY(qw_plan_make(&r->plan, r->tensors, n, &r->recipe, err));
+    if (r->job->bpw > 0)
+        QW_TRY(qw_sensitivity_plan(r, err));
+    r->phase = "weights";
+    r->done = r->total = 0;
+    return lay_out(r, err);
+}
+
+/* ---- layers */
+
+static bool is_done(const qw_run *r, const qw_coded_layer *l, int n)
+{
+    for (size_t k = 0; k < l->n; k++) {
+        size_t i = 0;
+        if (qw_run_entry_of(r, n, l->slots[k].name, &i, NULL) == QWREN_OK && r->plan.entries[i].choice.bits &&
+            !qw_folder_is_done(r->folder, i))
+            return false;
+    }
+    return true;
+}
+
+static qwren_status make_codes(qw_run *r, int n, const qw_layer_moments *moments, qw_coded_layer *out, qwren_error *err)
+{
+    for (size_t k = 0; k < out->n; k++) {
+        size_t i = 0;
+        qw_matrix codes;
+        QW_TRY(qw_run_entry_of(r, n, out->slots[k].name, &i, err));
+        if (!r->plan.entries[i].choice.bits)
+            continue;
+        QW_TRY(qw_run_matrix(r, i, moments->of[out->slots[k].input], &codes, err));
+        qw_coded_layer_set(out, k, &codes);
+    }
+    return QWREN_OK;
+}
+
+static qwren_status make_layer(qw_run *r, int n, qw_coded_layer *coded, qwren_error *err)
+{
+    qw_streams *s = &r->streams;
+    qw_layer_moments moments = { 0 };
+    if (s->n_samples && !is_done(r, coded, n))
+        QW_TRY(qw_streams_observe(s, &coded->layer, s->x, NULL, r->pool, &moments, qw_run_keep_on, r, err));
+    qwren_status st = make_codes(r, n, &moments, coded, err);
+    qw_layer_moments_free(&moments);
+    QW_TRY(st);
+    if (s->n_samples && !qw_streams_layer(s, &coded->layer, s->x, s->x, qw_run_keep_on, r))
+        return qw_run_cancelled(err);
+    qw_check_layer(r, n);
+    return QWREN_OK;
+}
+
+static qwren_status round_norm(qw_run *r, qwren_error *err)
+{
+    const qw_plan_entry *e = qw_plan_find(&r->plan, "norm.weight");
+    if (!e)
+        return qw_fail(err, QWREN_E_INTERNAL, "the plan has no tensor norm.weight");
+    return qw_run_rounded(r, (size_t)(e - r->plan.entries), r->source->text.norm, (size_t)r->config->hidden_size, &r->norm, err);
+}
+
+static qwren_status make_layers(qw_run *r, qwren_error *err)
+{
+    QW_TRY(round_norm(r, err));
+    if (r->streams.n_samples)
+        qw_streams_embed(&r->streams, &r->source->text.embed);
+    QW_TRY(qw_check_begin(r, err));
+    for (int n = 0; n < r->config->n_layers; n++) {
+        qw_coded_layer coded;
+        qw_coded_layer_begin(r, n, &coded);
+        qwren_status st = qw_coded_layer_round(r, n, &coded, err);
+        if (st == QWREN_OK)
+            st = make_layer(r, n, &coded, err);
+        qw_coded_layer_free(&coded);
+        qw_run_release_layer(r, n);
+        QW_TRY(st);
+    }
+    return QWREN_OK;
+}
+
+/* ---- what is not in a layer */
+
+/* The head's inputs: the streams behind the last layer, after the final norm. */
+static qwren_status observe_head(qw_run *r, qw_moments **out, qwren_error *err)
+{
+    qw_streams *s = &r->streams;
+    const size_t H = (size_t)r->config->hidden_size;
+    QW_TRY(qw_moments_create(out, H, qw_moments_block(H), err));
+    qw_streams_norm(s, r->norm, s->x, s->n_tokens, s->x);
+    qw_moments_add(*out, r->pool, s->x, s->n_tokens);
+    if (r->config->tied_embeddings)
+        qw_moments_spread(*out, LOOKUP_SHARE);
+    return qw_moments_finish(*out, r->pool, err);
+}
+
+static qwren_status make_head(qw_run *r, qwren_error *err)
+{
+    const qw_plan_entry *e = qw_plan_find(&r->plan, r->config->tied_embeddings ? "embed_tokens.weight" : "lm_head.weight");
+    qw_moments *moments = NULL;
+    qwren_status st = QWREN_OK;
+    if (!e || !e->choice.bits)
+        return QWREN_OK;
+    if (r->streams.n_samples)
+        st = observe_head(r, &moments, err);
+    if (st == QWREN_OK)
+        st = qw_run_matrix(r, (size_t)(e - r->plan.entries), moments, NULL, err);
+    qw_moments_free(moments);
+    return st;
+}
+
+/* Tower, prediction head, an embedding beside its head, and all that stays in float. */
+static qwren_status make_others(qw_run *r, qwren_error *err)
+{
+    for (size_t i = 0; i < r->plan.n; i++) {
+        const qw_plan_entry *e = &r->plan.entries[i];
+        const bool in_layer = e->class >= QW_CLASS_ATTN_Q && e->class <= QW_CLASS_MLP_DOWN;
+        if (!e->choice.bits)
+            QW_TRY(qw_run_float(r, i, err));
+        else if (!in_layer && !(e->class == QW_CLASS_HEAD || (e->class == QW_CLASS_EMBED && r->config->tied_embeddings)))
+            QW_TRY(qw_run_matrix(r, i, NULL, NULL, err));
+    }
+    return QWREN_OK;
+}
+
+/* ---- all of it */
+
+static qwren_status run(qw_run *r, qwren_error *err)
+{
+    const qw_quantize_job *j = r->job;
+    QW_TRY(qw_quantize_check_source(j->source, j->src, err));
+    QW_TRY(qw_recipe_make(&r->recipe, &j->wish, err));
+    QW_TRY(qw_pool_create(&r->pool, j->n_threads > 0 ? j->n_threads : qw_cpu_count(), err));
+    if (j->n_samples && qw_recipe_learns(&r->recipe))
+        QW_TRY(qw_streams_init(&r->streams, r->source, j->samples, j->n_samples, err));
+    QW_TRY(open_folder(r, err));
+    QW_TRY(plan(r, err));
+    QW_TRY(make_layers(r, err));
+    QW_TRY(make_head(r, err));
+    QW_TRY(make_others(r, err));
+    QW_TRY(qw_check_codes(r, err));
+    QW_TRY(qw_records_write(r, err));
+    return qw_folder_finish(r->folder, err);
+}
+
+static void deinit(qw_run *r)
+{
+    qw_folder_close(r->folder);
+    qw_streams_deinit(&r->streams);
+    qw_streams_deinit(&r->check);
+    qw_plan_deinit(&r->plan);
+    qw_free((void *)r->tensors);
+    qw_free(r->norm);
+    qw_free(r->check_source);
+    qw_free(r->check_codes);
+    qw_free(r->logits_source);
+    qw_free(r->logits_codes);
+    qw_free(r->sensitivities);
+    qw_pool_free(r->pool);
+}
+
+/* Passes cost 2 operations a weight and token, twice; codes cost some hundred a weight. A small model reads all there is. */
+size_t qw_calibration_tokens(const qw_config *c)
+{
+    const qw_text_config *t = &c->text;
+    const double weights = (double)t->n_layers * (double)t->hidden_size * (4.0 * t->hidden_size + 3.0 * t->intermediate_size);
+    const double tokens = CALIBRATION_WORK / weights;
+    return tokens < 256 ? 256 : tokens > 65536 ? 65536 : (size_t)tokens;
+}
+
+qwren_status qw_quantize(const qw_quantize_job *job, qwren_error *err)
+{
+    qw_run r = { .job = job, .source = job->source, .config = &job->source->config.text };
+    qwren_status st = run(&r, err);
+    deinit(&r);
+    return st;
+}
