@@ -147,6 +147,8 @@ qw_grid qw_search_grid(const float *w, const float *h, size_t n, int bits, qw_ty
     const qw_grid plain = qw_plain_grid(w, n, bits);
     best b = { .grid = rounded(&g, plain.scale, plain.bias) };
     b.at = measure(&g, b.grid);
+    if (!isfinite(b.at.ee)) /* too large for the type: anything is better */
+        b.at.ee = INFINITY;
     guess(&b, &g, bits);
     settle(&b, &g);
     try_neighbours(&b, &g);
