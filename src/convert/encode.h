@@ -19,6 +19,9 @@ typedef struct qw_moments qw_moments;
 qwren_status qw_moments_create(qw_moments **out, size_t cols, size_t block, qwren_error *err);
 /* Rows of x [n, cols]. Rows with a value that is not finite, or beyond 1e12, are left out. pool (NULL: this thread alone) changes the speed, never the sums. */
 void qw_moments_add(qw_moments *m, qw_pool *pool, const float *x, size_t n);
+/* The same where the layers before are coded already: x as they give it now, source [n, cols] the same rows as they were. Error feedback then codes weights that
+ * first make up, as far as the inputs tell, for what the layers before did wrong. */
+qwren_status qw_moments_add_pair(qw_moments *m, qw_pool *pool, const float *x, const float *source, size_t n, qwren_error *err);
 /* As if each column also came alone, with `share` of the columns' mean strength. For an embedding that is the head too: as the head its rows meet the inputs
  * that were added, as the embedding any error of a row goes on as it is; .5 served best. Before finish. */
 void qw_moments_spread(qw_moments *m, double share);
@@ -26,7 +29,7 @@ void qw_moments_spread(qw_moments *m, double share);
 qwren_status qw_moments_finish(qw_moments *m, qw_pool *pool, qwren_error *err);
 /* Mean of (d . x)^2 over the inputs x seen, d [cols]: what a row's error d does to its output. Blocks are taken as independent. */
 double qw_moments_error(const qw_moments *m, const float *d);
-size_t qw_moments_bytes(size_t cols, size_t block); /* memory of one, for planning; SIZE_MAX on overflow */
+size_t qw_moments_bytes(size_t cols, size_t block); /* memory of one, for planning, pairs included; SIZE_MAX on overflow */
 void qw_moments_free(qw_moments *m);                /* NULL is allowed */
 
 /* Rows [first, first + n) of out <- w [n, out->cols]. out describes the result (affine type, group, scale_type) and its data, scales, biases point to

@@ -58,9 +58,12 @@ struct qw_moments {
     double spread;      /* times the mean of the diagonal, added to it by finish */
     float *sums;        /* blocks one after the other, each [width, width], symmetric: sums, after finish means; diagonal: [cols] */
     float *feedback;    /* like sums, upper triangles with diagonal 1: T of moments.c */
-    float *weights;     /* [cols] of the search: mean square of an input, a little more for inputs that hardly ever speak */
-    float *remaining;   /* [cols] the same under feedback: what of the input the later inputs of the block cannot make up for */
-    float *panels;      /* scratch of add */
+    float *
+        shift; /* like sums, whole squares, NULL without pairs: sums of (source - x) x^T; after finish S: w - w S is what to code instead of w */
+    float *weights;   /* [cols] of the search: mean square of an input, a little more for inputs that hardly ever speak */
+    float *remaining; /* [cols] the same under feedback: what of the input the later inputs of the block cannot make up for */
+    float *panels;    /* scratch of add: a chunk of rows */
+    float *lost;      /* another, of source - x */
 };
 
 /* Columns of the block that begins at column `first`. */
