@@ -188,6 +188,7 @@ static qwren_status quantize(work *w, const char *src, const char *dst, qwren_er
         .n_samples = w->n,
         .calibration = o->calibration ? qw_path_base(o->calibration) : "bundled",
         .check = &w->check,
+        .write_tables = qw_tokenizer_write_tables,
         .n_threads = o->n_threads,
         .progress = o->progress,
         .progress_ctx = o->progress_ctx,

@@ -219,6 +219,18 @@ static qwren_status make_others(qw_run *r, qwren_error *err)
 
 /* ---- all of it */
 
+static qwren_status write_tables(const qw_run *r, qwren_error *err)
+{
+    if (!r->job->write_tables)
+        return QWREN_OK;
+    char *path = qw_folder_path(r->folder, "qwren/vocabulary.bin");
+    if (!path)
+        return qw_fail_memory(err, 0, "a path");
+    qwren_status st = r->job->write_tables(r->job->src, path, err);
+    qw_free(path);
+    return st;
+}
+
 static qwren_status run(qw_run *r, qwren_error *err)
 {
     const qw_quantize_job *j = r->job;
@@ -234,6 +246,7 @@ static qwren_status run(qw_run *r, qwren_error *err)
     QW_TRY(make_others(r, err));
     QW_TRY(qw_check_codes(r, err));
     QW_TRY(qw_records_write(r, err));
+    QW_TRY(write_tables(r, err));
     return qw_folder_finish(r->folder, err);
 }
 

@@ -14,8 +14,10 @@ typedef struct qw_quantize_job {
     double bpw;                 /* > 0: recipe "auto" with so many bits per weight of the text model */
     const qw_timeline *samples; /* calibration; their pictures' rows are set. None: codes are searched without it */
     size_t n_samples;
-    const char *calibration;    /* what recipe.json says about them */
-    const qw_timeline *check;   /* a short fixed one: doctor's reference vectors */
+    const char *calibration;  /* what recipe.json says about them */
+    const qw_timeline *check; /* a short fixed one: doctor's reference vectors */
+    /* Writes what makes the tokenizer of `src` open fast; NULL: nothing does. This room knows no tokenizer. */
+    qwren_status (*write_tables)(const char *src, const char *path, qwren_error *err);
     int n_threads;              /* 0 = physical cores */
     qwren_progress_fn progress; /* may be NULL; "weights" done of all, "sensitivity" for auto */
     void *progress_ctx;

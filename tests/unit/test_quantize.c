@@ -21,6 +21,7 @@
 #include "convert/plan.h"
 #include "support/fault.h"
 #include "support/nano.h"
+#include "tokenizer/vocab.h"
 #include "weights/names.h"
 
 static char root[] = "/tmp/qwren-quantize-XXXXXX";
@@ -119,7 +120,8 @@ static void same_file(const char *a, const char *b, const char *name)
 
 static void same_folders(const char *a, const char *b)
 {
-    static const char *const files[] = { "model.safetensors", "config.json", "qwren/recipe.json", "qwren/check.safetensors" };
+    static const char *const files[] = { "model.safetensors", "config.json", "qwren/recipe.json", "qwren/check.safetensors",
+                                         "qwren/vocabulary.bin" };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         same_file(a, b, files[i]);
 }
@@ -188,6 +190,15 @@ static void check_tensor(const qwren_model *source, const char *name, const qw_j
     assert_true(fabs(qw_json_number(qw_json_get(record, "rms"), 0) / rms - 1) < 1e-6);
     assert_true(error > 0.5 * pow(2, -(double)bits) && error < 4 * pow(2, -(double)bits));
     qw_free(w);
+}
+
+/* The folder's own files are what the tables were made from, so they are used. */
+static void check_tables(const char *dst)
+{
+    qw_tokenizer *t;
+    assert_int_equal(qw_tokenizer_open(&t, dst, NULL), QWREN_OK);
+    assert_non_null(t->map.data);
+    qw_tokenizer_close(t);
 }
 
 static void check_records(const qwren_model *source, const char *dst, const char *plain)
@@ -278,6 +289,7 @@ static void what_comes_out_answers_as_the_source(void **state)
     assert_true(qwren_model_get_info(coded)->has_vision);
     assert_true(qwren_model_get_info(coded)->has_mtp);
     check_records(source, dst, plain);
+    check_tables(dst);
     check_vectors(source, coded, dst);
     qwren_model_close(source);
     qwren_model_close(coded);
