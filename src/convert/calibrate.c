@@ -103,10 +103,9 @@ void qw_streams_deinit(qw_streams *s)
 
 /* ---- passes */
 
-void qw_streams_embed(qw_streams *s, const qw_matrix *embed)
+void qw_streams_embed(qw_streams *s, const qw_matrix *embed, float *x)
 {
     const size_t H = embed->cols;
-    float *x = s->x;
     for (size_t i = 0; i < s->n_samples; i++) {
         const qw_timeline *t = &s->samples[i];
         qw_op_embed(s->model->ops, x, embed, t->ids, t->n);
@@ -139,17 +138,23 @@ static void run_sample(qw_streams *s, const qw_layer *l, const qw_timeline *t, c
     }
 }
 
-bool qw_streams_layer(qw_streams *s, const qw_layer *l, const float *from, float *to, qw_keep_on_fn keep_on, void *ctx)
+bool qw_streams_run(qw_streams *s, const qw_layer *l, qw_sample_range range, const float *from, float *to, qw_keep_on_fn keep_on, void *ctx)
 {
     const size_t H = (size_t)s->model->text.config->hidden_size;
     size_t at = 0;
-    for (size_t i = 0; i < s->n_samples; i++) {
+    for (size_t i = 0; i < range.first + range.n; at += s->samples[i++].n) {
+        if (i < range.first)
+            continue;
         if (keep_on && !keep_on(ctx))
             return false;
         run_sample(s, l, &s->samples[i], from + at * H, to ? to + at * H : NULL);
-        at += s->samples[i].n;
     }
     return true;
+}
+
+bool qw_streams_layer(qw_streams *s, const qw_layer *l, const float *from, float *to, qw_keep_on_fn keep_on, void *ctx)
+{
+    return qw_streams_run(s, l, (qw_sample_range){ 0, s->n_samples }, from, to, keep_on, ctx);
 }
 
 void qw_streams_norm(qw_streams *s, const float *w, const float *x, size_t n, float *out)

@@ -29,11 +29,17 @@ typedef struct qw_streams {
 
 qwren_status qw_streams_init(qw_streams *s, const qw_model *m, const qw_timeline *samples, size_t n_samples, qwren_error *err);
 void qw_streams_deinit(qw_streams *s); /* safe on zeros */
-/* x = the embeddings of all tokens, pictures' rows over their pads. */
-void qw_streams_embed(qw_streams *s, const qw_matrix *embed);
-/* from -> to [n_tokens, H] through one layer; they may be the same; `to` NULL drops the result. False when `keep_on` (may be NULL) said no between two
+/* x [n_tokens, H] = the embeddings of all tokens, pictures' rows over their pads. */
+void qw_streams_embed(qw_streams *s, const qw_matrix *embed, float *x);
+/* from -> to [n_tokens, H] through one layer, the samples of `range`; they may be the same; `to` NULL drops the result. False when `keep_on` (may be NULL) said no between two
  * samples. */
 typedef bool (*qw_keep_on_fn)(void *ctx);
+typedef struct qw_sample_range {
+    size_t first, n;
+} qw_sample_range;
+bool qw_streams_run(qw_streams *s, const qw_layer *l, qw_sample_range range, const float *from, float *to, qw_keep_on_fn keep_on,
+                    void *ctx);
+/* The same for all samples. */
 bool qw_streams_layer(qw_streams *s, const qw_layer *l, const float *from, float *to, qw_keep_on_fn keep_on, void *ctx);
 /* Final norm, with weights w [H], of rows x [n, H]; out may be x. */
 void qw_streams_norm(qw_streams *s, const float *w, const float *x, size_t n, float *out);

@@ -26,7 +26,7 @@ qwren_status qw_check_begin(qw_run *r, qwren_error *err)
     r->logits_codes = qw_alloc_array(V, sizeof *r->logits_codes);
     if (!r->check_source || !r->check_codes || !r->logits_source || !r->logits_codes)
         return qw_fail_memory(err, 2 * (steps * step_floats(r) + V) * sizeof *r->check_source, "reference vectors");
-    qw_streams_embed(&r->check, &r->source->text.embed);
+    qw_streams_embed(&r->check, &r->source->text.embed, r->check.x);
     store(r, r->check_source, 0);
     return QWREN_OK;
 }
@@ -87,20 +87,6 @@ static qwren_status logits_of_codes(qw_run *r, size_t head, qwren_error *err)
 
 /* ---- the coded model */
 
-static qwren_status embed_codes(qw_run *r, size_t embed, qwren_error *err)
-{
-    const qw_timeline *t = r->job->check;
-    const size_t H = (size_t)r->config->hidden_size;
-    qw_streams_embed(&r->check, &r->source->text.embed);
-    for (size_t i = 0; r->plan.entries[embed].choice.bits && i < t->n; i++) {
-        qw_matrix row;
-        QW_TRY(qw_run_load(r, embed, (size_t)t->ids[i], 1, &row, err));
-        qw_matrix_decode(&row, 0, 0, H, r->check.x + i * H);
-        qw_codes_free(&row);
-    }
-    return QWREN_OK;
-}
-
 static qwren_status layers_of_codes(qw_run *r, qwren_error *err)
 {
     for (int n = 0; n < r->config->n_layers; n++) {
@@ -119,11 +105,11 @@ static qwren_status layers_of_codes(qw_run *r, qwren_error *err)
 qwren_status qw_check_codes(qw_run *r, qwren_error *err)
 {
     const char *const head_name = r->config->tied_embeddings ? "embed_tokens.weight" : "lm_head.weight";
-    const qw_plan_entry *embed = qw_plan_find(&r->plan, "embed_tokens.weight"), *head = qw_plan_find(&r->plan, head_name);
-    if (!embed || !head)
-        return qw_fail(err, QWREN_E_INTERNAL, "the plan has no embedding or no head");
+    const qw_plan_entry *head = qw_plan_find(&r->plan, head_name);
+    if (!head)
+        return qw_fail(err, QWREN_E_INTERNAL, "the plan has no tensor %s", head_name);
     logits_of_source(r);
-    QW_TRY(embed_codes(r, (size_t)(embed - r->plan.entries), err));
+    QW_TRY(qw_run_embed(r, &r->check, r->check.x, err));
     store(r, r->check_codes, 0);
     QW_TRY(layers_of_codes(r, err));
     return logits_of_codes(r, (size_t)(head - r->plan.entries), err);

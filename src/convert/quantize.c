@@ -1,17 +1,13 @@
-/* The steps of a quantisation (quantize.h), in order. A layer at a time: the samples' streams tell what its inputs look like, its matrices become codes, and the
- * streams go on through the codes, so that the next layer is calibrated on what it will really see. Tested by tests/unit/test_quantize.c. */
+/* The steps of a quantisation (quantize.h), in order. Tested by tests/unit/test_quantize.c. */
 #include "convert/quantize.h"
 
 #include "base/alloc.h"
-#include "base/file.h"
 #include "base/hash.h"
-#include "convert/codes.h"
 #include "convert/run.h"
 #include "weights/names.h"
 
 #include <stdio.h>
 
-#define LOOKUP_SHARE 0.3      /* of a tied embedding's error that is the lookup's: measured on nano, docs/quantisation.md */
 #define CALIBRATION_WORK 7e11 /* tokens x weights */
 
 /* ---- before any work */
@@ -104,47 +100,7 @@ static qwren_status plan(qw_run *r, qwren_error *err)
     return lay_out(r, err);
 }
 
-/* ---- layers */
-
-static bool is_done(const qw_run *r, const qw_coded_layer *l, int n)
-{
-    for (size_t k = 0; k < l->n; k++) {
-        size_t i = 0;
-        if (qw_run_entry_of(r, n, l->slots[k].name, &i, NULL) == QWREN_OK && r->plan.entries[i].choice.bits &&
-            !qw_folder_is_done(r->folder, i))
-            return false;
-    }
-    return true;
-}
-
-static qwren_status make_codes(qw_run *r, int n, const qw_layer_moments *moments, qw_coded_layer *out, qwren_error *err)
-{
-    for (size_t k = 0; k < out->n; k++) {
-        size_t i = 0;
-        qw_matrix codes;
-        QW_TRY(qw_run_entry_of(r, n, out->slots[k].name, &i, err));
-        if (!r->plan.entries[i].choice.bits)
-            continue;
-        QW_TRY(qw_run_matrix(r, i, moments->of[out->slots[k].input], &codes, err));
-        qw_coded_layer_set(out, k, &codes);
-    }
-    return QWREN_OK;
-}
-
-static qwren_status make_layer(qw_run *r, int n, qw_coded_layer *coded, qwren_error *err)
-{
-    qw_streams *s = &r->streams;
-    qw_layer_moments moments = { 0 };
-    if (s->n_samples && !is_done(r, coded, n))
-        QW_TRY(qw_streams_observe(s, &coded->layer, s->x, NULL, r->pool, &moments, qw_run_keep_on, r, err));
-    qwren_status st = make_codes(r, n, &moments, coded, err);
-    qw_layer_moments_free(&moments);
-    QW_TRY(st);
-    if (s->n_samples && !qw_streams_layer(s, &coded->layer, s->x, s->x, qw_run_keep_on, r))
-        return qw_run_cancelled(err);
-    qw_check_layer(r, n);
-    return QWREN_OK;
-}
+/* ---- what is not in a layer */
 
 static qwren_status round_norm(qw_run *r, qwren_error *err)
 {
@@ -154,64 +110,14 @@ static qwren_status round_norm(qw_run *r, qwren_error *err)
     return qw_run_rounded(r, (size_t)(e - r->plan.entries), r->source->text.norm, (size_t)r->config->hidden_size, &r->norm, err);
 }
 
-static qwren_status make_layers(qw_run *r, qwren_error *err)
-{
-    QW_TRY(round_norm(r, err));
-    if (r->streams.n_samples)
-        qw_streams_embed(&r->streams, &r->source->text.embed);
-    QW_TRY(qw_check_begin(r, err));
-    for (int n = 0; n < r->config->n_layers; n++) {
-        qw_coded_layer coded;
-        qw_coded_layer_begin(r, n, &coded);
-        qwren_status st = qw_coded_layer_round(r, n, &coded, err);
-        if (st == QWREN_OK)
-            st = make_layer(r, n, &coded, err);
-        qw_coded_layer_free(&coded);
-        qw_run_release_layer(r, n);
-        QW_TRY(st);
-    }
-    return QWREN_OK;
-}
-
-/* ---- what is not in a layer */
-
-/* The head's inputs: the streams behind the last layer, after the final norm. */
-static qwren_status observe_head(qw_run *r, qw_moments **out, qwren_error *err)
-{
-    qw_streams *s = &r->streams;
-    const size_t H = (size_t)r->config->hidden_size;
-    QW_TRY(qw_moments_create(out, H, qw_moments_block(H), err));
-    qw_streams_norm(s, r->norm, s->x, s->n_tokens, s->x);
-    qw_moments_add(*out, r->pool, s->x, s->n_tokens);
-    if (r->config->tied_embeddings)
-        qw_moments_spread(*out, LOOKUP_SHARE);
-    return qw_moments_finish(*out, r->pool, err);
-}
-
-static qwren_status make_head(qw_run *r, qwren_error *err)
-{
-    const qw_plan_entry *e = qw_plan_find(&r->plan, r->config->tied_embeddings ? "embed_tokens.weight" : "lm_head.weight");
-    qw_moments *moments = NULL;
-    qwren_status st = QWREN_OK;
-    if (!e || !e->choice.bits)
-        return QWREN_OK;
-    if (r->streams.n_samples)
-        st = observe_head(r, &moments, err);
-    if (st == QWREN_OK)
-        st = qw_run_matrix(r, (size_t)(e - r->plan.entries), moments, NULL, err);
-    qw_moments_free(moments);
-    return st;
-}
-
-/* Tower, prediction head, an embedding beside its head, and all that stays in float. */
+/* Tower, prediction head, and all that stays in float. */
 static qwren_status make_others(qw_run *r, qwren_error *err)
 {
     for (size_t i = 0; i < r->plan.n; i++) {
         const qw_plan_entry *e = &r->plan.entries[i];
-        const bool in_layer = e->class >= QW_CLASS_ATTN_Q && e->class <= QW_CLASS_MLP_DOWN;
         if (!e->choice.bits)
             QW_TRY(qw_run_float(r, i, err));
-        else if (!in_layer && !(e->class == QW_CLASS_HEAD || (e->class == QW_CLASS_EMBED && r->config->tied_embeddings)))
+        else if (e->class == QW_CLASS_MTP || e->class == QW_CLASS_VISION)
             QW_TRY(qw_run_matrix(r, i, NULL, NULL, err));
     }
     return QWREN_OK;
@@ -241,8 +147,8 @@ static qwren_status run(qw_run *r, qwren_error *err)
         QW_TRY(qw_streams_init(&r->streams, r->source, j->samples, j->n_samples, err));
     QW_TRY(open_folder(r, err));
     QW_TRY(plan(r, err));
-    QW_TRY(make_layers(r, err));
-    QW_TRY(make_head(r, err));
+    QW_TRY(round_norm(r, err));
+    QW_TRY(qw_run_layers(r, err));
     QW_TRY(make_others(r, err));
     QW_TRY(qw_check_codes(r, err));
     QW_TRY(qw_records_write(r, err));
@@ -258,6 +164,7 @@ static void deinit(qw_run *r)
     qw_plan_deinit(&r->plan);
     qw_free((void *)r->tensors);
     qw_free(r->norm);
+    qw_free(r->coded);
     qw_free(r->check_source);
     qw_free(r->check_codes);
     qw_free(r->logits_source);
@@ -272,7 +179,7 @@ size_t qw_calibration_tokens(const qw_config *c)
     const qw_text_config *t = &c->text;
     const double weights = (double)t->n_layers * (double)t->hidden_size * (4.0 * t->hidden_size + 3.0 * t->intermediate_size);
     const double tokens = CALIBRATION_WORK / weights;
-    return tokens < 256 ? 256 : tokens > 65536 ? 65536 : (size_t)tokens;
+    return tokens < 256 ? 256 : tokens > 16384 ? 16384 : (size_t)tokens;
 }
 
 qwren_status qw_quantize(const qw_quantize_job *job, qwren_error *err)

@@ -17,7 +17,8 @@ typedef struct qw_run {
     qw_recipe recipe;
     const qw_tensor **tensors;           /* that the folder takes */
     qw_plan plan;                        /* of them: entry i is tensor i of the folder */
-    qw_streams streams;                  /* calibration; n_samples 0 without it */
+    qw_streams streams;                  /* calibration, as the source computes it; n_samples 0 without it */
+    float *coded;                        /* [n_tokens, H] the same as the codes made so far do */
     qw_streams check;                    /* the reference sample */
     float *norm;                         /* the final norm as the folder stores it */
     float *check_source, *check_codes;   /* [n_layers + 1, check.n_tokens, H] residual streams of both models */
@@ -73,6 +74,13 @@ qwren_status qw_run_entry_of(const qw_run *r, int layer, const char *tail, size_
 qwren_status qw_run_load_layer(qw_run *r, int n, qw_coded_layer *out, qwren_error *err);
 /* The source's matrices of a layer leave the memory. */
 void qw_run_release_layer(const qw_run *r, int layer);
+
+/* ---- layers.c */
+
+/* Embedding, layers, head; the source's stream of the reference sample beside them. */
+qwren_status qw_run_layers(qw_run *r, qwren_error *err);
+/* x [n_tokens, H] = the samples' tokens as the folder's codes embed them, pictures' rows over their pads. */
+qwren_status qw_run_embed(qw_run *r, qw_streams *s, float *x, qwren_error *err);
 
 /* ---- check.c */
 

@@ -238,7 +238,7 @@ static qwren_status embed_codes(measuring *m, variant *v, size_t entry, qwren_er
 static qwren_status embed(measuring *m, qwren_error *err)
 {
     const qw_plan_entry *e = qw_plan_find(&m->run->plan, "embed_tokens.weight");
-    qw_streams_embed(&m->streams, &m->run->source->text.embed);
+    qw_streams_embed(&m->streams, &m->run->source->text.embed, m->streams.x);
     for (size_t v = 0; e && v < m->n_variants; v++)
         if (m->units[m->variants[v].unit].class == QW_CLASS_EMBED)
             QW_TRY(embed_codes(m, &m->variants[v], (size_t)(e - m->run->plan.entries), err));

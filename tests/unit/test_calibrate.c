@@ -51,7 +51,7 @@ static qw_streams open_streams(void)
     qwren_error err;
     if (qw_streams_init(&s, &model->core, samples, N_SAMPLES, &err) != QWREN_OK)
         fail_msg("%s", err.text);
-    qw_streams_embed(&s, &model->core.text.embed);
+    qw_streams_embed(&s, &model->core.text.embed, s.x);
     return s;
 }
 
@@ -170,7 +170,7 @@ static qwren_status observe_all(void *ctx, qwren_error *err)
     qw_layer_moments moments;
     (void)ctx;
     QW_TRY(qw_streams_init(&s, &model->core, samples, 1, err));
-    qw_streams_embed(&s, &model->core.text.embed);
+    qw_streams_embed(&s, &model->core.text.embed, s.x);
     qwren_status st = qw_streams_observe(&s, &model->core.text.layers[0], s.x, s.x, NULL, &moments, NULL, NULL, err);
     qw_layer_moments_free(&moments);
     qw_streams_deinit(&s);
