@@ -201,58 +201,55 @@ def make_vision(data, llama):
 
 
 def make_seeds(seeds):
-    """One layer of each kind, a block of a tower, and one setting of each type; H = 32."""
+    """One layer of each kind, a block of a tower, and one setting of each type. Every size small: what a fuzzer changes should be a header."""
     os.makedirs(seeds, exist_ok=True)
     z = lambda *shape: np.zeros(shape, np.float32)
 
     w = gguf.GGUFWriter(f"{seeds}/model.gguf", "qwen35")
-    ints = {"block_count": 3, "nextn_predict_layers": 1, "context_length": 64, "embedding_length": 32, "feed_forward_length": 32,
-            "attention.head_count": 2, "attention.head_count_kv": 1, "attention.key_length": 16, "attention.value_length": 16,
-            "rope.dimension_count": 8, "ssm.conv_kernel": 4, "ssm.state_size": 8, "ssm.group_count": 1, "ssm.time_step_rank": 2,
-            "ssm.inner_size": 16, "full_attention_interval": 2}
+    ints = {"block_count": 3, "nextn_predict_layers": 1, "context_length": 64, "embedding_length": 8, "feed_forward_length": 8,
+            "attention.head_count": 2, "attention.head_count_kv": 1, "attention.key_length": 4, "attention.value_length": 4,
+            "rope.dimension_count": 4, "ssm.conv_kernel": 4, "ssm.state_size": 4, "ssm.group_count": 1, "ssm.time_step_rank": 2,
+            "ssm.inner_size": 8, "full_attention_interval": 2}
     for key, x in ints.items():
         w.add_uint32("qwen35." + key, x)
     w.add_float32("qwen35.attention.layer_norm_rms_epsilon", 1e-6)
     w.add_float32("qwen35.rope.freq_base", 1e7)
-    w.add_array("qwen35.rope.dimension_sections", [2, 1, 1, 0])
+    w.add_array("qwen35.rope.dimension_sections", [1, 1, 0, 0])
     w.add_array("qwen35.attention.recurrent_layers", [True, False, False])
     w.add_array("tokenizer.ggml.tokens", ["a", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"])
     w.add_uint32("tokenizer.ggml.eos_token_id", 0)
     w.add_float32("general.sampling.temp", 0.5)
-    shapes = {"attn_norm.weight": (32,), "post_attention_norm.weight": (32,), "ffn_gate.weight": (32, 32), "ffn_up.weight": (32, 32),
-              "ffn_down.weight": (32, 32)}
-    delta = {"attn_qkv.weight": (32, 32), "attn_gate.weight": (16, 32), "ssm_alpha.weight": (2, 32), "ssm_beta.weight": (2, 32),
-             "ssm_conv1d.weight": (32, 4), "ssm_a": (2,), "ssm_dt.bias": (2,), "ssm_norm.weight": (8,), "ssm_out.weight": (32, 16)}
-    attention = {"attn_q.weight": (64, 32), "attn_k.weight": (16, 32), "attn_v.weight": (16, 32), "attn_output.weight": (32, 32),
-                 "attn_q_norm.weight": (16,), "attn_k_norm.weight": (16,)}
-    mtp = {"nextn.eh_proj.weight": (32, 64), "nextn.enorm.weight": (32,), "nextn.hnorm.weight": (32,), "nextn.shared_head_norm.weight": (32,)}
-    w.add_tensor("token_embd.weight", z(4, 32))
-    w.add_tensor("output_norm.weight", z(32))
+    shapes = {"attn_norm.weight": (8,), "post_attention_norm.weight": (8,), "ffn_gate.weight": (8, 8), "ffn_up.weight": (8, 8),
+              "ffn_down.weight": (8, 8)}
+    delta = {"attn_qkv.weight": (16, 8), "attn_gate.weight": (8, 8), "ssm_alpha.weight": (2, 8), "ssm_beta.weight": (2, 8),
+             "ssm_conv1d.weight": (16, 4), "ssm_a": (2,), "ssm_dt.bias": (2,), "ssm_norm.weight": (4,), "ssm_out.weight": (8, 8)}
+    attention = {"attn_q.weight": (16, 8), "attn_k.weight": (4, 8), "attn_v.weight": (4, 8), "attn_output.weight": (8, 8),
+                 "attn_q_norm.weight": (4,), "attn_k_norm.weight": (4,)}
+    mtp = {"nextn.eh_proj.weight": (8, 16), "nextn.enorm.weight": (8,), "nextn.hnorm.weight": (8,), "nextn.shared_head_norm.weight": (8,)}
+    w.add_tensor("token_embd.weight", z(4, 8))
+    w.add_tensor("output_norm.weight", z(8))
     for i, parts in enumerate(({**shapes, **delta}, {**shapes, **attention}, {**shapes, **attention, **mtp})):
         for name, shape in parts.items():
-            if len(shape) == 2 and shape[1] == 32 and name != "attn_q.weight":
-                w.add_tensor(f"blk.{i}.{name}", gguf.quantize(z(*shape), gguf.GGMLQuantizationType.Q8_0), raw_dtype=gguf.GGMLQuantizationType.Q8_0)
-            else:
-                w.add_tensor(f"blk.{i}.{name}", z(*shape).astype(np.float16) if name == "attn_q.weight" else z(*shape))
+            w.add_tensor(f"blk.{i}.{name}", z(*shape).astype(np.float16 if name.startswith("ffn") else np.float32))
     finish(w)
 
     w = gguf.GGUFWriter(f"{seeds}/mmproj.gguf", "clip")
     w.add_string("clip.projector_type", "qwen3vl_merger")
     w.add_bool("clip.has_vision_encoder", True)
     w.add_bool("clip.use_gelu", True)
-    ints = {"block_count": 1, "embedding_length": 8, "attention.head_count": 1, "feed_forward_length": 16, "projection_dim": 32,
-            "patch_size": 2, "image_size": 8, "spatial_merge_size": 2}
+    ints = {"block_count": 1, "embedding_length": 4, "attention.head_count": 1, "feed_forward_length": 8, "projection_dim": 8,
+            "patch_size": 2, "image_size": 4, "spatial_merge_size": 2}
     for key, x in ints.items():
         w.add_uint32("clip.vision." + key, x)
     w.add_array("clip.vision.image_mean", [0.5, 0.5, 0.5])
     w.add_array("clip.vision.image_std", [0.5, 0.5, 0.5])
     w.add_array("clip.vision.is_deepstack_layers", [False])
     for name in ("v.patch_embd.weight", "v.patch_embd.weight.1"):
-        w.add_tensor(name, z(8, 3, 2, 2))
-    w.add_tensor("v.patch_embd.bias", z(8))
-    w.add_tensor("v.position_embd.weight", z(16, 8))
-    pairs = {"v.blk.0.ln1": (8,), "v.blk.0.ln2": (8,), "v.blk.0.attn_qkv": (24, 8), "v.blk.0.attn_out": (8, 8), "v.blk.0.ffn_up": (16, 8),
-             "v.blk.0.ffn_down": (8, 16), "v.post_ln": (8,), "mm.0": (32, 32), "mm.2": (32, 32)}
+        w.add_tensor(name, z(4, 3, 2, 2))
+    w.add_tensor("v.patch_embd.bias", z(4))
+    w.add_tensor("v.position_embd.weight", z(4, 4))
+    pairs = {"v.blk.0.ln1": (4,), "v.blk.0.ln2": (4,), "v.blk.0.attn_qkv": (12, 4), "v.blk.0.attn_out": (4, 4), "v.blk.0.ffn_up": (8, 4),
+             "v.blk.0.ffn_down": (4, 8), "v.post_ln": (4,), "mm.0": (16, 16), "mm.2": (8, 16)}
     for name, shape in pairs.items():
         w.add_tensor(name + ".weight", z(*shape))
         w.add_tensor(name + ".bias", z(shape[0]))
@@ -266,6 +263,8 @@ def make_seeds(seeds):
     w.data_alignment = 64
     w.add_tensor("one", z(2, 3))
     w.add_tensor("two", z(5))
+    q8 = gguf.GGMLQuantizationType.Q8_0
+    w.add_tensor("three", gguf.quantize(z(2, 64), q8), raw_dtype=q8)
     finish(w)
     model, tower = (open(f"{seeds}/{n}.gguf", "rb").read() for n in ("model", "mmproj"))
     with open(f"{seeds}/model-and-mmproj", "wb") as f:
