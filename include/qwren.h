@@ -378,6 +378,10 @@ QWREN_API qwren_quantize_options qwren_quantize_options_default(void);
  * DST.partial behind, which is no model, and from which the next run goes on; the result is the same. */
 QWREN_API qwren_status qwren_quantize(const char *src, const char *dst, const qwren_quantize_options *opt, qwren_error *err);
 
+/* What that would do, from the headers alone: {"recipe", "bits_per_weight", "source_bytes", "bytes", "tensors": [{"name", "class", "shape", "bits", "group"
+ * or "type", "bytes", "note"}, ...]}; bits 0: stays in float. Give back with qwren_free(). Recipe "auto" measures first and cannot tell. */
+QWREN_API qwren_status qwren_quantize_plan(const char *src, const qwren_quantize_options *opt, char **json, qwren_error *err);
+
 /* Recipe i by name, and a sentence about it; NULL behind the last. *about may be NULL. */
 QWREN_API const char *qwren_quantize_recipe(size_t i, const char **about);
 

@@ -59,6 +59,21 @@ const cli_verb cli_verbs[VERB_COUNT] = {
         "machine: its own matrix products are timed on made-up weights of the same formats and shapes, so a large model need not be read for it. Other work on the "
         "machine makes the real figures smaller.",
         "0 healthy, 1 with findings or failed, 2 wrong usage, 130 stopped by Ctrl-C.", 1, cli_doctor },
+    [VERB_QUANTIZE] = {
+        "quantize", "make a smaller checkpoint with fewer bits per weight",
+        { "[OPTION]... SRC DST", "--dry-run [OPTION]... SRC", "--list-recipes" },
+        "Reads SRC, a checkpoint of bf16, f16 or f32 weights as Hugging Face publishes it (or a bundled one's name), and makes the folder DST, which "
+        "qwren, mlx-lm and mlx-vlm load: weights of 2 to 8 bits, tokenizer, settings, image tower, and the draft head in DST/mtp. What was done to each "
+        "tensor stands in DST/qwren/recipe.json.\n"
+        "\n"
+        "Everything is written to DST.partial, which is no model yet and is renamed to DST at the end. Stopped by Ctrl-C, or by anything else, "
+        "the same command goes on from there and gives the same bytes. SRC is only read.\n"
+        "\n"
+        "  qwren quantize models/2b models/2b-6bit\n"
+        "  qwren quantize --recipe 4bit --calibrate texts.jsonl models/2b models/2b-4bit\n"
+        "  qwren quantize --bpw 4.5 models/2b models/2b-auto\n"
+        "  qwren quantize --dry-run --bits 5 models/2b",
+        ANSWERED, 2, cli_quantize },
     [VERB_TOKENIZE] = {
         "tokenize", "text to token ids",
         { "[OPTION]... [FILE]", "[OPTION]... --jsonl [FILE]" },

@@ -78,6 +78,8 @@ qwren_status cli_model_path(const cli_args *a, char **path, qwren_error *err)
                    QWREN_DATADIR);
 }
 
+char *cli_model_resolve(const char *word) { return resolve(word); }
+
 static qwren_status open_path(const cli_args *a, const char *path, cli_model_use use, qwren_model **out, qwren_error *err)
 {
     qwren_model_options opt = qwren_model_options_default();

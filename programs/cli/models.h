@@ -6,6 +6,9 @@
 
 /* The folder that the command line means (qw_free it). */
 qwren_status cli_model_path(const cli_args *a, char **path, qwren_error *err);
+/* The folder that a word means: one here, or a bundled model's (qw_free it); NULL when memory is short. */
+char *cli_model_resolve(const char *word);
+
 /* What a verb wants of a model: no more is opened, so no more can be wrong with it. */
 typedef enum cli_model_use {
     MODEL_WHOLE,    /* a conversation */

@@ -12,6 +12,7 @@
 #define X (1u << VERB_PREPROCESS)
 #define E (1u << VERB_EVAL)
 #define M (1u << VERB_DOCTOR)
+#define Q (1u << VERB_QUANTIZE)
 #define H (1u << VERB_HELP)
 
 #define FLAG CLI_FLAG, 0, 0, NULL
@@ -61,6 +62,25 @@ const cli_option cli_options[] = {
       "kld: the answers of the requests, with their \"id\"; requests without one are left out. tasks: judge the answers in FILE (in the order of the "
       "requests, or with their \"id\") rather than a model's." },
 
+    /* how it is made smaller */
+    { OPT_RECIPE, Q, 0, "recipe", "NAME", TEXT,
+      "How many bits each kind of tensor gets: 6bit (the default), 6bit-plain, 5bit, 4bit, 8bit, or auto. --list-recipes explains them." },
+    { OPT_BITS, Q, 0, "bits", "2|3|4|5|6|8", CLI_CHOICE, 0, 0, NULL, "Bits of a weight of the body; what the recipe thinks critical keeps more." },
+    { OPT_GROUP, Q, 0, "group", "32|64|128", CLI_CHOICE, 0, 0, NULL, "So many weights share a scale; without it as the recipe says." },
+    { OPT_BPW, Q, 0, "bpw", "X", CLI_REAL, 2, 9, NULL,
+      "Measure what each tensor's bits are worth, and spend X bits per weight of the text model, scales included (recipe auto)." },
+    { OPT_CALIBRATE, Q, 0, "calibrate", "FILE|none", TEXT,
+      "Texts to fit the codes to: {\"messages\": [...]} or {\"text\": ...}, one a line. Without it a set that is built in; none: only the weights are "
+      "looked at." },
+    { OPT_CALIBRATE_TOKENS, Q, 0, "calibrate-tokens", "N", CLI_WHOLE, 1, INT32_MAX, NULL,
+      "Use at most N tokens of them; without it so many as the model's size is worth." },
+    { OPT_VISION_BITS, Q, 0, "vision-bits", "8|16", CLI_CHOICE, 0, 0, NULL, "Bits of the image tower; 16, the default: it stays as it is." },
+    { OPT_MTP_BITS, Q, 0, "mtp-bits", "8|16", CLI_CHOICE, 0, 0, NULL, "Bits of the draft head; 8 is the default." },
+    { OPT_FORCE, Q, 0, "force", NULL, FLAG, "Replace a DST that qwren made. The old one stays until the new one is whole." },
+    { OPT_NO_RESUME, Q, 0, "no-resume", NULL, FLAG, "Throw away what an unfinished run left in DST.partial, and begin anew." },
+    { OPT_DRY_RUN, Q, 0, "dry-run", NULL, FLAG, "Tell what each tensor would become, and the bytes of it all; nothing is written." },
+    { OPT_LIST_RECIPES, Q, 0, "list-recipes", NULL, FLAG, "Explain the recipes." },
+
     /* how it is answered */
     { OPT_THINK, R | C, 0, "think", NULL, FLAG, "Think before the answer." },
     { OPT_NO_THINK, R | C, 0, "no-think", NULL, FLAG, "Answer at once. With neither of the two the checkpoint's own template decides." },
@@ -86,7 +106,7 @@ const cli_option cli_options[] = {
     /* what is shown */
     { OPT_JSON, R, 0, "json", NULL, FLAG,
       "Print the whole result as one line of JSON: reasoning_content, content, tool_calls, finish_reason, usage." },
-    { OPT_JSON, I | M | E, 0, "json", NULL, FLAG, "Print one line of JSON." },
+    { OPT_JSON, I | M | E | Q, 0, "json", NULL, FLAG, "Print one line of JSON." },
     { OPT_LIMIT, E, 0, "limit", "N", CLI_WHOLE, 1, INT32_MAX, NULL, "kld, tasks: take only N of the lines, spread over the file." },
     { OPT_WRONG, E, 0, "wrong", "N", CLI_WHOLE, 1, INT32_MAX, NULL, "tasks: show N wrong answers of each kind on standard error." },
     { OPT_THOUGHTS, R | C, 0, "thoughts", "auto|always|never", CLI_CHOICE, 0, 0, NULL,
@@ -116,9 +136,9 @@ const cli_option cli_options[] = {
       "perplexity: windows of N tokens; without it 2048. tasks: room for N tokens." },
     { OPT_STRIDE, E, 0, "stride", "N", CLI_WHOLE, 1, INT32_MAX, NULL,
       "perplexity: move each window on by N tokens; without it half a window. Tokens that an earlier window scored are context." },
-    { OPT_THREADS, R | C | M | L | E, 't', "threads", "N", CLI_WHOLE, 1, 1024, NULL, "Compute with N threads; without it one per physical core." },
-    { OPT_QUIET, R | C | T | D | P | L | X | I | M | E, 'q', "quiet", NULL, FLAG, "No notices and no progress; errors are still told." },
-    { OPT_HELP, R | C | I | M | T | D | P | O | L | X | E | H, 'h', "help", NULL, FLAG, "Explain the verb and leave." },
+    { OPT_THREADS, R | C | M | L | E | Q, 't', "threads", "N", CLI_WHOLE, 1, 1024, NULL, "Compute with N threads; without it one per physical core." },
+    { OPT_QUIET, R | C | T | D | P | L | X | I | M | E | Q, 'q', "quiet", NULL, FLAG, "No notices and no progress; errors are still told." },
+    { OPT_HELP, R | C | I | M | T | D | P | O | L | X | E | Q | H, 'h', "help", NULL, FLAG, "Explain the verb and leave." },
 };
 /* clang-format on */
 

@@ -45,6 +45,7 @@ void cli_output_begin(void)
     hold_place(STDOUT_FILENO, O_RDONLY);
     hold_place(STDERR_FILENO, O_RDONLY);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     out_is_terminal = isatty(STDOUT_FILENO);
     err_is_terminal = isatty(STDERR_FILENO);
     qwren_set_log(on_log, NULL);

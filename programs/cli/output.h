@@ -4,7 +4,7 @@
 
 #include "args.h"
 
-/* Before anything else: closed descriptors and broken pipes become ordinary errors. */
+/* Before anything else: closed descriptors, broken pipes and limits on files become ordinary errors. */
 void cli_output_begin(void);
 /* At the end: what is still buffered goes out; the exit status, which is 1 if stdout could not be written. */
 int cli_output_end(int status);

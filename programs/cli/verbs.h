@@ -8,6 +8,7 @@ int cli_run(const cli_args *a);
 int cli_chat_run(const cli_args *a);
 int cli_inspect(const cli_args *a);
 int cli_doctor(const cli_args *a);
+int cli_quantize(const cli_args *a);
 int cli_tokenize(const cli_args *a);
 int cli_detokenize(const cli_args *a);
 int cli_template(const cli_args *a);

@@ -81,9 +81,8 @@ qwren_status qw_folder_put_file(qw_folder *f, const char *name, const void *byte
 /* The place of such a file for a writer of its own (qw_free it); NULL when memory is short. */
 char *qw_folder_path(const qw_folder *f, const char *name);
 
-/* Every tensor is done: index, tokenizer and the other side files, config.json; all to the disk; then DST.partial becomes DST. */
+/* Every tensor is done: index, tokenizer and the other side files, config.json; all to the disk; then DST.partial becomes DST. What stays behind in SRC (its
+ * README, ...) is named in the log. */
 qwren_status qw_folder_finish(qw_folder *f, qwren_error *err);
-/* Files of SRC that were left there, as "README.md, banner.png"; "" when there are none. */
-const char *qw_folder_left(const qw_folder *f);
 
 #endif

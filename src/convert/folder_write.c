@@ -279,5 +279,3 @@ qwren_status qw_folder_finish(qw_folder *f, qwren_error *err)
         qw_log(QWREN_LOG_INFO, "%s: left there, for no loader needs it: %s", f->place.src, f->left.data);
     return QWREN_OK;
 }
-
-const char *qw_folder_left(const qw_folder *f) { return qw_buf_text(&f->left); }
