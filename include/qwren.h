@@ -448,15 +448,16 @@ QWREN_API qwren_doctor_options qwren_doctor_options_default(void);
 /* Examines the model at `path`: every tensor's shape and width against the config, every value, what `qwren quantize` wrote down about it (checksums, and
  * vectors behind each layer, which are computed anew), the memory it needs and the speed to expect on this machine, which is measured with made-up data. What
  * is wrong with a model is in the report and no failure of this call. *report is JSON; give back with qwren_free():
- *   path, format, size, recipe, tensors, weights, bytes      what it is; null where that could not be read
- *   healthy                                                   true: there are no findings
+ *   path, format, size, recipe, tensors, weights, bytes: what it is; null where that could not be read
+ *   healthy   true: there are no findings
  *   checks    [{name, result: "good" | "bad" | "skipped", findings: number of them, text: what was looked at, or why not}]
  *   findings  [{check, tensor (a name without prefix; null: no single one), text: a sentence}]
  *   reference null, or {tokens, steps: [{layer (null: embeddings), difference: from the stored vectors, drift: of these from the source's}],
  *             logits_difference, logits_kld}; differences are relative, root mean square over root mean square
  *   memory    null, or {machine_bytes, available_bytes (0: not known), weights_bytes, sessions: [{n_ctx, session_bytes, total_bytes, fits}]}
- *   speed     null, or {threads, prefill_tokens_per_s, decode_tokens_per_s, read_bytes_per_s, context: tokens that both figures are for, formats:
- *             [{type, group, weights, bytes, decode_s, prefill_s: what they cost a token}], mixing_decode_s, mixing_prefill_s: the same of attention and DeltaNet} */
+ *   speed     null, or {threads, prefill_tokens_per_s, decode_tokens_per_s, read_bytes_per_s, busy: other programs took a part of the processors and
+ *             without them it is faster, context: tokens that both figures are for, formats: [{type, group, weights, bytes, decode_s, prefill_s: what they
+ *             cost a token}], mixing_decode_s, mixing_prefill_s: the same of attention and DeltaNet} */
 QWREN_API qwren_status qwren_doctor(const char *path, const qwren_doctor_options *opt, char **report, qwren_error *err);
 
 #ifdef __cplusplus

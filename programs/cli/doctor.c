@@ -128,6 +128,10 @@ static void put_speed(qw_buf *out, const qw_json *r)
     qw_buf_printf(out, " tokens/s for a prompt of %lld, ", (long long)qw_json_int(qw_json_get(speed, "context"), 0));
     put_rate(out, number_of(speed, "decode_tokens_per_s"));
     qw_buf_printf(out, " tokens/s for the answer, %lld threads\n", (long long)qw_json_int(qw_json_get(speed, "threads"), 0));
+    if (qw_json_bool(qw_json_get(speed, "busy"), false)) {
+        put_row(out, "");
+        qw_buf_puts(out, "other programs use this machine now: without them it is faster\n");
+    }
     for (size_t i = 0; i < qw_json_size(formats); i++) {
         const qw_json *f = qw_json_at(formats, i);
         const long long group = (long long)qw_json_int(qw_json_get(f, "group"), 0);

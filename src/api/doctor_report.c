@@ -135,7 +135,7 @@ static void put_speed(qw_buf *out, const qw_speed *s)
     put_number(out, "decode_tokens_per_s", s->decode_tokens_per_s);
     qw_buf_puts(out, ", ");
     put_number(out, "read_bytes_per_s", s->read_bytes_per_s);
-    qw_buf_printf(out, ", \"context\": %d, \"formats\": [", QW_SPEED_CONTEXT);
+    qw_buf_printf(out, ", \"busy\": %s, \"context\": %d, \"formats\": [", s->busy ? "true" : "false", QW_SPEED_CONTEXT);
     for (size_t i = 0; i < s->n_formats; i++)
         put_format(out, &s->formats[i], i == 0);
     qw_buf_puts(out, "], ");

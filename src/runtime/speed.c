@@ -17,6 +17,7 @@
 #define BUFFER_BYTES ((size_t)128 << 20)
 #define DECODE_WEIGHTS ((size_t)4 << 20)    /* of a matrix at most, when one token is timed */
 #define PREFILL_WEIGHTS ((size_t)256 << 10) /* and when TOKENS are */
+#define ALONE 0.75                          /* of the time that the threads should have computed: with less they were kept from it */
 #define TOKENS 64                           /* stand for a prompt */
 #define FILL 0x3C                           /* in every byte of the made-up data: an ordinary number in all formats */
 
@@ -270,7 +271,9 @@ static qwren_status measure_memory(qw_speed *out, const bench *b, size_t bytes, 
         return qw_fail_memory(err, bytes, "a buffer to measure the memory's speed");
     memset(words, 1, bytes);
     read_run r = { b->pool, words, bytes / 8, 0 };
+    const double begun_s = qw_now_s(), begun_cpu_s = qw_cpu_s();
     out->read_bytes_per_s = (double)bytes / larger(best_time(b, run_read, &r), 1e-9);
+    out->busy = qw_cpu_s() - begun_cpu_s < ALONE * (qw_now_s() - begun_s) * out->n_threads; /* threads that read wait for nobody else */
     qw_free_aligned(words);
     return QWREN_OK;
 }

@@ -20,6 +20,7 @@ typedef struct qw_speed_format {
 typedef struct qw_speed {
     int n_threads;
     double read_bytes_per_s; /* of the memory, by all threads */
+    bool busy;               /* other programs took a part of the processors meanwhile: without them it is faster */
     qw_speed_format formats[QW_SPEED_FORMATS];
     size_t n_formats;
     double mixing_decode_s, mixing_prefill_s; /* what attention, delta rule and convolutions cost a token */

@@ -72,12 +72,23 @@ static void the_clock_never_goes_back(void **state)
     }
 }
 
+/* One thread uses no more time than passes (but for the clocks' own steps), and some when it computes. */
+static void time_is_used_by_computing(void **state)
+{
+    (void)state;
+    const double begun_s = qw_now_s(), begun_cpu_s = qw_cpu_s();
+    double used_s = 0;
+    while (used_s < 0.01)
+        used_s = qw_cpu_s() - begun_cpu_s;
+    assert_true(used_s <= qw_now_s() - begun_s + 0.01);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_sequence_is_the_published_one), cmocka_unit_test(the_same_seed_gives_the_same_numbers_and_another_does_not),
         cmocka_unit_test(doubles_are_uniform_below_one),     cmocka_unit_test(a_seed_from_the_system_is_another_each_time),
-        cmocka_unit_test(the_clock_never_goes_back),
+        cmocka_unit_test(the_clock_never_goes_back),         cmocka_unit_test(time_is_used_by_computing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
