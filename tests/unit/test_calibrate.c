@@ -1,4 +1,4 @@
-/* convert/calibrate.c: the samples' streams through the layers are those of a session, whatever is in one batch with them; and what is observed on the way. */
+/* convert/calibrate.c, pairs.c: the samples' streams through the layers are those of a session, whatever is in one batch with them; and what is observed on the way. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 
 #include "api/model.h"
 #include "base/alloc.h"
-#include "convert/calibrate.h"
+#include "convert/pairs.h"
 #include "runtime/session.h"
 #include "support/fault.h"
 #include "support/nano.h"
@@ -149,6 +149,41 @@ static void moments_are_of_what_each_matrix_reads(void **state)
     qw_streams_deinit(&s);
 }
 
+/* What was recorded of each sample is what the same pass reads again, and the source's stream went on. */
+static void pairs_of_equal_streams_are_moments(void **state)
+{
+    (void)state;
+    qw_streams s = open_streams(), plain = open_streams();
+    qw_layer *l = &model->core.text.layers[0];
+    const size_t H = (size_t)model->core.config.text.hidden_size, floats = s.n_tokens * H;
+    float *x = qw_alloc_array(floats, sizeof *x);
+    qw_recording source;
+    qw_layer_moments pairs = { 0 }, want;
+    assert_non_null(x);
+    memcpy(x, s.x, floats * sizeof *x);
+    assert_int_equal(qw_recording_init(&source, l, s.longest, NULL), QWREN_OK);
+    assert_int_equal(qw_moments_create(&pairs.of[1], source.cols[1], source.cols[1], NULL), QWREN_OK);
+    for (size_t i = 0; i < N_SAMPLES; i++) {
+        const qw_sample_range one = { i, 1 };
+        assert_true(qw_streams_record(&s, l, one, s.x, &source, NULL, NULL));
+        assert_int_equal(qw_streams_pair(&s, l, one, x, &source, NULL, &pairs, NULL, NULL, NULL), QWREN_OK);
+    }
+    assert_int_equal(qw_moments_finish(pairs.of[1], NULL, NULL), QWREN_OK);
+    assert_int_equal(qw_streams_observe(&plain, l, plain.x, plain.x, NULL, &want, NULL, NULL, NULL), QWREN_OK);
+    assert_memory_equal(s.x, plain.x, floats * sizeof *x);
+    float *d = qw_calloc(source.cols[1], sizeof *d);
+    assert_non_null(d);
+    d[3] = d[100] = 1;
+    assert_true(fabs(qw_moments_error(pairs.of[1], d) / qw_moments_error(want.of[1], d) - 1) < 1e-9);
+    qw_free(d);
+    qw_free(x);
+    qw_layer_moments_free(&pairs);
+    qw_layer_moments_free(&want);
+    qw_recording_deinit(&source);
+    qw_streams_deinit(&s);
+    qw_streams_deinit(&plain);
+}
+
 static bool once(void *ctx) { return (*(int *)ctx)++ < 1; }
 
 static void a_pass_can_be_stopped(void **state)
@@ -194,6 +229,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_are_those_of_a_session),
         cmocka_unit_test(moments_are_of_what_each_matrix_reads),
+        cmocka_unit_test(pairs_of_equal_streams_are_moments),
         cmocka_unit_test(a_pass_can_be_stopped),
         cmocka_unit_test(short_memory_is_told),
     };

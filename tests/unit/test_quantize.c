@@ -207,8 +207,8 @@ static void check_records(const qwren_model *source, const char *dst, const char
     const qw_json *tensors = qw_json_get(r, "tensors");
     assert_string_equal(qw_json_string(qw_json_get(r, "recipe"), NULL), "6bit");
     assert_string_equal(qw_json_string(qw_json_get(r, "calibration"), NULL), "bundled");
-    assert_int_equal(qw_json_int(qw_json_get(r, "calibration_tokens"), 0), 600);
-    assert_true(qw_json_int(qw_json_get(r, "calibration_samples"), 0) > 1);
+    assert_int_equal(qw_json_int(qw_json_get(r, "calibration_tokens"), 0), 300);
+    assert_true(qw_json_int(qw_json_get(r, "calibration_samples"), 0) > 0);
     assert_int_equal(qw_json_size(tensors), qwren_model_get_info(source)->n_tensors);
     for (qw_json_iter it = qw_json_first(tensors); it.key; qw_json_next(tensors, &it))
         check_tensor(source, it.key, it.value);
@@ -278,7 +278,7 @@ static void what_comes_out_answers_as_the_source(void **state)
 {
     (void)state;
     const char *plain = in_root("plain"), *dst = in_root("default");
-    qwren_quantize_options o = options(600);
+    qwren_quantize_options o = options(300);
     quantize(NANO, dst, &o);
     o.recipe = "6bit-plain";
     quantize(NANO, plain, &o);
@@ -301,10 +301,10 @@ static void what_comes_out_answers_as_the_source(void **state)
 static void threads_change_nothing(void **state)
 {
     (void)state;
-    qwren_quantize_options o = options(300);
-    quantize(NANO, in_root("two"), &o);
+    qwren_quantize_options o = tiny_options();
+    quantize(TINY, in_root("two"), &o);
     o.n_threads = 1;
-    quantize(NANO, in_root("one"), &o);
+    quantize(TINY, in_root("one"), &o);
     same_folders(in_root("two"), in_root("one"));
 }
 
@@ -334,17 +334,17 @@ static void stopped_work_goes_on(void **state)
     (void)state;
     stopper all = { 0 };
     qwren_error err;
-    qwren_quantize_options o = options(300);
+    qwren_quantize_options o = tiny_options();
     o.progress = stop;
     o.progress_ctx = &all;
-    quantize(NANO, in_root("whole"), &o);
+    quantize(TINY, in_root("whole"), &o);
     assert_true(all.n_samples && all.n_weights > 20 && all.n_check == 4);
     size_t stops = 0;
     const size_t step = (all.calls - all.n_samples) / 5;
     for (size_t at = (all.n_samples + 1) / 2;; at = all.n_samples + stops * step) { /* later each time: what is done is soon passed by */
         stopper s = { .stop_at = at };
         o.progress_ctx = &s;
-        const qwren_status st = qwren_quantize(NANO, in_root("pieces"), &o, &err);
+        const qwren_status st = qwren_quantize(TINY, in_root("pieces"), &o, &err);
         if (st == QWREN_OK)
             break;
         assert_int_equal(st, QWREN_E_CANCELLED);
@@ -451,10 +451,10 @@ static void short_memory_is_told(void **state)
     qwren_quantize_options o = tiny_options();
     o.fresh = o.force = true;
     fault_install();
-    assert_true(fault_try_all(quantize_tiny, &o, 17) > 20);
+    assert_true(fault_try_all(quantize_tiny, &o, 67) > 20);
     o.recipe = "auto";
     o.bpw = 5;
-    assert_true(fault_try_all(quantize_tiny, &o, 211) > 5);
+    assert_true(fault_try_all(quantize_tiny, &o, 1201) > 5);
     fault_remove();
 }
 
