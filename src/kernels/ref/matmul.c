@@ -3,7 +3,7 @@
 #include "kernels/ref/ref.h"
 
 #define BLOCK 256 /* columns that are decoded at a time; a multiple of QW_LANES and of the block of every type */
-#define TOKENS 16 /* tokens that share a decoded block */
+#define TOKENS 64 /* tokens that share a decoded block */
 
 /* lanes[l] += a[i] * b[i] for all i % QW_LANES == l */
 static inline void multiply_block(float *restrict lanes, const float *restrict a, const float *restrict b, size_t n)
