@@ -261,7 +261,7 @@ static void tensors_of_the_draft_head(void **state)
 static qwren_status open_and_close(void *ctx, qwren_error *err)
 {
     qw_model m;
-    qwren_status st = qw_model_init(&m, ctx, &(qw_model_params){ .n_threads = 1 }, err);
+    qwren_status st = qw_model_init(&m, ctx, &(qw_model_params){ .config_only = true }, err);
     if (st == QWREN_OK)
         qw_model_deinit(&m);
     return st;
