@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#define CALIBRATION_WORK 6e11 /* tokens x weights */
+#define CALIBRATION_WORK 4e11 /* tokens x weights */
 
 /* ---- before any work */
 
