@@ -16,6 +16,14 @@ expect "and its line ended" [ "$(tail -c 1 out | od -An -tx1 | tr -d ' ')" = 0a 
 check "Ctrl-C with --json" 130 endless $patience --json
 expect "the result says so" grep -q '"finish_reason": "cancelled"' out
 
+# An evaluation of a minute and more: no word, nothing half printed.
+for way in "kld $NANO $NANO" "tasks $NANO $tests/../heldout"; do
+    # shellcheck disable=SC2086
+    check "Ctrl-C in eval $way" 130 timeout --preserve-status -s INT $patience "$QWREN" eval -t 1 $way
+    expect "eval: no word: $(cat err)" [ ! -s err ]
+    expect "eval: nothing" [ ! -s out ]
+done
+
 # While it waits for its input: no answer, no word.
 mkfifo silent
 exec 3<>silent
