@@ -4,9 +4,10 @@
  * The one public header of libqwren. It is plain C17 (and compiles as C++), needs nothing but <stddef.h>, <stdint.h> and
  * <stdbool.h>, and is meant to be read from top to bottom:
  *
- *   1  errors and versions          4  tokenizer               7  sessions: tokens in, logits out
- *   2  allocator and log            5  images                  8  chat: a conversation in, an answer out
- *   3  models                       6  prompts and parsing       9  quantise: a smaller checkpoint
+ *   1  errors and versions     5  images                             9  quantise: a smaller checkpoint
+ *   2  allocator and log       6  prompts and parsing               10  evaluate: how good is it
+ *   3  models                  7  sessions: tokens in, logits out   11  doctor: is it what it claims to be
+ *   4  tokenizer               8  chat: a conversation in, an answer out
  *
  * A whole program:
  *
