@@ -109,12 +109,12 @@ while [ "$seconds" -lt 3 ] && [ $tokens -lt 100000 ]; do
     tokens=$((tokens * 2))
     slow="--calibrate-tokens $tokens --recipe 4bit --force"
     # shellcheck disable=SC2086
-    check "left alone" 0 "$QWREN" quantize -t 1 $slow "$NANO" whole
+    check "left alone" 0 "$QWREN" quantize -t 1 $slow "$TINY" whole
     seconds=$(sed -n 's/^made .* in \([0-9]*\) s$/\1/p' out)
 done
 expect "no bar in a pipe" [ "$(grep -c 'weights \[' out)" = 0 ]
 if [ "$seconds" -ge 2 ] && script -qec true /dev/null </dev/null >/dev/null 2>&1; then
-    timeout 600 script -qec "'$QWREN' quantize -t 1 $slow '$NANO' shown" /dev/null >raw </dev/null
+    timeout 600 script -qec "'$QWREN' quantize -t 1 $slow '$TINY' shown" /dev/null >raw </dev/null
     expect "a bar on a terminal" grep -q 'weights \[[#.]*\]' raw
     expect "that is gone at the end" [ "$(plain raw | tail -1 | cut -c1-8)" = "try it  " ]
     expect "the same bytes" [ "$(sum shown)" = "$(sum whole)" ]
@@ -123,7 +123,7 @@ tries=0 stopped=0 status=130
 while [ $status -eq 130 ] && [ $tries -lt 40 ]; do
     tries=$((tries + 1))
     # shellcheck disable=SC2086
-    timeout --preserve-status -s INT "$((seconds * (tries + 1) / 6 + 1))" "$QWREN" quantize -t 1 $slow "$NANO" broken >out 2>err
+    timeout --preserve-status -s INT "$((seconds * (tries + 1) / 6 + 1))" "$QWREN" quantize -t 1 $slow "$TINY" broken >out 2>err
     status=$?
     if [ $status -eq 130 ]; then
         stopped=$((stopped + 1))
@@ -131,6 +131,7 @@ while [ $status -eq 130 ] && [ $tries -lt 40 ]; do
         if [ -d broken.partial ]; then expect "how to go on is told: $(cat err)" grep -q 'the same command goes on from there' err; fi
     fi
 done
-expect "it was stopped, and came to its end: $stopped times, $status" [ $status -eq 0 -a $stopped -gt 0 ]
+expect "it came to its end: $status" [ $status -eq 0 ]
+[ "$seconds" -lt 3 ] || expect "it was stopped" [ $stopped -gt 0 ]
 expect "the same bytes" [ "$(sum broken)" = "$(sum whole)" ]
 finish
