@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#define TOGETHER 16 /* rows of a matrix that are better not parted: kernels read the tokens once for several */
 #define SMALL 16384 /* floats: less than this is one piece */
 
 qwren_status qw_ops_create(qw_ops **out, int n_threads, qwren_error *err)
@@ -78,7 +79,8 @@ void qw_op_linear(qw_ops *ops, float *y, const qw_matrix *w, const float *bias, 
     linear_job job = { ops->kernels, y, w, bias, x, n };
     if (ops->observe)
         ops->observe(ops->observe_ctx, w, x, n);
-    qw_parallel_for(ops->pool, w->rows, qw_grain(w->cols * n, SMALL * 4), linear_rows, &job);
+    const size_t grain = qw_grain(w->cols * n, SMALL * 4);
+    qw_parallel_for(ops->pool, w->rows, grain < TOGETHER ? TOGETHER : grain, linear_rows, &job);
 }
 
 void qw_op_embed(qw_ops *ops, float *y, const qw_matrix *w, const int32_t *ids, size_t n)
