@@ -1,10 +1,8 @@
 /* qwren_quantize_plan: what qwren_quantize would do, from the headers alone. Tested by tests/unit/test_quantize_plan.c. */
 #include "api/model.h"
 #include "api/options.h"
-#include "base/alloc.h"
 #include "base/buf.h"
 #include "base/json.h"
-#include "convert/folder.h"
 #include "convert/plan.h"
 #include "convert/quantize.h"
 
@@ -13,44 +11,24 @@
 typedef struct work {
     qwren_model *model;
     qw_recipe recipe;
-    qw_folder_rules rules;
-    const qw_tensor **tensors; /* that the folder takes */
-    size_t n;
     qw_plan plan;
 } work;
-
-static qwren_status list_tensors(work *w, qwren_error *err)
-{
-    const qw_weights *weights = w->model->core.weights;
-    size_t n = qw_weights_count(weights);
-    w->tensors = qw_alloc_array(n, sizeof(const qw_tensor *));
-    if (!w->tensors)
-        return qw_fail_memory(err, n * sizeof *w->tensors, "the list of tensors");
-    for (size_t i = 0; i < n; i++)
-        if (qw_rules_take(&w->rules, qw_weights_at(weights, i)))
-            w->tensors[w->n++] = qw_weights_at(weights, i);
-    return QWREN_OK;
-}
 
 static qwren_status make_plan(work *w, const char *src, const qwren_quantize_options *o, qwren_error *err)
 {
     const qwren_model_options open = { .struct_size = sizeof open, .config_only = true, .no_tokenizer = true };
     const qw_recipe_wish wish = { o->recipe, o->bits, o->group, o->vision_bits, o->mtp_bits };
+    qw_folder_rules rules;
     if (o->bpw > 0)
         return qw_fail(err, QWREN_E_ARGUMENT, "recipe \"auto\" measures before it decides, so that its plan is not known beforehand");
     QW_TRY(qw_recipe_make(&w->recipe, &wish, err));
     QW_TRY(qwren_model_open(&w->model, src, &open, err));
     QW_TRY(qw_quantize_check_source(&w->model->core, src, err));
-    QW_TRY(qw_folder_rules_read(&w->rules, src, err));
-    QW_TRY(list_tensors(w, err));
-    return qw_plan_make(&w->plan, w->tensors, w->n, &w->recipe, err);
+    QW_TRY(qw_folder_rules_read(&rules, src, err));
+    return qw_plan_weights(&w->plan, w->model->core.weights, &rules, &w->recipe, err);
 }
 
-static uint64_t bytes_of(const work *w, const qw_plan_entry *e)
-{
-    const qw_folder_tensor t = { e->source, qw_plan_type(e), e->choice.group };
-    return qw_rules_bytes(&w->rules, &t);
-}
+static uint64_t bytes_of(const work *w, const qw_plan_entry *e) { return qw_plan_bytes(&w->plan, e, e->choice); }
 
 static void put_tensor(const work *w, const qw_plan_entry *e, qw_buf *out)
 {
@@ -63,7 +41,7 @@ static void put_tensor(const work *w, const qw_plan_entry *e, qw_buf *out)
     if (e->choice.bits)
         qw_buf_printf(out, ", \"group\": %d", e->choice.group);
     else
-        qw_buf_printf(out, ", \"type\": \"%s\"", qw_type_name(qw_rules_type(&w->rules, e->source)));
+        qw_buf_printf(out, ", \"type\": \"%s\"", qw_type_name(qw_rules_type(&w->plan.rules, e->source)));
     qw_buf_printf(out, ", \"bytes\": %llu", (unsigned long long)bytes_of(w, e));
     if (e->note)
         qw_buf_printf(out, ", \"note\": \"%s\"", e->note);
@@ -101,7 +79,6 @@ qwren_status qwren_quantize_plan(const char *src, const qwren_quantize_options *
         st = qw_buf_take(&out, json, NULL, err);
     }
     qw_plan_deinit(&w.plan);
-    qw_free(w.tensors);
     qwren_model_close(w.model);
     return st;
 }

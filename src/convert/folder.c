@@ -184,6 +184,7 @@ uint64_t qw_rules_bytes(const qw_folder_rules *r, const qw_folder_tensor *t)
     return n / qw_type_block(t->type) * qw_type_block_bytes(t->type) + 2 * (n / (uint64_t)t->group) * size;
 }
 
+const qw_folder_rules *qw_folder_rules_of(const qw_folder *f) { return &f->rules; }
 bool qw_folder_takes(const qw_folder *f, const qw_tensor *source) { return qw_rules_take(&f->rules, source); }
 qw_type qw_folder_type_of(const qw_folder *f, const qw_tensor *source) { return qw_rules_type(&f->rules, source); }
 
@@ -317,13 +318,11 @@ static qwren_status take_over(qw_folder *f, size_t line, qwren_error *err)
     if (i >= f->n)
         return QWREN_OK;
     qw_folder_item *item = &f->items[i];
-    f->n_done -= item->done;
     item->done = false;
     QW_TRY(qw_folder_sum(item, &item->checksum, err));
     put_hex(sum, item->checksum);
     item->done = strcmp(qw_journal_field(&f->journal, line, 2), sum) == 0;
     item->line = line;
-    f->n_done += item->done;
     return QWREN_OK;
 }
 
@@ -352,4 +351,3 @@ qwren_status qw_folder_plan(qw_folder *f, const qw_folder_tensor *tensors, size_
 }
 
 bool qw_folder_is_done(const qw_folder *f, size_t i) { return f->items[i].done; }
-size_t qw_folder_n_done(const qw_folder *f) { return f->n_done; }

@@ -52,6 +52,7 @@ qw_type qw_rules_type(const qw_folder_rules *r, const qw_tensor *source);
 /* What it takes in the file: codes, scales and biases. */
 uint64_t qw_rules_bytes(const qw_folder_rules *r, const qw_folder_tensor *t);
 /* The same of an open folder. */
+const qw_folder_rules *qw_folder_rules_of(const qw_folder *f);
 bool qw_folder_takes(const qw_folder *f, const qw_tensor *source);
 qw_type qw_folder_type_of(const qw_folder *f, const qw_tensor *source);
 
@@ -59,7 +60,6 @@ qw_type qw_folder_type_of(const qw_folder *f, const qw_tensor *source);
  * Lays out the files and takes over what an earlier run finished, after a look at its checksums. */
 qwren_status qw_folder_plan(qw_folder *f, const qw_folder_tensor *tensors, size_t n, int bits, int group, qwren_error *err);
 bool qw_folder_is_done(const qw_folder *f, size_t i);
-size_t qw_folder_n_done(const qw_folder *f);
 
 /* Rows [first, first + rows->rows) of quantised tensor i: codes, scales and biases with the types that were planned. */
 qwren_status qw_folder_put_rows(qw_folder *f, size_t i, size_t first, const qw_matrix *rows, qwren_error *err);

@@ -36,7 +36,7 @@ struct qw_folder {
     qw_folder_rules rules;
     qw_arena names;
     qw_folder_item *items;
-    size_t n, n_done;
+    size_t n;
     int bits, group;
     qw_folder_files main, mtp;
     bool locked, finished;

@@ -127,7 +127,6 @@ qwren_status qw_folder_done(qw_folder *f, size_t i, const char *record, qwren_er
     snprintf(sum, sizeof sum, "%016llx", (unsigned long long)item->checksum);
     QW_TRY(qw_journal_add(&f->journal, (const char *const[QW_JOURNAL_FIELDS]){ "done", number, sum, record }, err));
     item->line = f->journal.n - 1;
-    f->n_done += !item->done;
     item->done = true;
     return QWREN_OK;
 }

@@ -35,13 +35,32 @@ static void set_entry(qw_plan_entry *e, const qw_tensor *t, const qw_recipe *r)
         e->choice = qw_choice_fit(r->choice[e->class], e->cols, &e->note);
 }
 
-qwren_status qw_plan_make(qw_plan *out, const qw_tensor *const *tensors, size_t n, const qw_recipe *r, qwren_error *err)
+static qwren_status begin(qw_plan *out, size_t most, const qw_folder_rules *rules, qwren_error *err)
 {
-    *out = (qw_plan){ .entries = qw_calloc(n ? n : 1, sizeof *out->entries), .n = n };
-    if (!out->entries)
-        return qw_fail_memory(err, n * sizeof *out->entries, "the plan");
+    *out = (qw_plan){ .entries = qw_calloc(most ? most : 1, sizeof *out->entries), .rules = *rules };
+    return out->entries ? QWREN_OK : qw_fail_memory(err, most * sizeof *out->entries, "the plan");
+}
+
+static void add(qw_plan *p, const qw_tensor *t, const qw_recipe *r)
+{
+    if (qw_rules_take(&p->rules, t))
+        set_entry(&p->entries[p->n++], t, r);
+}
+
+qwren_status qw_plan_make(qw_plan *out, const qw_tensor *const *tensors, size_t n, const qw_folder_rules *rules, const qw_recipe *r,
+                          qwren_error *err)
+{
+    QW_TRY(begin(out, n, rules, err));
     for (size_t i = 0; i < n; i++)
-        set_entry(&out->entries[i], tensors[i], r);
+        add(out, tensors[i], r);
+    return QWREN_OK;
+}
+
+qwren_status qw_plan_weights(qw_plan *out, const qw_weights *w, const qw_folder_rules *rules, const qw_recipe *r, qwren_error *err)
+{
+    QW_TRY(begin(out, qw_weights_count(w), rules, err));
+    for (size_t i = 0; i < qw_weights_count(w); i++)
+        add(out, qw_weights_at(w, i), r);
     return QWREN_OK;
 }
 
@@ -61,14 +80,14 @@ qw_plan_entry *qw_plan_find(const qw_plan *p, const char *our_name)
     return NULL;
 }
 
-qw_type qw_plan_type(const qw_plan_entry *e) { return e->choice.bits ? qw_type_affine(e->choice.bits) : QW_TYPE_OTHER; }
+static qw_type type_of(qw_choice c) { return c.bits ? qw_type_affine(c.bits) : QW_TYPE_OTHER; }
 
-uint64_t qw_plan_bits(const qw_plan_entry *e, qw_choice c)
+qw_type qw_plan_type(const qw_plan_entry *e) { return type_of(e->choice); }
+
+uint64_t qw_plan_bytes(const qw_plan *p, const qw_plan_entry *e, qw_choice c)
 {
-    const uint64_t n = (uint64_t)e->rows * e->cols;
-    if (!c.bits)
-        return n * 8 * qw_type_block_bytes(e->source->type);
-    return n * (uint64_t)c.bits + n / (uint64_t)c.group * 32;
+    const qw_folder_tensor t = { e->source, type_of(c), c.group };
+    return qw_rules_bytes(&p->rules, &t);
 }
 
 double qw_plan_bits_per_weight(const qw_plan *p)
@@ -76,7 +95,7 @@ double qw_plan_bits_per_weight(const qw_plan *p)
     double bits = 0, weights = 0;
     for (size_t i = 0; i < p->n; i++)
         if (qw_part_of(p->entries[i].source->name) == QW_PART_TEXT) {
-            bits += (double)qw_plan_bits(&p->entries[i], p->entries[i].choice);
+            bits += 8.0 * (double)qw_plan_bytes(p, &p->entries[i], p->entries[i].choice);
             weights += (double)p->entries[i].rows * (double)p->entries[i].cols;
         }
     return weights > 0 ? bits / weights : 0;

@@ -59,19 +59,6 @@ static qwren_status open_folder(qw_run *r, qwren_error *err)
 
 /* ---- the plan */
 
-static qwren_status list_tensors(qw_run *r, size_t *n, qwren_error *err)
-{
-    const qw_weights *w = r->source->weights;
-    r->tensors = qw_alloc_array(qw_weights_count(w), sizeof(const qw_tensor *));
-    if (!r->tensors)
-        return qw_fail_memory(err, qw_weights_count(w) * sizeof *r->tensors, "the list of tensors");
-    *n = 0;
-    for (size_t i = 0; i < qw_weights_count(w); i++)
-        if (qw_folder_takes(r->folder, qw_weights_at(w, i)))
-            r->tensors[(*n)++] = qw_weights_at(w, i);
-    return QWREN_OK;
-}
-
 static qwren_status lay_out(qw_run *r, qwren_error *err)
 {
     const qw_choice body = r->recipe.choice[QW_CLASS_MLP_GATE];
@@ -90,9 +77,7 @@ static qwren_status lay_out(qw_run *r, qwren_error *err)
 
 static qwren_status plan(qw_run *r, qwren_error *err)
 {
-    size_t n = 0;
-    QW_TRY(list_tensors(r, &n, err));
-    QW_TRY(qw_plan_make(&r->plan, r->tensors, n, &r->recipe, err));
+    QW_TRY(qw_plan_weights(&r->plan, r->source->weights, qw_folder_rules_of(r->folder), &r->recipe, err));
     if (r->job->bpw > 0)
         QW_TRY(qw_sensitivity_plan(r, err));
     r->phase = "weights";
@@ -162,7 +147,6 @@ static void deinit(qw_run *r)
     qw_streams_deinit(&r->streams);
     qw_streams_deinit(&r->check);
     qw_plan_deinit(&r->plan);
-    qw_free((void *)r->tensors);
     qw_free(r->norm);
     qw_free(r->coded);
     qw_free(r->check_source);

@@ -15,8 +15,7 @@ typedef struct qw_run {
     qw_pool *pool;
     qw_folder *folder;
     qw_recipe recipe;
-    const qw_tensor **tensors;           /* that the folder takes */
-    qw_plan plan;                        /* of them: entry i is tensor i of the folder */
+    qw_plan plan;                        /* entry i is tensor i of the folder */
     qw_streams streams;                  /* calibration, as the source computes it; n_samples 0 without it */
     float *coded;                        /* [n_tokens, H] the same as the codes made so far do */
     qw_streams check;                    /* the reference sample */

@@ -466,7 +466,7 @@ static void add_bits(const qw_run *r, const char *name, qw_unit *u)
             continue;
         for (size_t o = 0; o < N_OPTIONS; o++) {
             const char *note;
-            u->options[o].bits += (double)qw_plan_bits(e, qw_choice_fit(options[o], e->cols, &note));
+            u->options[o].bits += 8.0 * (double)qw_plan_bytes(&r->plan, e, qw_choice_fit(options[o], e->cols, &note));
         }
     }
 }
@@ -495,7 +495,7 @@ static double budget(const qw_run *r)
         if (qw_part_of(e->source->name) != QW_PART_TEXT)
             continue;
         weights += (double)e->rows * (double)e->cols;
-        kept += takes_part(e) ? 0 : (double)qw_plan_bits(e, e->choice);
+        kept += takes_part(e) ? 0 : 8.0 * (double)qw_plan_bytes(&r->plan, e, e->choice);
     }
     return weights * r->job->bpw - kept;
 }

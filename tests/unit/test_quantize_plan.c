@@ -74,6 +74,25 @@ static int remove_one(const char *path, const struct stat *s, int kind, struct F
     return remove(path);
 }
 
+/* Bits of the text model: planned, recorded, and as the file that is made has them. */
+static void compare_bits(const qw_json *planned, const char *dst)
+{
+    char path[96];
+    qw_json *records;
+    qwren_model *m;
+    qwren_error err;
+    const qwren_model_options open = { .struct_size = sizeof open, .config_only = true, .no_tokenizer = true };
+    snprintf(path, sizeof path, "%s/qwren/recipe.json", dst);
+    if (qwren_model_open(&m, dst, &open, &err) != QWREN_OK || qw_json_read_file(&records, path, 1 << 20, &err) != QWREN_OK)
+        fail_msg("%s", err.text);
+    const double bits = qwren_model_get_info(m)->bits_per_weight_text;
+    assert_true(bits > 5); /* scales and biases of 32 bits make 2 of 4 + 2 */
+    assert_float_equal(qw_json_number(qw_json_get(planned, "bits_per_weight"), 0), bits, 1e-4);
+    assert_float_equal(qw_json_number(qw_json_get(records, "bits_per_weight"), 0), bits, 1e-4);
+    qw_json_free(records);
+    qwren_model_close(m);
+}
+
 /* The data of the file that is made have the bytes that were planned: F32 scales here. */
 static void the_bytes_are_those_of_the_files(void **state)
 {
@@ -97,6 +116,7 @@ static void the_bytes_are_those_of_the_files(void **state)
     assert_true(f && fread(length, 1, 8, f) == 8 && fstat(fileno(f), &s) == 0);
     fclose(f);
     expect_int(json, "bytes", (int64_t)s.st_size - 8 - (length[0] + 256 * length[1] + 65536 * length[2]));
+    compare_bits(json, dst);
     qw_json_free(json);
     assert_int_equal(nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }

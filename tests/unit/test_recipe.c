@@ -165,6 +165,8 @@ static const qw_tensor *const *tensors(size_t *n)
     return pointers;
 }
 
+static const qw_folder_rules rules = { QW_TYPE_BF16, true };
+
 static void a_plan_counts_its_bits(void **state)
 {
     (void)state;
@@ -172,7 +174,7 @@ static void a_plan_counts_its_bits(void **state)
     qw_plan p;
     size_t n;
     const qw_tensor *const *list = tensors(&n);
-    assert_int_equal(qw_plan_make(&p, list, n, &r, NULL), QWREN_OK);
+    assert_int_equal(qw_plan_make(&p, list, n, &rules, &r, NULL), QWREN_OK);
     assert_int_equal(p.entries[0].choice.bits, 6);
     assert_int_equal(p.entries[1].choice.group, 32);
     assert_non_null(p.entries[1].note);
@@ -191,7 +193,7 @@ static qwren_status make_a_plan(void *ctx, qwren_error *err)
     qw_plan p;
     size_t n;
     const qw_tensor *const *list = tensors(&n);
-    qwren_status st = qw_plan_make(&p, list, n, ctx, err);
+    qwren_status st = qw_plan_make(&p, list, n, &rules, ctx, err);
     qw_plan_deinit(&p);
     return st;
 }
