@@ -129,6 +129,7 @@ static const struct good_row {
 } good[] = {
     { "no tensors", "{}", 0, 0 },
     { "only metadata", "{\"__metadata__\":{}}", 0, 0 },
+    { "no metadata", "{\"__metadata__\":null}", 0, 0 },
     { "metadata of MLX", "{\"__metadata__\":{\"format\":\"mlx\"}}", 0, 0 },
     { "blanks behind", "{\"a\":" ENTRY("U8", "[1]", 0, 1) "} \n\t ", 1, 1 },
     { "blanks inside", "{ \"a\" : { \"dtype\" : \"U8\" , \"shape\" : [ 1 ] , \"data_offsets\" : [ 0 , 1 ] } }", 1, 1 },
