@@ -245,7 +245,7 @@ static qwren_status read_tensor(const reader *r, const qw_json_iter *it, qw_tens
 /* "__metadata__": texts by name. None of them is needed: who wrote a file shows in its tensors (weights.c). */
 static qwren_status check_metadata(const reader *r, const qw_json *v)
 {
-    if (qw_json_is(v, QW_JSON_NULL))
+    if (qw_json_kind_of(v) == QW_JSON_NULL)
         return QWREN_OK; /* mlx's way of saying that there is none */
     if (!qw_json_is(v, QW_JSON_OBJECT))
         return qw_fail(r->err, QWREN_E_FORMAT, "%s: \"__metadata__\" is no object", r->path);
