@@ -220,6 +220,17 @@ void qw_writer_close(qw_writer *w)
     qw_free(w);
 }
 
+qwren_status qw_file_write(const char *path, const void *bytes, size_t n, qwren_error *err)
+{
+    qw_writer *w;
+    QW_TRY(qw_writer_open(&w, path, err));
+    qwren_status st = qw_writer_write(w, bytes, n, err);
+    if (st == QWREN_OK)
+        st = qw_writer_commit(w, err);
+    qw_writer_close(w);
+    return st;
+}
+
 /* ---- paths */
 
 char *qw_path_join(const char *dir, const char *name)

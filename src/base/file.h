@@ -27,6 +27,8 @@ qwren_status qw_writer_open(qw_writer **out, const char *path, qwren_error *err)
 qwren_status qw_writer_write(qw_writer *w, const void *p, size_t n, qwren_error *err);
 qwren_status qw_writer_commit(qw_writer *w, qwren_error *err); /* flush, fsync, rename; the writer stays to be closed */
 void qw_writer_close(qw_writer *w);                            /* NULL is allowed */
+/* All of that for a small file. */
+qwren_status qw_file_write(const char *path, const void *bytes, size_t n, qwren_error *err);
 
 /* dir + "/" + name into fresh memory (qw_free), NULL when memory is short. */
 char *qw_path_join(const char *dir, const char *name);

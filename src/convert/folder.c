@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/dir.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"

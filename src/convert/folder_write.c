@@ -1,6 +1,7 @@
 /* What is put into the folder of a quantised model (folder.h): rows of codes, floats, small files, and at the end all that makes it loadable.
  * Tested by tests/unit/test_folder.c. */
 #include "base/alloc.h"
+#include "base/dir.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -169,16 +170,10 @@ char *qw_folder_path(const qw_folder *f, const char *name)
 
 qwren_status qw_folder_put_file(qw_folder *f, const char *name, const void *bytes, size_t n, qwren_error *err)
 {
-    qw_writer *w = NULL;
     char *path = qw_folder_path(f, name);
     if (!path)
         return qw_fail_memory(err, strlen(name), "a path");
-    qwren_status st = qw_writer_open(&w, path, err);
-    if (st == QWREN_OK)
-        st = qw_writer_write(w, bytes, n, err);
-    if (st == QWREN_OK)
-        st = qw_writer_commit(w, err);
-    qw_writer_close(w);
+    qwren_status st = qw_file_write(path, bytes, n, err);
     qw_free(path);
     return st;
 }

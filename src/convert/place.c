@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/dir.h"
 #include "base/file.h"
 
 #include <dirent.h>
@@ -214,22 +215,6 @@ void qw_place_sweep(const qw_place *p) { nftw(p->partial, sweep_one, 16, FTW_PHY
 void qw_place_drop(const qw_place *p) { remove_tree(p->partial); }
 
 /* ---- the last step */
-
-qwren_status qw_dir_make(const char *path, qwren_error *err)
-{
-    return mkdir(path, 0777) == 0 || errno == EEXIST ? QWREN_OK : fail_io(err, path, "made");
-}
-
-qwren_status qw_dir_sync(const char *path, qwren_error *err)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return fail_io(err, path, "opened");
-    bool done = fsync(fd) == 0 || errno == EINVAL || errno == EROFS; /* some file systems have nothing to do here */
-    qwren_status st = done ? QWREN_OK : fail_io(err, path, "written");
-    close(fd);
-    return st;
-}
 
 /* The two folders change places, where the system can do that in one step: at no moment is there no DST. */
 static qwren_status swap(const qw_place *p, qwren_error *err)

@@ -29,7 +29,4 @@ void qw_place_sweep(const qw_place *p); /* removes what a killed run was writing
 /* What partial holds goes to the disk, partial becomes dst in one step, an old dst goes away, the journal as well. */
 qwren_status qw_place_finish(const qw_place *p, qwren_error *err);
 
-qwren_status qw_dir_make(const char *path, qwren_error *err); /* it may be there */
-qwren_status qw_dir_sync(const char *path, qwren_error *err);
-
 #endif

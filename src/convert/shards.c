@@ -103,8 +103,6 @@ qw_st_writer *qw_shards_of(const qw_shards *s, size_t i, size_t *inner)
     return s->files[k];
 }
 
-size_t qw_shards_count(const qw_shards *s) { return s->n_files; }
-
 qwren_status qw_shards_finish(qw_shards *s, qwren_error *err)
 {
     for (size_t k = 0; k < s->n_files; k++)

@@ -13,7 +13,6 @@ typedef struct qw_shards qw_shards;
 qwren_status qw_shards_create(qw_shards **out, const char *dir, const qw_st_entry *entries, size_t n, uint64_t max_bytes, qwren_error *err);
 /* The writer of tensor i, and in *inner its number there. */
 qw_st_writer *qw_shards_of(const qw_shards *s, size_t i, size_t *inner);
-size_t qw_shards_count(const qw_shards *s);
 
 qwren_status qw_shards_finish(qw_shards *s, qwren_error *err); /* to the disk */
 void qw_shards_close(qw_shards *s);                            /* NULL is allowed */

@@ -2,12 +2,11 @@
 #include "convert/side_files.h"
 
 #include "base/alloc.h"
+#include "base/dir.h"
 #include "base/file.h"
 #include "base/hash.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -30,49 +29,10 @@ static const char *const taken[] = {
 };
 static const char *const made[] = { "config.json", "model.safetensors.index.json" };
 
-/* ---- the names in a folder, sorted */
-
-typedef struct names {
-    char **at;
-    size_t n;
-} names;
-
-static void free_names(names *x)
-{
-    for (size_t i = 0; i < x->n; i++)
-        qw_free(x->at[i]);
-    qw_free(x->at);
-}
-
-static int compare(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-static qwren_status add_name(names *x, const char *name, qwren_error *err)
-{
-    char **grown = qw_realloc_array(x->at, x->n + 1, sizeof *grown);
-    if (grown)
-        x->at = grown;
-    char *copy = grown ? qw_strdup(name) : NULL;
-    if (!copy)
-        return qw_fail_memory(err, strlen(name) + (x->n + 1) * sizeof *grown, "names of files");
-    x->at[x->n++] = copy;
-    return QWREN_OK;
-}
+/* ---- names */
 
 /* Those that begin with a point are the user's tools'. */
-static qwren_status read_names(names *x, const char *dir, qwren_error *err)
-{
-    DIR *d = opendir(dir);
-    qwren_status st = QWREN_OK;
-    if (!d)
-        return qw_fail(err, QWREN_E_IO, "%s: cannot be read: %s", dir, strerror(errno));
-    for (struct dirent *e; st == QWREN_OK && (e = readdir(d));)
-        if (e->d_name[0] != '.')
-            st = add_name(x, e->d_name, err);
-    closedir(d);
-    if (x->n)
-        qsort(x->at, x->n, sizeof *x->at, compare);
-    return st;
-}
+static bool is_shown(const char *name) { return name[0] != '.'; }
 
 static bool is_in(const char *name, const char *const *list, size_t n)
 {
@@ -96,14 +56,8 @@ static qwren_status copy_bytes(const char *from, const char *to, qwren_error *er
 {
     char *bytes;
     size_t n;
-    qw_writer *w = NULL;
     QW_TRY(qw_file_read(from, MAX_BYTES, &bytes, &n, err));
-    qwren_status st = qw_writer_open(&w, to, err);
-    if (st == QWREN_OK)
-        st = qw_writer_write(w, bytes, n, err);
-    if (st == QWREN_OK)
-        st = qw_writer_commit(w, err);
-    qw_writer_close(w);
+    qwren_status st = qw_file_write(to, bytes, n, err);
     qw_free(bytes);
     return st;
 }
@@ -119,15 +73,15 @@ static qwren_status copy_one(const char *from, const char *to, const char *name,
 
 qwren_status qw_side_files_copy(const char *from, const char *to, qw_buf *left, qwren_error *err)
 {
-    names x = { 0 };
-    qwren_status st = read_names(&x, from, err);
+    qw_names x;
+    qwren_status st = qw_dir_list(&x, from, is_shown, err);
     for (size_t i = 0; st == QWREN_OK && i < x.n; i++) {
         if (IN(x.at[i], taken))
             st = copy_one(from, to, x.at[i], err);
         else if (!IN(x.at[i], made) && !is_weights(x.at[i]))
             qw_buf_printf(left, left->len ? ", %s" : "%s", x.at[i]);
     }
-    free_names(&x);
+    qw_names_deinit(&x);
     return st == QWREN_OK ? qw_buf_status(left, err) : st;
 }
 
@@ -153,13 +107,13 @@ static qwren_status add_stamp(qw_hash *h, const char *dir, const char *name, qwr
 qwren_status qw_side_files_stamp(const char *dir, uint64_t *out, qwren_error *err)
 {
     qw_hash h;
-    names x = { 0 };
+    qw_names x;
     qw_hash_init(&h);
-    qwren_status st = read_names(&x, dir, err);
+    qwren_status st = qw_dir_list(&x, dir, is_shown, err);
     for (size_t i = 0; st == QWREN_OK && i < x.n; i++)
         if (is_weights(x.at[i]) || IN(x.at[i], made))
             st = add_stamp(&h, dir, x.at[i], err);
     *out = qw_hash_value(&h);
-    free_names(&x);
+    qw_names_deinit(&x);
     return st;
 }

@@ -86,17 +86,6 @@ qwren_status qw_vocab_read_cache(qw_tokenizer **out, const qw_vocab_files *f, co
 
 /* ---- writing */
 
-static qwren_status write_block(const uint8_t *block, size_t n, const char *path, qwren_error *err)
-{
-    qw_writer *w;
-    QW_TRY(qw_writer_open(&w, path, err));
-    qwren_status st = qw_writer_write(w, block, n, err);
-    if (st == QWREN_OK)
-        st = qw_writer_commit(w, err);
-    qw_writer_close(w);
-    return st;
-}
-
 qwren_status qw_tokenizer_write_tables(const char *dir, const char *path, qwren_error *err)
 {
     qw_vocab_files f;
@@ -108,7 +97,7 @@ qwren_status qw_tokenizer_write_tables(const char *dir, const char *path, qwren_
         qw_vocab_header *h = (void *)t->heap;
         h->stamp = stamp_of(&f);
         h->checksum = qw_vocab_checksum(t->heap, (size_t)h->n_bytes);
-        st = write_block(t->heap, (size_t)h->n_bytes, path, err);
+        st = qw_file_write(path, t->heap, (size_t)h->n_bytes, err);
     }
     qw_tokenizer_close(t);
     qw_vocab_files_close(&f);

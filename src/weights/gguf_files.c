@@ -4,12 +4,11 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/dir.h"
 #include "base/file.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -45,78 +44,35 @@ static bool is_part(const char *name, int *number, int *count)
            strspn(tail + 1, "0123456789") == 5 && strspn(tail + 10, "0123456789") == 5;
 }
 
-/* ---- the .gguf files of a folder, sorted */
-
-typedef struct listing {
-    char **names;
-    size_t n;
-} listing;
-
-static void listing_free(listing *l)
-{
-    for (size_t i = 0; i < l->n; i++)
-        qw_free(l->names[i]);
-    qw_free(l->names);
-    *l = (listing){ 0 };
-}
-
-static qwren_status add_name(listing *l, const char *name, qwren_error *err)
-{
-    char **grown = qw_realloc_array(l->names, l->n + 1, sizeof *grown);
-    if (!grown)
-        return qw_fail_memory(err, (l->n + 1) * sizeof *grown, "a list of files");
-    l->names = grown;
-    l->names[l->n] = qw_strdup(name);
-    if (!l->names[l->n])
-        return qw_fail_memory(err, strlen(name) + 1, "the name of a file");
-    l->n++;
-    return QWREN_OK;
-}
-
-static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-static qwren_status list_folder(listing *out, const char *dir, qwren_error *err)
-{
-    qwren_status st = QWREN_OK;
-    DIR *d = opendir(dir);
-    if (!d)
-        return qw_fail(err, QWREN_E_IO, "%s: cannot be read: %s", dir, strerror(errno));
-    for (struct dirent *e; st == QWREN_OK && (e = readdir(d));)
-        if (is_gguf(e->d_name))
-            st = add_name(out, e->d_name, err);
-    closedir(d);
-    if (out->n > 1)
-        qsort(out->names, out->n, sizeof *out->names, compare_names);
-    return st;
-}
+/* ---- the .gguf files of a folder */
 
 /* "a.gguf, b.gguf" of those for which wanted() is `is`. */
-static void join(qw_buf *out, const listing *l, bool (*wanted)(const char *), bool is)
+static void join(qw_buf *out, const qw_names *l, bool (*wanted)(const char *), bool is)
 {
     for (size_t i = 0; i < l->n; i++)
-        if (wanted(l->names[i]) == is)
-            qw_buf_printf(out, "%s%s", out->len ? ", " : "", l->names[i]);
+        if (wanted(l->at[i]) == is)
+            qw_buf_printf(out, "%s%s", out->len ? ", " : "", l->at[i]);
 }
 
 /* ---- the model in a folder: one file, or the parts of one */
 
 /* The parts of a model are one candidate: its first part, or the first that is there. */
-static bool is_later_part(const listing *l, size_t i)
+static bool is_later_part(const qw_names *l, size_t i)
 {
     int number, count, n, c;
-    if (!is_part(l->names[i], &number, &count))
+    if (!is_part(l->at[i], &number, &count))
         return false;
-    size_t stem = strlen(l->names[i]) - PART_BYTES;
-    return i > 0 && is_part(l->names[i - 1], &n, &c) && c == count && strlen(l->names[i - 1]) == stem + PART_BYTES &&
-           strncmp(l->names[i - 1], l->names[i], stem) == 0;
+    size_t stem = strlen(l->at[i]) - PART_BYTES;
+    return i > 0 && is_part(l->at[i - 1], &n, &c) && c == count && strlen(l->at[i - 1]) == stem + PART_BYTES &&
+           strncmp(l->at[i - 1], l->at[i], stem) == 0;
 }
 
-static qwren_status choose_model(const listing *l, const char *dir, const char **out, qwren_error *err)
+static qwren_status choose_model(const qw_names *l, const char *dir, const char **out, qwren_error *err)
 {
     size_t n = 0;
     for (size_t i = 0; i < l->n; i++)
-        if (!is_mmproj(l->names[i]) && !is_later_part(l, i)) {
-            *out = l->names[i];
+        if (!is_mmproj(l->at[i]) && !is_later_part(l, i)) {
+            *out = l->at[i];
             n++;
         }
     if (n == 1)
@@ -139,7 +95,7 @@ static qwren_status join_path(char **out, const char *dir, const char *name, qwr
 /* The path itself, or that of the model in the folder. */
 static qwren_status find_model(char **out, const char *path, qwren_error *err)
 {
-    listing l = { 0 };
+    qw_names l = { 0 };
     const char *name = NULL;
     if (!qw_dir_exists(path)) {
         if (!qw_file_exists(path))
@@ -147,12 +103,12 @@ static qwren_status find_model(char **out, const char *path, qwren_error *err)
         *out = qw_strdup(path);
         return *out ? QWREN_OK : qw_fail_memory(err, strlen(path) + 1, "a path");
     }
-    qwren_status st = list_folder(&l, path, err);
+    qwren_status st = qw_dir_list(&l, path, is_gguf, err);
     if (st == QWREN_OK)
         st = choose_model(&l, path, &name, err);
     if (st == QWREN_OK)
         st = join_path(out, path, name, err);
-    listing_free(&l);
+    qw_names_deinit(&l);
     return st;
 }
 
@@ -191,12 +147,12 @@ static qwren_status list_parts(qw_gguf_files *f, const char *path, qwren_error *
 
 /* ---- the image tower */
 
-static qwren_status choose_mmproj(const listing *l, const char *dir, const char **out, qwren_error *err)
+static qwren_status choose_mmproj(const qw_names *l, const char *dir, const char **out, qwren_error *err)
 {
     size_t n = 0;
     for (size_t i = 0; i < l->n; i++)
-        if (is_mmproj(l->names[i])) {
-            *out = l->names[i];
+        if (is_mmproj(l->at[i])) {
+            *out = l->at[i];
             n++;
         }
     if (n <= 1)
@@ -220,17 +176,17 @@ static char *folder_of(const char *path)
 
 static qwren_status find_mmproj(char **out, const char *model, qwren_error *err)
 {
-    listing l = { 0 };
+    qw_names l = { 0 };
     const char *name = NULL;
     char *dir = folder_of(model);
     if (!dir)
         return qw_fail_memory(err, strlen(model) + 1, "a path");
-    qwren_status st = list_folder(&l, dir, err);
+    qwren_status st = qw_dir_list(&l, dir, is_gguf, err);
     if (st == QWREN_OK)
         st = choose_mmproj(&l, dir, &name, err);
     if (st == QWREN_OK && name)
         st = join_path(out, dir, name, err);
-    listing_free(&l);
+    qw_names_deinit(&l);
     qw_free(dir);
     return st;
 }

@@ -184,8 +184,6 @@ qwren_status qw_st_create(qw_st_writer **out, const char *path, const qw_st_entr
     return st;
 }
 
-bool qw_st_was_there(const qw_st_writer *w) { return w->was_there; }
-
 /* ---- pieces */
 
 static qwren_status check_range(const qw_st_writer *w, size_t i, size_t offset, size_t n, qwren_error *err)

@@ -159,6 +159,8 @@ static void a_committed_file_is_whole_and_alone(void **state)
     assert_int_equal(qw_writer_commit(w, NULL), QWREN_OK);
     qw_writer_close(w);
     expect_content("out", "new content", 11);
+    assert_int_equal(qw_file_write(in_folder("out"), "newer", 5, NULL), QWREN_OK);
+    expect_content("out", "newer", 5);
     assert_int_equal(files_in_folder(), 1);
     unlink(in_folder("out"));
 }
@@ -243,16 +245,10 @@ static qwren_status copy_file(void *ctx, qwren_error *err)
     (void)ctx;
     char *text, from[sizeof path], to[sizeof path];
     size_t len;
-    qw_writer *w;
     memcpy(from, in_folder("from"), sizeof from);
     memcpy(to, in_folder("to"), sizeof to);
     QW_TRY(qw_file_read(from, SIZE_MAX, &text, &len, err));
-    qwren_status st = qw_writer_open(&w, to, err);
-    if (st == QWREN_OK)
-        st = qw_writer_write(w, text, len, err);
-    if (st == QWREN_OK)
-        st = qw_writer_commit(w, err);
-    qw_writer_close(w);
+    qwren_status st = qw_file_write(to, text, len, err);
     qw_free(text);
     return st;
 }
