@@ -368,7 +368,7 @@ typedef struct qwren_quantize_options {
     int vision_bits, mtp_bits;  /* image tower and prediction head: 8 or 16; 0 = 16 and 8 */
     int n_threads;              /* 0 = physical cores */
     bool fresh;                 /* throw away what an interrupted run left; by default a run with the same source and options goes on from there */
-    bool force;                 /* a DST that qwren made may be replaced, at the very end */
+    bool force;                 /* a DST that qwren made may be replaced, at the very end, with all that lies in it */
     qwren_progress_fn progress; /* may be NULL: "samples" (tokens), "sensitivity" (for auto), "weights", "check" (layers), each done of total */
     void *progress_ctx;
 } qwren_quantize_options;

@@ -76,7 +76,7 @@ const cli_option cli_options[] = {
       "Use at most N tokens of them; without it so many as the model's size is worth." },
     { OPT_VISION_BITS, Q, 0, "vision-bits", "8|16", CLI_CHOICE, 0, 0, NULL, "Bits of the image tower; 16, the default: it stays as it is." },
     { OPT_MTP_BITS, Q, 0, "mtp-bits", "8|16", CLI_CHOICE, 0, 0, NULL, "Bits of the draft head; 8 is the default." },
-    { OPT_FORCE, Q, 0, "force", NULL, FLAG, "Replace a DST that qwren made. The old one stays until the new one is whole." },
+    { OPT_FORCE, Q, 0, "force", NULL, FLAG, "Replace a DST that qwren made, and all that lies in it. It stays until the new one is whole." },
     { OPT_NO_RESUME, Q, 0, "no-resume", NULL, FLAG, "Throw away what an unfinished run left in DST.partial, and begin anew." },
     { OPT_DRY_RUN, Q, 0, "dry-run", NULL, FLAG, "Tell what each tensor would become, and the bytes of it all; nothing is written." },
     { OPT_LIST_RECIPES, Q, 0, "list-recipes", NULL, FLAG, "Explain the recipes." },

@@ -7,6 +7,10 @@
 #include "base/thread.h"
 #include "quant/matrix.h"
 
+/* Raise it with every change after which the same source and options give other codes: of encoding, moments, calibration, recipes, or of what a layer
+ * computes. Work that was begun with another one is not gone on with: a model would hold codes of both. */
+#define QW_CODES_VERSION 1
+
 typedef enum qw_encode_method {
     QW_ENCODE_PLAIN,   /* as mlx.quantize does, to the bit */
     QW_ENCODE_SEARCH,  /* scale and bias of each group chosen for the smallest weighted error */

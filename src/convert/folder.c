@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "convert/encode.h"
 #include "convert/floats.h"
 #include "convert/folder_state.h"
 #include "convert/mlx_config.h"
@@ -43,11 +44,13 @@ static qwren_status read_config(qw_json **config, qw_folder_rules *rules, const 
 /* What tells this run from one that must not be gone on with. */
 static qwren_status name_run(const qw_folder *f, const char *options, char out[HEX_BYTES], qwren_error *err)
 {
+    const int codes = QW_CODES_VERSION;
     uint64_t stamp;
     qw_hash h;
     QW_TRY(qw_side_files_stamp(f->place.src, &stamp, err));
     qw_hash_init(&h);
     qw_hash_add(&h, qwren_version(), strlen(qwren_version()) + 1);
+    qw_hash_add(&h, &codes, sizeof codes);
     qw_hash_add(&h, options, strlen(options) + 1);
     qw_hash_add(&h, &stamp, sizeof stamp);
     put_hex(out, qw_hash_value(&h));

@@ -18,7 +18,7 @@ typedef struct qw_folder_options {
     const char *src, *dst;
     const char
         *options; /* all that decides the bytes beside the source (recipe, method, checksum of the calibration, ...), as one line of text */
-    bool force;   /* a DST that qwren made may be replaced, at the very end */
+    bool force;   /* a DST that qwren made may be replaced, at the very end, with all that is in it */
     bool fresh;   /* what an earlier run left is thrown away */
 } qw_folder_options;
 

@@ -1,4 +1,5 @@
-/* Places of the output (place.h). Nothing that qwren did not make itself is ever removed. Tested by tests/unit/test_folder.c. */
+/* Places of the output (place.h). Only what has qwren's mark is ever removed: DST.partial with a journal, and with `force` a folder that holds
+ * qwren/recipe.json; then all of it goes, files that somebody added by hand included. Tested by tests/unit/test_folder.c. */
 #include "convert/place.h"
 
 #include "base/alloc.h"
@@ -147,12 +148,19 @@ static int remove_one(const char *path, const struct stat *s, int kind, struct F
 
 static int remove_tree(const char *path) { return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
 
-static qwren_status check_partial(const qw_place *p, qwren_error *err)
+/* Work has a journal. A run with `force` that ends after the last step, before it has removed what it replaced, leaves that there, without one. */
+static qwren_status check_partial(const qw_place *p, bool force, qwren_error *err)
 {
     if (!is_there(p->partial))
         return QWREN_OK;
-    if (!is_own_dir(p->partial) || (!is_empty(p->partial) && !has(p->partial, QW_JOURNAL_NAME)))
+    const bool own = is_own_dir(p->partial);
+    if (own && (is_empty(p->partial) || has(p->partial, QW_JOURNAL_NAME)))
+        return QWREN_OK;
+    if (!own || !has(p->partial, QW_RECIPE_NAME))
         return qw_fail(err, QWREN_E_IO, "%s: is in the way, and no unfinished work of qwren; remove it, or name another folder",
+                       p->partial);
+    if (!force)
+        return qw_fail(err, QWREN_E_IO, "%s: is in the way: a model that qwren made and replaced; remove it yourself, or with --force",
                        p->partial);
     return QWREN_OK;
 }
@@ -165,7 +173,7 @@ qwren_status qw_place_check(qw_place *p, const char *src, const char *dst, bool 
     QW_TRY(make_paths(p, src, dst, err));
     QW_TRY(check_nesting(p, err));
     QW_TRY(check_dst(p, force, err));
-    return check_partial(p, err);
+    return check_partial(p, force, err);
 }
 
 qwren_status qw_place_take(qw_place *p, qwren_error *err)
@@ -216,22 +224,31 @@ void qw_place_drop(const qw_place *p) { remove_tree(p->partial); }
 
 /* ---- the last step */
 
-/* The two folders change places, where the system can do that in one step: at no moment is there no DST. */
+/* In three steps, for systems that know no better. When the second fails the first is taken back. */
+static qwren_status swap_in_steps(const qw_place *p, const char *old, qwren_error *err)
+{
+    if (rename(p->dst, old) != 0)
+        return fail_io(err, p->dst, "moved away");
+    if (rename(p->partial, p->dst) != 0) {
+        fail_io(err, p->dst, "put in place");
+        if (rename(old, p->dst) != 0)
+            qw_fail(err, QWREN_E_IO, "%s: cannot be put in place: %s; the model that was there is %s now", p->dst, strerror(errno), old);
+        return QWREN_E_IO;
+    }
+    return rename(old, p->partial) == 0 ? QWREN_OK : fail_io(err, old, "removed");
+}
+
 static qwren_status swap(const qw_place *p, qwren_error *err)
 {
-    qw_buf old = QW_BUF_INIT;
-#ifdef RENAME_EXCHANGE
+#ifdef RENAME_EXCHANGE /* the two change places in one step: at no moment is there no DST */
     if (renameat2(AT_FDCWD, p->partial, AT_FDCWD, p->dst, RENAME_EXCHANGE) == 0)
         return QWREN_OK;
 #endif
+    qw_buf old = QW_BUF_INIT;
     qw_buf_printf(&old, "%s.replaced", p->dst);
     qwren_status st = qw_buf_status(&old, err);
-    if (st == QWREN_OK && rename(p->dst, old.data) != 0)
-        st = fail_io(err, p->dst, "moved away");
-    if (st == QWREN_OK && rename(p->partial, p->dst) != 0)
-        st = fail_io(err, p->dst, "put in place");
-    if (st == QWREN_OK && rename(old.data, p->partial) != 0)
-        st = fail_io(err, old.data, "removed");
+    if (st == QWREN_OK)
+        st = swap_in_steps(p, old.data, err);
     qw_buf_free(&old);
     return st;
 }

@@ -96,7 +96,7 @@ static qwren_status add_stamp(qw_hash *h, const char *dir, const char *name, qwr
     bool known = stat(path, &s) == 0;
     qwren_status st = known ? QWREN_OK : qw_fail(err, QWREN_E_IO, "%s: cannot be examined: %s", path, strerror(errno));
     if (known) {
-        int64_t facts[] = { (int64_t)s.st_size, (int64_t)s.st_mtime };
+        int64_t facts[] = { (int64_t)s.st_size, (int64_t)s.st_mtim.tv_sec, (int64_t)s.st_mtim.tv_nsec };
         qw_hash_add(h, name, strlen(name) + 1);
         qw_hash_add(h, facts, sizeof facts);
     }

@@ -18,15 +18,18 @@
 #include "convert/floats.h"
 #include "convert/folder.h"
 #include "convert/shards.h"
+#include "convert/side_files.h"
 #include "support/fault.h"
 #include "weights/names.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -472,6 +475,32 @@ static void killed_at_any_moment(void **state)
     assert_true(n_kills > 3);
 }
 
+/* ---- the source's stamp */
+
+static uint64_t stamp(void)
+{
+    qwren_error err;
+    uint64_t x;
+    ok(qw_side_files_stamp(root, &x, &err), &err);
+    return x;
+}
+
+static void a_source_that_was_written_again_is_another(void **state)
+{
+    (void)state;
+    struct timespec times[2] = { { .tv_sec = 1000, .tv_nsec = 1000 }, { .tv_sec = 1000, .tv_nsec = 1000 } };
+    write_file("config.json", "{}");
+    assert_int_equal(utimensat(AT_FDCWD, in_root("config.json"), times, 0), 0);
+    const uint64_t before = stamp();
+    assert_true(stamp() == before);
+    write_file("README.md", "no part of it");
+    assert_true(stamp() == before);
+    times[1].tv_nsec = 2000;
+    assert_int_equal(utimensat(AT_FDCWD, in_root("config.json"), times, 0), 0);
+    assert_true(stamp() != before);
+    clear_root();
+}
+
 /* ---- refused, replaced */
 
 static void expect_refused(job j, qwren_status status, const char *word)
@@ -581,6 +610,69 @@ static void force_replaces_at_the_end(void **state)
     j.stop_after = 0;
     ok(convert(&j, &err), &err);
     assert_false(is_there("dst/note"));
+    assert_true(check_nothing_half(whole));
+    clear_root();
+}
+
+/* A system without RENAME_EXCHANGE, and renames that fail: the system's own are called unless a test says so. */
+static bool without_exchange;
+static int n_failing; /* renames onto a folder "dst" */
+
+int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
+{
+    const size_t n = strlen(to);
+    errno = EINVAL;
+    if (flags && without_exchange)
+        return -1;
+    errno = EACCES;
+    if (n > 4 && strcmp(to + n - 4, "/dst") == 0 && n_failing > 0 && n_failing--)
+        return -1;
+    return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
+}
+
+int rename(const char *from, const char *to) { return renameat2(AT_FDCWD, from, AT_FDCWD, to, 0); }
+
+static void replaced_where_folders_cannot_change_places(void **state)
+{
+    (void)state;
+    qwren_error err;
+    uint64_t whole = reference(TINY);
+    char dst[512];
+    snprintf(dst, sizeof dst, "%s/dst", root);
+    job j = { .src = TINY, .dst = dst, .options = "o", .force = true };
+    ok(convert(&j, &err), &err);
+    without_exchange = true;
+    n_failing = 1; /* the old one is put back */
+    write_file("dst/note", "of the old one");
+    expect_refused(j, QWREN_E_IO, "cannot be put in place");
+    assert_true(is_there("dst/note") && is_there("dst.partial") && !is_there("dst.replaced"));
+    ok(convert(&j, &err), &err); /* and what was finished goes there the next time */
+    assert_int_equal(j.n_written, 0);
+    assert_false(is_there("dst/note") || is_there("dst.partial") || is_there("dst.replaced"));
+    n_failing = 2;
+    expect_refused(j, QWREN_E_IO, "dst.replaced now");
+    assert_true(is_there("dst.replaced/config.json") && !is_there("dst"));
+    ok(convert(&j, &err), &err);
+    without_exchange = false;
+    assert_true(check_nothing_half(whole));
+    clear_root();
+}
+
+/* As a run leaves it that is killed between its last step and the removal of what it replaced. */
+static void what_was_replaced_may_be_left(void **state)
+{
+    (void)state;
+    qwren_error err;
+    uint64_t whole = reference(TINY);
+    char dst[512];
+    snprintf(dst, sizeof dst, "%s/dst", root);
+    job j = { .src = TINY, .dst = dst, .options = "o" };
+    ok(convert(&j, &err), &err);
+    assert_int_equal(rename(dst, in_root("dst.partial")), 0);
+    expect_refused(j, QWREN_E_IO, "a model that qwren made and replaced");
+    assert_true(is_there("dst.partial/config.json"));
+    j.force = true;
+    ok(convert(&j, &err), &err);
     assert_true(check_nothing_half(whole));
     clear_root();
 }
@@ -705,10 +797,13 @@ int main(void)
         cmocka_unit_test(broken_runs_go_on),
         cmocka_unit_test(damage_is_found),
         cmocka_unit_test(killed_at_any_moment),
+        cmocka_unit_test(a_source_that_was_written_again_is_another),
         cmocka_unit_test(other_options_are_not_gone_on_with),
         cmocka_unit_test(a_run_that_wrote_nothing_leaves_nothing),
         cmocka_unit_test(places_that_do_not_do),
         cmocka_unit_test(force_replaces_at_the_end),
+        cmocka_unit_test(replaced_where_folders_cannot_change_places),
+        cmocka_unit_test(what_was_replaced_may_be_left),
         cmocka_unit_test(a_folder_that_cannot_be_written),
         cmocka_unit_test(a_full_disk),
         cmocka_unit_test(every_allocation_may_fail),
