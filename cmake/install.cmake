@@ -32,6 +32,8 @@ install(FILES include/qwren.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${PROJECT_BINARY_DIR}/qwren.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES ${PROJECT_BINARY_DIR}/qwrenConfig.cmake ${PROJECT_BINARY_DIR}/qwrenConfigVersion.cmake DESTINATION ${qwren_cmake_dir})
 install(DIRECTORY ${qwren_bundled_model} DESTINATION ${CMAKE_INSTALL_DATADIR}/qwren/models)
+# What `qwren eval tasks` asks; the reference's answers are for tests alone.
+install(FILES tests/heldout/requests.jsonl tests/heldout/expected.jsonl DESTINATION ${CMAKE_INSTALL_DATADIR}/qwren/heldout)
 if(TARGET qwren_program)
     install(TARGETS qwren_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
     file(GLOB qwren_man_pages CONFIGURE_DEPENDS docs/man/*.1)

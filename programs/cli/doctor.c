@@ -1,11 +1,11 @@
 /* qwren doctor: the library's report on a model, as a table or as it is. Tested by tests/cli/doctor.sh. */
 #include "base/alloc.h"
-#include "base/json.h"
 #include "help.h"
 #include "interrupt.h"
 #include "models.h"
 #include "output.h"
 #include "progress.h"
+#include "table.h"
 #include "verbs.h"
 
 #include <math.h>
@@ -15,40 +15,23 @@
 
 /* ---- pieces */
 
-static const char *text_of(const qw_json *object, const char *key)
-{
-    const char *text = qw_json_string(qw_json_get(object, key), NULL);
-    return text ? text : "";
-}
-
 static double number_of(const qw_json *object, const char *key) { return qw_json_number(qw_json_get(object, key), (double)NAN); }
-
-static void put_bytes(qw_buf *out, double n)
-{
-    static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
-    size_t i = 0;
-    for (; n >= 1000 && i + 1 < sizeof units / sizeof *units; i++)
-        n /= 1000;
-    qw_buf_printf(out, i ? "%.1f %s" : "%.0f %s", n, units[i]);
-}
 
 /* "12.3", with three digits of meaning. */
 static void put_rate(qw_buf *out, double x) { qw_buf_printf(out, x >= 100 ? "%.0f" : x >= 10 ? "%.1f" : "%.2f", x); }
-
-static void put_row(qw_buf *out, const char *name) { qw_buf_printf(out, "%-14s ", name); }
 
 /* ---- the parts of the table */
 
 static void put_model(qw_buf *out, const qw_json *r)
 {
-    put_row(out, "model");
-    qw_buf_printf(out, "%s\n", text_of(r, "path"));
-    if (!*text_of(r, "format"))
+    cli_put_row(out, "model");
+    qw_buf_printf(out, "%s\n", cli_text_of(r, "path"));
+    if (!*cli_text_of(r, "format"))
         return;
-    put_row(out, "files");
-    qw_buf_printf(out, "%s%s%s, %s, %lld tensors, ", text_of(r, "format"), *text_of(r, "recipe") ? ", recipe " : "", text_of(r, "recipe"),
-                  text_of(r, "size"), (long long)qw_json_int(qw_json_get(r, "tensors"), 0));
-    put_bytes(out, number_of(r, "bytes"));
+    cli_put_row(out, "files");
+    qw_buf_printf(out, "%s%s%s, %s, %lld tensors, ", cli_text_of(r, "format"), *cli_text_of(r, "recipe") ? ", recipe " : "",
+                  cli_text_of(r, "recipe"), cli_text_of(r, "size"), (long long)qw_json_int(qw_json_get(r, "tensors"), 0));
+    cli_put_short(out, number_of(r, "bytes"), "B");
     const double weights = number_of(r, "weights");
     qw_buf_printf(out, ", %.3f bits a weight\n", weights > 0 ? 8 * number_of(r, "bytes") / weights : 0);
 }
@@ -58,8 +41,8 @@ static void put_checks(qw_buf *out, const qw_json *r)
     const qw_json *checks = qw_json_get(r, "checks");
     for (size_t i = 0; i < qw_json_size(checks); i++) {
         const qw_json *c = qw_json_at(checks, i);
-        put_row(out, text_of(c, "name"));
-        qw_buf_printf(out, "%-8s %s\n", text_of(c, "result"), text_of(c, "text"));
+        cli_put_row(out, cli_text_of(c, "name"));
+        qw_buf_printf(out, "%-8s %s\n", cli_text_of(c, "result"), cli_text_of(c, "text"));
     }
 }
 
@@ -72,7 +55,7 @@ static void put_findings(qw_buf *out, const qw_json *r)
     qw_buf_printf(out, "findings (%zu)\n", n);
     for (size_t i = 0; i < n && i < MOST_FINDINGS; i++) {
         const qw_json *f = qw_json_at(findings, i);
-        qw_buf_printf(out, "  %-9s  %s\n", text_of(f, "check"), text_of(f, "text"));
+        qw_buf_printf(out, "  %-9s  %s\n", cli_text_of(f, "check"), cli_text_of(f, "text"));
     }
     if (n > MOST_FINDINGS)
         qw_buf_printf(out, "  and %zu more: --json lists them all\n", n - MOST_FINDINGS);
@@ -90,9 +73,9 @@ static void put_reference(qw_buf *out, const qw_json *r)
         if (isnan(most))
             break;
     }
-    put_row(out, "layers");
+    cli_put_row(out, "layers");
     qw_buf_printf(out, "differ by %.2g at most from when the model was made\n", most);
-    put_row(out, "drift");
+    cli_put_row(out, "drift");
     qw_buf_printf(out, "%.3g behind the last layer from the source, %.3g nats in the next token\n",
                   number_of(qw_json_at(steps, qw_json_size(steps) - 1), "drift"), number_of(reference, "logits_kld"));
 }
@@ -104,47 +87,47 @@ static void put_memory(qw_buf *out, const qw_json *r)
     for (size_t i = 0; i < qw_json_size(sessions); i++) {
         const qw_json *s = qw_json_at(sessions, i);
         const qw_json *fits = qw_json_get(s, "fits");
-        put_row(out, i ? "" : "memory needed");
+        cli_put_row(out, i ? "" : "memory needed");
         qw_buf_printf(out, "with %lld tokens of context: ", (long long)qw_json_int(qw_json_get(s, "n_ctx"), 0));
-        put_bytes(out, number_of(s, "total_bytes"));
+        cli_put_short(out, number_of(s, "total_bytes"), "B");
         qw_buf_puts(out, " (weights ");
-        put_bytes(out, number_of(memory, "weights_bytes"));
+        cli_put_short(out, number_of(memory, "weights_bytes"), "B");
         qw_buf_puts(out, ", session ");
-        put_bytes(out, number_of(s, "session_bytes"));
+        cli_put_short(out, number_of(s, "session_bytes"), "B");
         qw_buf_puts(out, !qw_json_is(fits, QW_JSON_BOOL) ? ")\n" : qw_json_bool(fits, true) ? "), fits\n" : "), does not fit\n");
     }
-    put_row(out, "this machine");
-    put_bytes(out, machine);
+    cli_put_row(out, "this machine");
+    cli_put_short(out, machine, "B");
     qw_buf_puts(out, " of memory, ");
-    put_bytes(out, available);
+    cli_put_short(out, available, "B");
     qw_buf_puts(out, " of it free now\n");
 }
 
 static void put_speed(qw_buf *out, const qw_json *r)
 {
     const qw_json *speed = qw_json_get(r, "speed"), *formats = qw_json_get(speed, "formats");
-    put_row(out, "expected");
+    cli_put_row(out, "expected");
     put_rate(out, number_of(speed, "prefill_tokens_per_s"));
     qw_buf_printf(out, " tokens/s for a prompt of %lld, ", (long long)qw_json_int(qw_json_get(speed, "context"), 0));
     put_rate(out, number_of(speed, "decode_tokens_per_s"));
     qw_buf_printf(out, " tokens/s for the answer, %lld threads\n", (long long)qw_json_int(qw_json_get(speed, "threads"), 0));
     if (qw_json_bool(qw_json_get(speed, "busy"), false)) {
-        put_row(out, "");
+        cli_put_row(out, "");
         qw_buf_puts(out, "other programs use this machine now: without them it is faster\n");
     }
     for (size_t i = 0; i < qw_json_size(formats); i++) {
         const qw_json *f = qw_json_at(formats, i);
         const long long group = (long long)qw_json_int(qw_json_get(f, "group"), 0);
-        put_row(out, i ? "" : "measured");
-        qw_buf_printf(out, group ? "%s/%lld: " : "%s: ", text_of(f, "type"), group);
+        cli_put_row(out, i ? "" : "measured");
+        qw_buf_printf(out, group ? "%s/%lld: " : "%s: ", cli_text_of(f, "type"), group);
         put_rate(out, number_of(f, "weights") / number_of(f, "decode_s") / 1e9);
         qw_buf_puts(out, " G weights/s for one token, ");
-        put_bytes(out, number_of(f, "bytes"));
+        cli_put_short(out, number_of(f, "bytes"), "B");
         qw_buf_puts(out, " a token\n");
     }
-    put_row(out, "");
+    cli_put_row(out, "");
     qw_buf_puts(out, "memory: ");
-    put_bytes(out, number_of(speed, "read_bytes_per_s"));
+    cli_put_short(out, number_of(speed, "read_bytes_per_s"), "B");
     qw_buf_puts(out, "/s read\n");
 }
 
@@ -195,7 +178,7 @@ static int print(const cli_args *a, const char *report, qwren_error *err)
         put_table(&out, r, cli_has(a, OPT_ESTIMATE_ONLY));
     const bool healthy = qw_json_bool(qw_json_get(r, "healthy"), false);
     const size_t n = qw_json_size(qw_json_get(r, "findings"));
-    qw_fail(err, QWREN_E_FORMAT, "%s is not healthy: %zu %s", text_of(r, "path"), n, n == 1 ? "finding" : "findings");
+    qw_fail(err, QWREN_E_FORMAT, "%s is not healthy: %zu %s", cli_text_of(r, "path"), n, n == 1 ? "finding" : "findings");
     qw_json_free(r);
     int status = cli_print_taken(&out);
     return status != 0 || healthy ? status : cli_fail(err);

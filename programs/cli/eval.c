@@ -3,6 +3,7 @@
 #include "eval.h"
 
 #include "base/alloc.h"
+#include "base/utf8.h"
 #include "help.h"
 #include "input.h"
 #include "interrupt.h"
@@ -15,14 +16,6 @@
 #include <string.h>
 
 /* ---- what the files say */
-
-void cli_eval_number(qw_buf *out, double x)
-{
-    if (isfinite(x))
-        qw_json_dump_double(out, x);
-    else
-        qw_buf_puts(out, "null");
-}
 
 void cli_rows_free(cli_rows *r)
 {
@@ -47,6 +40,7 @@ static qwren_status add_row(cli_rows *r, qw_json *row, qwren_error *err)
 static qwren_status parse_rows(cli_rows *r, const char *path, const char *text, size_t len, qwren_error *err)
 {
     size_t number = 0;
+    text = qw_utf8_skip_bom(text, &len);
     for (const char *line = text, *end; line < text + len; line = end + 1) {
         qw_json *row = NULL;
         char where[300];
@@ -112,13 +106,13 @@ static void put_perplexity(qw_buf *out, const cli_args *a, const qwren_perplexit
         return;
     }
     qw_buf_printf(out, "{\"tokens\": %zu, \"bytes\": %zu, \"nats\": ", p->n_tokens, p->n_bytes);
-    cli_eval_number(out, p->nats);
+    qw_json_dump_number(out, p->nats);
     qw_buf_puts(out, ", \"nats_error\": ");
-    cli_eval_number(out, p->nats_error);
+    qw_json_dump_number(out, p->nats_error);
     qw_buf_puts(out, ", \"perplexity\": ");
-    cli_eval_number(out, p->perplexity);
+    qw_json_dump_number(out, p->perplexity);
     qw_buf_puts(out, ", \"bits_per_byte\": ");
-    cli_eval_number(out, p->bits_per_byte);
+    qw_json_dump_number(out, p->bits_per_byte);
     qw_buf_puts(out, "}\n");
 }
 

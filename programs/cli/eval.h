@@ -10,9 +10,6 @@ int cli_eval_perplexity(const cli_args *a, const char *const *words, size_t n_wo
 int cli_eval_kld(const cli_args *a, const char *const *words, size_t n_words);
 int cli_eval_tasks(const cli_args *a, const char *const *words, size_t n_words);
 
-/* Appends a number of JSON: null for what is no number. */
-void cli_eval_number(qw_buf *out, double x);
-
 /* Lines of JSON, in order. */
 typedef struct cli_rows {
     qw_json **rows; /* owned */

@@ -217,7 +217,7 @@ static void put_divergence(qw_buf *out, const char *name, const qwren_divergence
     qw_buf_printf(out, ", \"%s\": {\"tokens\": %zu", name, d->n_tokens);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         qw_buf_printf(out, ", \"%s\": ", fields[i].key);
-        cli_eval_number(out, fields[i].value);
+        qw_json_dump_number(out, fields[i].value);
     }
     qw_buf_putc(out, '}');
 }
@@ -228,7 +228,7 @@ static void put_model(qw_buf *out, const job *j, const qwren_model *m)
     qw_buf_puts(out, "{\"path\": ");
     qw_json_dump_string(out, path, strlen(path));
     qw_buf_puts(out, ", \"bits_per_weight\": ");
-    cli_eval_number(out, bits_per_weight(j, m));
+    qw_json_dump_number(out, bits_per_weight(j, m));
     qw_buf_printf(out, ", \"text_bytes\": %llu, \"bytes\": %llu", (unsigned long long)text_bytes(m),
                   (unsigned long long)qwren_model_get_info(m)->n_bytes);
 }

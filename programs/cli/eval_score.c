@@ -1,6 +1,7 @@
 /* Judging the examination (eval_score.h): the rules for right answers, and the rows of the table. Tested by tests/cli/eval.sh. */
 #include "eval_score.h"
 
+#include "base/affix.h"
 #include "base/alloc.h"
 
 #include <stdio.h>
@@ -304,7 +305,7 @@ static void put_bar(qw_buf *out, size_t row, share off, share on)
 static int lines_of(const cli_tally *c)
 {
     static const char start[] = "lookup, ";
-    return strncmp(c->kind, start, sizeof start - 1) == 0 ? atoi(c->kind + sizeof start - 1) : 0;
+    return qw_begins_with(c->kind, start) ? atoi(c->kind + sizeof start - 1) : 0;
 }
 
 static int compare_lines(const void *a, const void *b)

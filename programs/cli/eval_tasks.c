@@ -12,8 +12,6 @@
 
 #include <string.h>
 
-#define DEFAULT_DIR "tests/heldout"
-
 typedef struct exam {
     const cli_args *args;
     cli_rows requests, wanted, answers;
@@ -168,9 +166,20 @@ static qwren_status open_model(exam *e, const char *word, qwren_error *err)
     return qwren_session_create(&e->session, e->model, &opt, err);
 }
 
+/* dir NULL: the bundled examination. */
+static qwren_status read_exam(exam *e, const char *dir, qwren_error *err)
+{
+    char *bundled = NULL;
+    if (!dir)
+        QW_TRY(cli_exam_path(&bundled, err));
+    qwren_status st = read_papers(e, dir ? dir : bundled, err);
+    qw_free(bundled);
+    return st;
+}
+
 static qwren_status run(exam *e, const char *model, const char *dir, qwren_error *err)
 {
-    QW_TRY(read_papers(e, dir, err));
+    QW_TRY(read_exam(e, dir, err));
     if (!model)
         return judge_file(e, err);
     QW_TRY(open_model(e, model, err));
@@ -187,7 +196,7 @@ int cli_eval_tasks(const cli_args *a, const char *const *words, size_t n_words)
     if (n_words < n_models || n_words > n_models + 1)
         return cli_usage(a->verb, file ? "with --answers, tasks takes the folder of the examination at most"
                                        : "tasks takes a model, and the folder of the examination at most");
-    qwren_status st = run(&e, file ? NULL : words[0], n_words > n_models ? words[n_models] : DEFAULT_DIR, &err);
+    qwren_status st = run(&e, file ? NULL : words[0], n_words > n_models ? words[n_models] : NULL, &err);
     cli_progress_clear();
     if (st == QWREN_OK)
         (cli_has(a, OPT_JSON) ? cli_score_json : cli_score_table)(&out, &e.score);

@@ -1,6 +1,7 @@
 /* URLs of pictures -> pictures (images.h). data: URLs are the library's. No connection is ever opened. Tested by tests/cli/run.sh and files.sh. */
 #include "images.h"
 
+#include "base/affix.h"
 #include "base/alloc.h"
 
 #include <stdlib.h>
@@ -111,7 +112,7 @@ static qwren_status load_file_url(const char *url, qwren_image **out, qwren_erro
 qwren_status cli_images_load(void *ctx, const char *url, qwren_image **out, qwren_error *err)
 {
     *out = NULL;
-    if (strncmp(url, OWN_SCHEME, strlen(OWN_SCHEME)) == 0)
+    if (qw_begins_with(url, OWN_SCHEME))
         return load_own(ctx, url, out, err);
     if (strncasecmp(url, "file:", 5) == 0)
         return load_file_url(url, out, err);

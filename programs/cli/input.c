@@ -1,6 +1,7 @@
 /* Reading (input.h). Tested by tests/cli/tokens.sh, files.sh and jsonl.sh. */
 #include "input.h"
 
+#include "base/affix.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/utf8.h"
@@ -45,20 +46,13 @@ qwren_status cli_read(const char *path, char **text, size_t *len, qwren_error *e
     return unless_interrupted(read_whole(path, text, len, err), path, err);
 }
 
-const char *cli_skip_bom(const char *text, size_t *len)
-{
-    size_t n = *len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
-    *len -= n;
-    return text + n;
-}
-
 qwren_status cli_read_json(const char *path, qw_json **out, qwren_error *err)
 {
     char *text;
     size_t len;
     *out = NULL;
     QW_TRY(cli_read(path, &text, &len, err));
-    const char *json = cli_skip_bom(text, &len);
+    const char *json = qw_utf8_skip_bom(text, &len);
     qwren_status st = qw_json_parse(out, json, len, cli_source_name(path), err);
     qw_free(text);
     return st;
@@ -149,7 +143,7 @@ qwren_status cli_read_ids(const char *path, int32_t **ids, size_t *n, qwren_erro
     *ids = NULL;
     *n = 0;
     QW_TRY(cli_read(path, &text, &len, err));
-    const char *list_text = cli_skip_bom(text, &len);
+    const char *list_text = qw_utf8_skip_bom(text, &len);
     size_t start = strspn(list_text, " \t\r\n");
     if (list_text[start] == '[' || list_text[start] == '{')
         qw_buf_append(&b, list_text, len);
@@ -211,7 +205,7 @@ static qwren_status parse_line(const lines *l, const char *line, size_t len, qw_
     snprintf(where, sizeof where, "line %zu", l->number);
     snprintf(twice, sizeof twice, "%s: line 1, ", where);
     qwren_status st = qw_json_parse(value, line, len, where, err);
-    if (st != QWREN_OK && strncmp(err->text, twice, strlen(twice)) == 0) {
+    if (st != QWREN_OK && qw_begins_with(err->text, twice)) {
         qwren_error old = *err;
         return qw_fail(err, st, "%s, %s", where, old.text + strlen(twice));
     }
@@ -257,7 +251,7 @@ static qwren_status answer_lines(lines *l, qwren_error *err)
     qwren_status st = QWREN_OK;
     while (!cli_out_failed() && !cli_interrupted() && next_line(l->file, l->name, &line, &st, err)) {
         size_t len = line.len;
-        const char *text = l->number++ ? qw_buf_text(&line) : cli_skip_bom(qw_buf_text(&line), &len);
+        const char *text = l->number++ ? qw_buf_text(&line) : qw_utf8_skip_bom(qw_buf_text(&line), &len);
         if (is_blank(text, len))
             continue;
         qw_buf_clear(&out);

@@ -10,8 +10,6 @@
 const char *cli_source_name(const char *path);
 /* Whole text, NUL-terminated; qw_free it. */
 qwren_status cli_read(const char *path, char **text, size_t *len, qwren_error *err);
-/* A byte order mark, which some editors put before JSON, says nothing: the text behind it. */
-const char *cli_skip_bom(const char *text, size_t *len);
 qwren_status cli_read_json(const char *path, qw_json **out, qwren_error *err);
 /* A list of tools as JSON text (qw_free it); path NULL: none, which is NULL. */
 qwren_status cli_read_tools(const char *path, char **text, qwren_error *err);

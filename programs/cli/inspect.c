@@ -1,7 +1,7 @@
 /* qwren inspect: what a model is, as text or as JSON. Tested by tests/cli/inspect.sh and models.sh. */
-#include "base/json.h"
 #include "models.h"
 #include "output.h"
+#include "table.h"
 #include "verbs.h"
 
 #include "help.h"
@@ -19,79 +19,61 @@ typedef struct facts {
 
 /* ---- text */
 
-/* 7015424 -> "7.0 M" */
-static void put_short(qw_buf *out, uint64_t n, double step, const char *unit)
-{
-    static const char letters[] = " kMGT";
-    double x = (double)n;
-    size_t i = 0;
-    while (x >= step && i + 2 < sizeof letters) {
-        x /= step;
-        i++;
-    }
-    if (i == 0)
-        qw_buf_printf(out, "%.0f%s%s", x, *unit ? " " : "", unit);
-    else
-        qw_buf_printf(out, "%.1f %c%s", x, letters[i], unit);
-}
-
-static void put_row(qw_buf *out, const char *name) { qw_buf_printf(out, "%-14s ", name); }
-
 static void put_bytes(qw_buf *out, const char *name, uint64_t n)
 {
-    put_row(out, name);
-    put_short(out, n, 1000, "B");
+    cli_put_row(out, name);
+    cli_put_short(out, (double)n, "B");
     qw_buf_putc(out, '\n');
 }
 
 static void put_text_model(qw_buf *out, const qwren_model_info *m)
 {
-    put_row(out, "text");
+    cli_put_row(out, "text");
     qw_buf_printf(out, "%d layers (%d DeltaNet, %d attention), hidden %d, MLP %d\n", m->n_layers, m->n_delta_layers, m->n_attention_layers,
                   m->hidden_size, m->intermediate_size);
-    put_row(out, "  attention");
+    cli_put_row(out, "  attention");
     qw_buf_printf(out, "%d heads over %d key/value heads of %d, %d of them rotary\n", m->n_heads, m->n_kv_heads, m->head_dim,
                   m->rotary_dim);
-    put_row(out, "  DeltaNet");
+    cli_put_row(out, "  DeltaNet");
     qw_buf_printf(out, "%d value heads of %d over %d key heads of %d, convolution %d\n", m->linear_value_heads, m->linear_value_dim,
                   m->linear_key_heads, m->linear_key_dim, m->conv_kernel);
-    put_row(out, "  vocabulary");
+    cli_put_row(out, "  vocabulary");
     qw_buf_printf(out, "%d ids, %s\n", m->vocab_size, m->tied_embeddings ? "embeddings are the head" : "a head of its own");
-    put_row(out, "  context");
+    cli_put_row(out, "  context");
     qw_buf_printf(out, "%d tokens\n", m->max_positions);
 }
 
 static void put_vision(qw_buf *out, const qwren_model_info *m)
 {
-    put_row(out, "vision");
+    cli_put_row(out, "vision");
     if (!m->has_vision) {
         qw_buf_puts(out, "none\n");
         return;
     }
     qw_buf_printf(out, "%d layers, hidden %d, %d heads, MLP %d\n", m->vision_depth, m->vision_hidden, m->vision_heads,
                   m->vision_intermediate);
-    put_row(out, "  patches");
+    cli_put_row(out, "  patches");
     qw_buf_printf(out, "%d x %d pixels, %d frames, merged %d x %d; pictures of %lld to %lld pixels\n", m->patch_size, m->patch_size,
                   m->temporal_patch_size, m->merge_size, m->merge_size, (long long)m->min_pixels, (long long)m->max_pixels);
 }
 
 static void put_totals(qw_buf *out, const qwren_model_info *m)
 {
-    put_row(out, "parameters");
-    put_short(out, m->n_parameters, 1000, "");
+    cli_put_row(out, "parameters");
+    cli_put_short(out, (double)m->n_parameters, "");
     qw_buf_puts(out, " (text ");
-    put_short(out, m->n_parameters_text, 1000, "");
+    cli_put_short(out, (double)m->n_parameters_text, "");
     qw_buf_puts(out, ", vision ");
-    put_short(out, m->n_parameters_vision, 1000, "");
+    cli_put_short(out, (double)m->n_parameters_vision, "");
     qw_buf_puts(out, ", draft head ");
-    put_short(out, m->n_parameters_mtp, 1000, "");
+    cli_put_short(out, (double)m->n_parameters_mtp, "");
     qw_buf_puts(out, ")\n");
-    put_row(out, "bits a weight");
+    cli_put_row(out, "bits a weight");
     qw_buf_printf(out, "%.3f (text %.3f, vision %.3f, draft head %.3f)\n", m->bits_per_weight, m->bits_per_weight_text,
                   m->bits_per_weight_vision, m->bits_per_weight_mtp);
-    put_row(out, "files");
+    cli_put_row(out, "files");
     qw_buf_printf(out, "%s%s%s, %zu tensors, ", m->format, m->recipe ? ", recipe " : "", m->recipe ? m->recipe : "", m->n_tensors);
-    put_short(out, m->n_bytes, 1000, "B");
+    cli_put_short(out, (double)m->n_bytes, "B");
     qw_buf_putc(out, '\n');
 }
 
@@ -126,9 +108,9 @@ static void put_tensors(qw_buf *out, const qwren_model *model)
 
 static void put_text(qw_buf *out, const facts *f, bool tensors)
 {
-    put_row(out, "model");
+    cli_put_row(out, "model");
     qw_buf_printf(out, "%s\n", f->info->path);
-    put_row(out, "architecture");
+    cli_put_row(out, "architecture");
     qw_buf_printf(out, "%s, %s\n", f->info->architecture, f->info->size_name);
     put_text_model(out, f->info);
     put_vision(out, f->info);

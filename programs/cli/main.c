@@ -118,12 +118,12 @@ const cli_verb cli_verbs[VERB_COUNT] = {
         "the same likeliest token, and the share of the five likeliest that they have in common. Text, requests with pictures, and answers alone are "
         "told separately. Without --text or --requests a set is used that is built in.\n"
         "\n"
-        "tasks lets the model answer the examination in DIR (requests.jsonl and expected.jsonl; without it tests/heldout) greedily, and prints how "
-        "many answers of each kind are right.\n"
+        "tasks lets the model answer the examination in DIR greedily, and prints how many answers of each kind are right. DIR holds requests.jsonl, a chat request "
+        "a line, and expected.jsonl, in the same order the wanted kind, content and tool_calls; without it the examination of qwren-nano is used.\n"
         "\n"
         "  qwren eval perplexity models/2b-6bit book.txt\n"
         "  qwren eval kld models/2b models/2b-6bit models/2b-4bit\n"
-        "  qwren eval tasks qwren-nano tests/heldout",
+        "  qwren eval tasks qwren-nano",
         ANSWERED, 64, cli_eval },
     [VERB_HELP] = {
         "help", "explain the program or one of its verbs",

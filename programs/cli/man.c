@@ -75,18 +75,31 @@ static void put_option(qw_buf *out, const cli_option *o)
     qw_buf_putc(out, '\n');
 }
 
-static void environment(qw_buf *out)
+#define OF(verb) (1u << (verb))
+#define TALKING (OF(VERB_RUN) | OF(VERB_CHAT))
+
+/* `verbs`: bits of those whose page it is; without any that a variable matters to there is no such section. */
+static void environment(qw_buf *out, unsigned verbs)
 {
-    static const char *const variables[][2] = {
-        { "QWREN_MODEL", "The model that is used without -m." },
-        { "NO_COLOR", "When it is set and not empty, thoughts are not dimmed on a terminal." },
-        { "XDG_STATE_HOME", "Where qwren-chat keeps its history of lines, in qwren/history; ~/.local/state when it is not set." },
+    static const struct {
+        unsigned verbs; /* that look at it */
+        const char *name, *meaning;
+    } variables[] = {
+        { TALKING | OF(VERB_INSPECT) | OF(VERB_DOCTOR) | OF(VERB_TOKENIZE) | OF(VERB_DETOKENIZE) | OF(VERB_TEMPLATE) | OF(VERB_LOGITS) |
+              OF(VERB_PREPROCESS),
+          "QWREN_MODEL", "The model that is used without -m." },
+        { TALKING, "NO_COLOR", "When it is set and not empty, thoughts are not dimmed on a terminal." },
+        { OF(VERB_CHAT), "XDG_STATE_HOME",
+          "Where qwren-chat keeps its history of lines, in qwren/history; ~/.local/state when it is not set." },
     };
-    qw_buf_puts(out, ".SH ENVIRONMENT\n");
+    bool titled = false;
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
-        qw_buf_printf(out, ".TP\n.B %s\n", variables[i][0]);
-        escape_text(out, variables[i][1]);
+        if (!(variables[i].verbs & verbs))
+            continue;
+        qw_buf_printf(out, "%s.TP\n.B %s\n", titled ? "" : ".SH ENVIRONMENT\n", variables[i].name);
+        escape_text(out, variables[i].meaning);
         qw_buf_putc(out, '\n');
+        titled = true;
     }
 }
 
@@ -121,7 +134,7 @@ void cli_man_verb(qw_buf *out, const cli_verb *verb)
     qw_buf_puts(out, ".SH EXIT STATUS\n");
     escape_text(out, verb->exit_status);
     qw_buf_putc(out, '\n');
-    environment(out);
+    environment(out, 1u << (verb - cli_verbs));
     see_also(out, verb);
 }
 
@@ -140,6 +153,6 @@ void cli_man_program(qw_buf *out)
     }
     qw_buf_puts(out, ".SH OPTIONS\n.TP\n\\fB\\-h\\fR, \\fB\\-\\-help\\fR\nList the verbs.\n.TP\n\\fB\\-\\-version\\fR\nPrint the version.\n"
                      ".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage.\n");
-    environment(out);
+    environment(out, ~0u);
     see_also(out, NULL);
 }

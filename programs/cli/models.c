@@ -1,5 +1,5 @@
-/* Finding the model (models.h). Bundled models stand in models/ beside the folder of a fresh build, in share/qwren/models beside an
- * installed bin/, or in the folder that the build was configured for. Tested by tests/cli/models.sh. */
+/* Finding the model, and nano's examination (models.h). What is bundled stands beside the folder of a fresh build, in share/qwren beside an installed bin/,
+ * or in the folder that the build was configured for. Tested by tests/cli/models.sh. */
 #include "models.h"
 
 #include "base/alloc.h"
@@ -31,21 +31,34 @@ static void find_prefix(char prefix[PATH_MAX])
         *slash = '\0';
 }
 
-/* A bundled model's folder, NULL when there is none of that name. */
-static char *find_bundled(const char *name)
+/* A bundled folder: in the source tree it is built/name, installed it is installed/name. NULL when there is none. */
+static char *find_folder(const char *built, const char *installed, const char *name)
 {
     char prefix[PATH_MAX];
     find_prefix(prefix);
-    const char *places[][2] = { { prefix, "/models/" }, { prefix, "/share/qwren/models/" }, { QWREN_DATADIR, "/models/" } };
+    const char *places[][3] = { { prefix, "/", built }, { prefix, "/share/qwren/", installed }, { QWREN_DATADIR, "/", installed } };
     for (size_t i = *prefix ? 0 : 2; i < sizeof places / sizeof *places; i++) {
         qw_buf b = QW_BUF_INIT;
         char *path = NULL;
-        qw_buf_printf(&b, "%s%s%s", places[i][0], places[i][1], name);
+        qw_buf_printf(&b, "%s%s%s%s", places[i][0], places[i][1], places[i][2], name);
         if (qw_buf_take(&b, &path, NULL, NULL) == QWREN_OK && qw_dir_exists(path))
             return path;
         qw_free(path);
     }
     return NULL;
+}
+
+static char *find_bundled(const char *name) { return find_folder("models/", "models/", name); }
+
+qwren_status cli_exam_path(char **path, qwren_error *err)
+{
+    *path = find_folder("tests/", "", "heldout");
+    if (*path)
+        return QWREN_OK;
+    return qw_fail(
+        err, QWREN_E_IO,
+        "the bundled examination is not beside the program or in %s/heldout; name a folder that holds requests.jsonl and expected.jsonl",
+        QWREN_DATADIR);
 }
 
 /* A name without a slash that is neither folder nor file here may be a bundled model's. */

@@ -1,4 +1,4 @@
-/* Which model: -m, then $QWREN_MODEL, then the one that came with the program. */
+/* Which model: -m, then $QWREN_MODEL, then the one that came with the program, as its examination did. */
 #ifndef CLI_MODELS_H
 #define CLI_MODELS_H
 
@@ -8,6 +8,8 @@
 qwren_status cli_model_path(const cli_args *a, char **path, qwren_error *err);
 /* The folder that a word means: one here, or a bundled model's (qw_free it); NULL when memory is short. */
 char *cli_model_resolve(const char *word);
+/* The folder of the bundled examination of qwren-nano (qw_free it). */
+qwren_status cli_exam_path(char **path, qwren_error *err);
 
 /* What a verb wants of a model: no more is opened, so no more can be wrong with it. */
 typedef enum cli_model_use {

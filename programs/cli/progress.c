@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "interrupt.h"
 #include "output.h"
+#include "table.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -42,19 +43,10 @@ void cli_progress_clear(void)
     bar.shown = false;
 }
 
-/* "2.3 M" */
-static void print_short(double x)
-{
-    static const char letters[] = " kMGT";
-    size_t i = 0;
-    for (; x >= 1000 && i + 2 < sizeof letters; i++)
-        x /= 1000;
-    fprintf(stderr, i ? "%.1f %c" : "%.0f", x, letters[i]);
-}
-
 /* By the pace of the last 10 to 20 seconds: work that is gone on with jumps over what was done before. ", 1:05 left, 12.3 M/s". */
 static void draw_time_left(uint64_t done, uint64_t total, double now)
 {
+    char text[CLI_SHORT_BYTES];
     if (now - bar.newer.s > PACE_S) {
         bar.older = bar.newer;
         bar.newer = (mark){ now, done };
@@ -66,8 +58,7 @@ static void draw_time_left(uint64_t done, uint64_t total, double now)
         fprintf(stderr, ", %.0f:%02.0f left, ", floor(left / 60), fmod(left, 60));
     else
         fprintf(stderr, ", %.0f h %.0f min left, ", floor(left / 3600), floor(fmod(left, 3600) / 60));
-    print_short(pace);
-    fputs("/s", stderr);
+    fprintf(stderr, "%s/s", cli_short(text, pace, ""));
 }
 
 static void draw(uint64_t done, uint64_t total, double now)

@@ -1,9 +1,10 @@
 /* Tables of `qwren quantize` (quantize_report.h). Tested by tests/cli/quantize.sh. */
 #include "quantize_report.h"
 
+#include "base/affix.h"
 #include "base/alloc.h"
 #include "base/file.h"
-#include "base/json.h"
+#include "table.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -13,21 +14,6 @@
 
 #define MAX_RECIPE_BYTES ((size_t)64 << 20)
 #define MAX_CLASSES 32
-
-static void put_bytes(qw_buf *out, double n)
-{
-    static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
-    size_t i = 0;
-    for (; n >= 1000 && i + 1 < sizeof units / sizeof *units; i++)
-        n /= 1000;
-    qw_buf_printf(out, i ? "%.2f %s" : "%.0f %s", n, units[i]);
-}
-
-static const char *text_of(const qw_json *object, const char *key)
-{
-    const char *s = qw_json_string(qw_json_get(object, key), NULL);
-    return s ? s : "";
-}
 
 /* ---- the plan */
 
@@ -39,14 +25,14 @@ static void put_planned(qw_buf *out, const qw_json *t)
     for (size_t i = 0; i < qw_json_size(dims) && at < sizeof shape; i++)
         at += (size_t)snprintf(shape + at, sizeof shape - at, i ? " x %lld" : "%lld", (long long)qw_json_int(qw_json_at(dims, i), 0));
     int bits = (int)qw_json_int(qw_json_get(t, "bits"), 0);
-    qw_buf_printf(out, "%-46s %-14s %-15s ", text_of(t, "name"), text_of(t, "class"), shape);
+    qw_buf_printf(out, "%-46s %-14s %-15s ", cli_text_of(t, "name"), cli_text_of(t, "class"), shape);
     if (bits)
         qw_buf_printf(out, "%d bits / %-3d ", bits, (int)qw_json_int(qw_json_get(t, "group"), 0));
     else
-        qw_buf_printf(out, "%-12s ", text_of(t, "type"));
+        qw_buf_printf(out, "%-12s ", cli_text_of(t, "type"));
     qw_buf_printf(out, "%12lld", (long long)qw_json_int(qw_json_get(t, "bytes"), 0));
     if (qw_json_get(t, "note"))
-        qw_buf_printf(out, "  %s", text_of(t, "note"));
+        qw_buf_printf(out, "  %s", cli_text_of(t, "note"));
     qw_buf_putc(out, '\n');
 }
 
@@ -58,12 +44,12 @@ qwren_status cli_quantize_put_plan(qw_buf *out, const char *json, qwren_error *e
     qw_buf_printf(out, "%-46s %-14s %-15s %-12s %12s\n", "tensor", "class", "shape", "becomes", "bytes");
     for (size_t i = 0; i < qw_json_size(tensors); i++)
         put_planned(out, qw_json_at(tensors, i));
-    qw_buf_printf(out, "\n%-9s %s, %.3f bits per weight of the text model\n", "recipe", text_of(plan, "recipe"),
+    qw_buf_printf(out, "\n%-9s %s, %.3f bits per weight of the text model\n", "recipe", cli_text_of(plan, "recipe"),
                   qw_json_number(qw_json_get(plan, "bits_per_weight"), 0));
     qw_buf_printf(out, "%-9s ", "bytes");
-    put_bytes(out, qw_json_number(qw_json_get(plan, "bytes"), 0));
+    cli_put_short(out, qw_json_number(qw_json_get(plan, "bytes"), 0), "B");
     qw_buf_puts(out, " of ");
-    put_bytes(out, qw_json_number(qw_json_get(plan, "source_bytes"), 0));
+    cli_put_short(out, qw_json_number(qw_json_get(plan, "source_bytes"), 0), "B");
     qw_buf_putc(out, '\n');
     qw_json_free(plan);
     return qw_buf_status(out, err);
@@ -71,12 +57,7 @@ qwren_status cli_quantize_put_plan(qw_buf *out, const char *json, qwren_error *e
 
 /* ---- what stands in a folder */
 
-static bool is_weights(const char *name)
-{
-    static const char end[] = ".safetensors";
-    size_t n = strlen(name);
-    return n >= sizeof end && strcmp(name + n - (sizeof end - 1), end) == 0;
-}
+static bool is_weights(const char *name) { return qw_ends_with(name, ".safetensors"); }
 
 static uint64_t file_bytes(const char *dir, const char *name)
 {
@@ -173,14 +154,14 @@ static size_t count_classes(const qw_json *recipe, class_row rows[MAX_CLASSES])
     size_t n = 0;
     const qw_json *tensors = qw_json_get(recipe, "tensors");
     for (qw_json_iter it = qw_json_first(tensors); it.key; qw_json_next(tensors, &it)) {
-        class_row *row = find_row(rows, &n, text_of(it.value, "class"));
+        class_row *row = find_row(rows, &n, cli_text_of(it.value, "class"));
         if (row)
             add_tensor(row, it.value);
     }
     return n;
 }
 
-static void put_row(qw_buf *out, const class_row *r)
+static void put_class(qw_buf *out, const class_row *r)
 {
     qw_buf_printf(out, "  %-16s %4zu  ", r->name, r->n);
     if (r->n_kept == r->n)
@@ -215,17 +196,17 @@ qwren_status cli_quantize_put_summary(qw_buf *out, const cli_quantize_made *made
     QW_TRY(read_recipe(made->dst, &recipe, err));
     uint64_t before = model_bytes(made->src), after = model_bytes(made->dst);
     qw_buf_printf(out, "made     %s in %.0f s\n", made->dst, made->seconds);
-    qw_buf_printf(out, "recipe   %s, %.3f bits per weight of the text model\n", text_of(recipe, "recipe"),
+    qw_buf_printf(out, "recipe   %s, %.3f bits per weight of the text model\n", cli_text_of(recipe, "recipe"),
                   qw_json_number(qw_json_get(recipe, "bits_per_weight"), 0));
     qw_buf_puts(out, "weights  ");
-    put_bytes(out, (double)after);
+    cli_put_short(out, (double)after, "B");
     qw_buf_puts(out, " of ");
-    put_bytes(out, (double)before);
+    cli_put_short(out, (double)before, "B");
     qw_buf_printf(out, " (%.0f %%)\n", before ? 100.0 * (double)after / (double)before : 0.0);
     qw_buf_puts(out, "tensors  by class, with the error of their codes (root mean square, relative to the weights)\n");
     size_t n = count_classes(recipe, rows);
     for (size_t i = 0; i < n; i++)
-        put_row(out, &rows[i]);
+        put_class(out, &rows[i]);
     put_left(out, made);
     qw_buf_printf(out, "try it   qwren chat -m %s\n", made->dst);
     qw_json_free(recipe);
@@ -236,7 +217,7 @@ qwren_status cli_quantize_put_json(qw_buf *out, const cli_quantize_made *made, q
 {
     qw_json *recipe;
     QW_TRY(read_recipe(made->dst, &recipe, err));
-    const char *name = text_of(recipe, "recipe");
+    const char *name = cli_text_of(recipe, "recipe");
     qw_buf_puts(out, "{\"path\": ");
     qw_json_dump_string(out, made->dst, strlen(made->dst));
     qw_buf_puts(out, ", \"recipe\": ");

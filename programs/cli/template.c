@@ -1,5 +1,6 @@
 /* qwren template: a chat request -> the text of its prompt. Tested by tests/cli/template.sh. */
 #include "base/alloc.h"
+#include "base/utf8.h"
 #include "input.h"
 #include "models.h"
 #include "output.h"
@@ -94,7 +95,7 @@ static qwren_status render_file(job *j, const char *path, qwren_error *err)
     QW_TRY(cli_tokenizer_open(j->args, &j->tokenizer, err));
     QW_TRY(cli_read(path, &text, &len, err));
     qw_buf request = QW_BUF_INIT;
-    const char *json = cli_skip_bom(text, &len);
+    const char *json = qw_utf8_skip_bom(text, &len);
     qw_buf_append(&request, json, len);
     qw_free(text);
     qwren_status st = render(j, &request, cli_has(j->args, OPT_STRICT), -1, &prompt, &n, err);

@@ -223,6 +223,8 @@ qwren_status qwren_eval_compare(const qwren_model *base, const qwren_model *cons
         st = compare_lines(&c, lines, len, err);
     if (st == QWREN_OK)
         st = summarize(&c, out, err);
+    for (size_t i = 0; st != QWREN_OK && i < n_models; i++)
+        out[i] = (qwren_comparison){ 0 };
     comparison_deinit(&c);
     return st;
 }

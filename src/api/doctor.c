@@ -2,6 +2,7 @@
 #include "api/doctor.h"
 
 #include "api/options.h"
+#include "base/affix.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/machine.h"
@@ -76,7 +77,7 @@ qwren_status qw_doctor_settle(qw_doctor *d, qw_check check, const char *tensor, 
 const qw_finding *qw_doctor_found_in(const qw_doctor *d, const char *prefix)
 {
     for (size_t i = 0; i < d->n_findings; i++)
-        if (d->findings[i].tensor && strncmp(d->findings[i].tensor, prefix, strlen(prefix)) == 0)
+        if (d->findings[i].tensor && qw_begins_with(d->findings[i].tensor, prefix))
             return &d->findings[i];
     return NULL;
 }

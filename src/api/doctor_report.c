@@ -5,7 +5,6 @@
 #include "base/machine.h"
 #include "runtime/memplan.h"
 
-#include <math.h>
 #include <string.h>
 
 static void put_text(qw_buf *out, const char *key, const char *value)
@@ -17,14 +16,10 @@ static void put_text(qw_buf *out, const char *key, const char *value)
         qw_buf_puts(out, "null");
 }
 
-/* A number that is none is null. */
 static void put_number(qw_buf *out, const char *key, double x)
 {
     qw_buf_printf(out, "\"%s\": ", key);
-    if (isfinite(x))
-        qw_json_dump_double(out, x);
-    else
-        qw_buf_puts(out, "null");
+    qw_json_dump_number(out, x);
 }
 
 static void put_whole(qw_buf *out, const char *key, uint64_t n) { qw_buf_printf(out, "\"%s\": %llu", key, (unsigned long long)n); }

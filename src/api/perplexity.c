@@ -82,10 +82,12 @@ static qwren_status score_window(scoring *s, size_t begin, size_t end, size_t fr
 
 static qwren_status score(scoring *s, qwren_error *err)
 {
-    size_t from = 1, n = s->ids.n;
-    for (size_t end = s->n_ctx < n ? s->n_ctx : n; from<n; end = n - end> s->stride ? end + s->stride : n) {
+    const size_t n = s->ids.n;
+    size_t from = 1, end = s->n_ctx < n ? s->n_ctx : n;
+    while (from < n) {
         QW_TRY(score_window(s, end > s->n_ctx ? end - s->n_ctx : 0, end, from, err));
         from = end;
+        end += n - end > s->stride ? s->stride : n - end;
     }
     if (s->opt.progress)
         s->opt.progress(s->opt.progress_ctx, "tokens", n, n);

@@ -5,7 +5,9 @@
 #include "api/media.h"
 #include "api/request.h"
 #include "api/tokenizer.h"
+#include "base/affix.h"
 #include "base/alloc.h"
+#include "base/utf8.h"
 #include "text/template.h"
 
 #include <string.h>
@@ -20,6 +22,8 @@ static bool is_blank(const char *s, size_t n)
 
 bool qw_sample_next(const char **text, size_t *left, const char **line, size_t *len, size_t *number)
 {
+    if (!*number)
+        *text = qw_utf8_skip_bom(*text, left);
     while (*left) {
         const char *end = memchr(*text, '\n', *left);
         *line = *text;
@@ -136,7 +140,7 @@ static qwren_status read_request(qw_sample *s, const qwren_model *m, const char 
 static void name_line(qwren_error *err, const char *where)
 {
     char text[sizeof err->text];
-    if (!err || strncmp(err->text, where, strlen(where)) == 0)
+    if (!err || qw_begins_with(err->text, where))
         return;
     memcpy(text, err->text, sizeof text);
     qw_fail(err, err->code, "%s: %s", where, text);

@@ -6,13 +6,15 @@
 #include "tokenizer/tokenizer.h"
 
 typedef struct qw_sample {
-    qw_ids ids;       /* one pad for each picture */
-    size_t n_context; /* ids before the assistant's last message, the opening of its thought included; ids.n when no answer ends the sample */
+    qw_ids ids; /* one pad for each picture */
+    size_t
+        n_context; /* ids before the assistant's last message, the opening of its thought included; ids.n when no answer ends the sample */
     qwren_image **images;
     size_t n_images;
 } qw_sample;
 
-/* The next line of a text that is not blank: *line [*len], and the rest of the text into *text [*left]. False when there is none; *number counts lines. */
+/* The next line of a text that is not blank: *line [*len], and the rest of the text into *text [*left]. False when there is none; *number counts lines, from 0
+ * at the beginning of the text. */
 bool qw_sample_next(const char **text, size_t *left, const char **line, size_t *len, size_t *number);
 
 /* One line: {"messages": [...], "tools": [...], ...}, which may end with the assistant's answer, or {"text": ...}. `where` names the line in

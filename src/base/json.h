@@ -50,5 +50,7 @@ void qw_json_dump(qw_buf *out, const qw_json *v);
 void qw_json_dump_string(qw_buf *out, const char *s, size_t len);
 /* Appends a double as Python's repr() (shortest digits that round-trip; 1.0, 1e-07, 1e+16, nan, inf). */
 void qw_json_dump_double(qw_buf *out, double x);
+/* The same where JSON is printed for other programs, which know no nan: null for what is no number. */
+void qw_json_dump_number(qw_buf *out, double x);
 
 #endif

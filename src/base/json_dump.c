@@ -100,6 +100,14 @@ void qw_json_dump_double(qw_buf *out, double x)
     qw_buf_printf(out, "e%c%02d", exponent < 0 ? '-' : '+', abs(exponent));
 }
 
+void qw_json_dump_number(qw_buf *out, double x)
+{
+    if (isfinite(x))
+        qw_json_dump_double(out, x);
+    else
+        qw_buf_puts(out, "null");
+}
+
 static void dump_array(qw_buf *out, const qw_json *v)
 {
     qw_buf_putc(out, '[');

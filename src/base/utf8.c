@@ -1,6 +1,8 @@
 /* UTF-8 (utf8.h): the ranges of Unicode's table 3-7, ill-formed parts as in its "best practice". Tested by tests/unit/test_base_utf8.c. */
 #include "base/utf8.h"
 
+#include <string.h>
+
 /* Bytes that follow the lead, or 0 when it cannot lead; [*lo, *hi] is what the second byte may be. */
 static int lead_length(unsigned char c, unsigned char *lo, unsigned char *hi)
 {
@@ -72,6 +74,13 @@ size_t qw_utf8_encode(uint32_t cp, char out[4])
     }
     out[0] = (char)((0xF00u >> n & 0xF0u) | cp);
     return n;
+}
+
+const char *qw_utf8_skip_bom(const char *text, size_t *len)
+{
+    const size_t n = *len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    *len -= n;
+    return text + n;
 }
 
 bool qw_utf8_is_valid(const char *p, size_t n)

@@ -9,6 +9,8 @@
 size_t qw_utf8_decode(const char *p, size_t n, uint32_t *cp, bool *valid);
 /* Writes cp (a scalar value) to out[4], returns 1..4. */
 size_t qw_utf8_encode(uint32_t cp, char out[4]);
+/* Behind the byte order mark that some editors put before a text; *len gets shorter by it. */
+const char *qw_utf8_skip_bom(const char *text, size_t *len);
 bool qw_utf8_is_valid(const char *p, size_t n);
 /* Appends p with every ill-formed part replaced by U+FFFD. */
 void qw_utf8_sanitize(qw_buf *out, const char *p, size_t n);

@@ -1,6 +1,7 @@
 /* Reading the block "quantization" (config_quant.h): defaults, and rules by the module's path. Tested by tests/unit/test_config_quant.c. */
 #include "model/config_quant.h"
 
+#include "base/affix.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "weights/names.h"
@@ -172,7 +173,7 @@ qwren_status qw_quant_config_read(qw_quant_config *out, const char *dir, qw_aren
 
 qw_quant_setting qw_quant_config_find(const qw_quant_config *c, const qw_tensor *weight)
 {
-    const bool draft = strncmp(weight->file, QW_MTP_FOLDER "/", sizeof QW_MTP_FOLDER) == 0;
+    const bool draft = qw_begins_with(weight->file, QW_MTP_FOLDER "/");
     const char *name = weight->name + (draft ? sizeof "mtp." - 1 : 0);
     const size_t n = strlen(name), tail = sizeof ".weight" - 1;
     if (!c)

@@ -2,6 +2,8 @@
  * Tested by tests/unit/test_names.c. */
 #include "weights/names.h"
 
+#include "base/affix.h"
+
 #include <stdbool.h>
 #include <string.h>
 
@@ -136,7 +138,7 @@ const char *qw_name_from_file(const char *file_name, char *buf)
 static const char *replace_end(const char *name, const char *from, const char *to, char *buf)
 {
     const size_t n = strlen(name), tail = strlen(from), end = strlen(to) + 1;
-    if (n < tail || strcmp(name + n - tail, from) != 0 || n - tail + end > QW_NAME_BYTES)
+    if (!qw_ends_with(name, from) || n - tail + end > QW_NAME_BYTES)
         return NULL;
     memcpy(buf, name, n - tail);
     memcpy(buf + n - tail, to, end);

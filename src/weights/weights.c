@@ -2,6 +2,7 @@
  * Tested by tests/unit/test_weights.c and tests/unit/test_safetensors.c. */
 #include "weights/weights.h"
 
+#include "base/affix.h"
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/file.h"
@@ -102,14 +103,6 @@ static qwren_status sort_names(qw_weights *w, qwren_error *err)
 
 /* ---- who wrote it */
 
-static bool ends_with(const char *s, const char *tail)
-{
-    size_t n = strlen(s), m = strlen(tail);
-    return n >= m && strcmp(s + n - m, tail) == 0;
-}
-
-static bool begins_with(const char *s, const char *head) { return strncmp(s, head, strlen(head)) == 0; }
-
 /* The convolutions tell, as they do to MLX's own loaders: [C, taps, 1] is MLX, [C, 1, taps] Hugging Face. Without one the names decide. */
 static qwren_status find_layout(qw_weights *w, qwren_error *err)
 {
@@ -117,8 +110,8 @@ static qwren_status find_layout(qw_weights *w, qwren_error *err)
     bool mlx_names = false;
     for (size_t i = 0; i < w->n; i++) {
         const qw_tensor *t = &w->tensors[i];
-        mlx_names = mlx_names || begins_with(t->file_name, "language_model.") || begins_with(t->file_name, "vision_tower.");
-        if (t->n_dims == 3 && ends_with(t->name, ".conv1d.weight"))
+        mlx_names = mlx_names || qw_begins_with(t->file_name, "language_model.") || qw_begins_with(t->file_name, "vision_tower.");
+        if (t->n_dims == 3 && qw_ends_with(t->name, ".conv1d.weight"))
             of[t->shape[2] == 1] = t;
     }
     if (of[0] && of[1])
@@ -175,7 +168,7 @@ static qwren_status rename_draft_head(qw_weights *w, size_t first, const char *f
         qw_tensor *t = &w->tensors[i];
         char name[QW_NAME_BYTES];
         t->file = kept;
-        if (begins_with(t->name, "mtp."))
+        if (qw_begins_with(t->name, "mtp."))
             return qw_fail(err, QWREN_E_UNSUPPORTED, "%s: tensor %s: a draft head for MLX has names without \"mtp.\"; make it with mlx-vlm",
                            file, t->file_name);
         snprintf(name, sizeof name, "mtp.%.*s", (int)(sizeof name - sizeof "mtp."), t->file_name);

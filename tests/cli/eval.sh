@@ -41,6 +41,9 @@ expect "all lines are read" [ "$(first_of lines out)" = 3 ]
 expect "a model is equal to itself" grep -q '"all": {"tokens": [0-9]*, "mean": 0.0, "mean_error": 0.0, "median": 0.0' out
 expect "two models" [ "$(grep -o '"path"' out | wc -l)" -eq 3 ]
 expect "bits per weight of a bf16 model: $(first_of bits_per_weight out)" [ "$(first_of bits_per_weight out | cut -c1-2)" = 16 ]
+{ printf '\357\273\277'; cat requests; } >marked
+check "a byte order mark before the first line" 0 eval_ kld "$NANO" "$NANO" --requests marked --json
+expect "says nothing: $(cat err)" [ "$(first_of lines out)" = 3 ]
 check "with answers" 0 eval_ kld "$NANO" changed --requests requests --answers answers --json
 expect "requests without one are left out" [ "$(first_of lines out)" = 2 ]
 expect "tokens of answers are told" grep -q '"answers": {"tokens": [1-9]' out

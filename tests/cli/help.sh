@@ -32,9 +32,18 @@ for verb in $verbs; do
 
     check "man $verb" 0 "$QWREN" help --man -o "qwren-$verb.1" "$verb"
     expect "$verb: title line" grep -q '^\.TH QWREN\\-' "qwren-$verb.1"
-    for section in NAME SYNOPSIS DESCRIPTION OPTIONS 'EXIT STATUS' ENVIRONMENT 'SEE ALSO'; do
+    for section in NAME SYNOPSIS DESCRIPTION OPTIONS 'EXIT STATUS' 'SEE ALSO'; do
         expect "$verb: section $section" grep -q "^\\.SH $section\$" "qwren-$verb.1"
     done
+    # A variable is told of where it does something: $QWREN_MODEL stands in for -m.
+    speaks=$(grep -c '^\.B QWREN_MODEL$' "qwren-$verb.1")
+    expect "$verb: QWREN_MODEL goes with -m" [ "$speaks" -eq "$(grep -c '^ *-m, --model' text)" ]
+    case $verb in
+    chat) variables=3 ;;
+    run) variables=2 ;;
+    *) variables=$speaks ;;
+    esac
+    expect "$verb: variables" [ "$(sed -n '/^\.SH ENVIRONMENT/,/^\.SH SEE/p' "qwren-$verb.1" | grep -c '^\.B ')" -eq "$variables" ]
     render "qwren-$verb.1" >page
     expect "$verb: the page is there" [ "$(wc -l <page)" -gt 20 ]
     # every option of the help stands in the page
@@ -45,6 +54,7 @@ for verb in $verbs; do
 done
 check "man of the program" 0 "$QWREN" help --man
 cp out qwren.1
+expect "the program's page has all variables" [ "$(sed -n '/^\.SH ENVIRONMENT/,/^\.SH SEE/p' qwren.1 | grep -c '^\.B ')" -eq 3 ]
 render qwren.1 >page
 for verb in $verbs; do expect "qwren.1 names qwren-$verb" grep -q "^\\.BR qwren.*-$verb (1)" qwren.1; done
 

@@ -33,6 +33,17 @@ mkdir -p prefix/bin prefix/share/qwren/models
 cp "$QWREN" prefix/bin/qwren
 copy_model prefix/share/qwren/models/qwren-nano
 check "an installed tree that was moved" 0 prefix/bin/qwren inspect
+echo '{"id": "1", "kind": "sum", "thinking": true, "content": "42", "tool_calls": []}' >expected.jsonl
+echo '{"content": "42"}' >given
+mkdir -p tree/tests/heldout prefix/share/qwren/heldout
+cp expected.jsonl tree/tests/heldout/
+cp expected.jsonl prefix/share/qwren/heldout/
+check "the examination beside a freshly built program" 0 tree/build/qwren eval tasks --answers given
+check "and beside an installed one" 0 prefix/bin/qwren eval tasks --answers given
+if ! [ -e /usr/local/share/qwren/heldout ] && ! [ -e /usr/share/qwren/heldout ]; then
+    check "no examination anywhere" 1 alone/qwren eval tasks --answers given
+    expect "the message says what to do: $(cat err)" grep -q 'name a folder that holds requests.jsonl and expected.jsonl' err
+fi
 if ! [ -e /usr/local/share/qwren/models/qwren-nano ] && ! [ -e /usr/share/qwren/models/qwren-nano ]; then
     check "no model anywhere" 1 alone/qwren inspect
     expect "the message says what to do: $(cat err)" grep -q -- '-m PATH' err

@@ -24,7 +24,7 @@ expect "nothing was written: $(ls)" [ ! -e dst ]
 
 # The work.
 check "plain codes" 0 "$QWREN" quantize --recipe 6bit-plain "$NANO" plain
-for word in '^made  *plain in ' '^recipe  *6bit-plain, ' '^weights  *[0-9.]* MB of 14.0. MB' '^  attention.q  *1  6 bits  error ' '^  small  *[0-9]*  kept' 'qwren chat -m plain$'; do
+for word in '^made  *plain in ' '^recipe  *6bit-plain, ' '^weights  *[0-9.]* MB of 14.0 MB' '^  attention.q  *1  6 bits  error ' '^  small  *[0-9]*  kept' 'qwren chat -m plain$'; do
     expect "the summary has $word" grep -q "$word" out
 done
 for file in config.json model.safetensors model.safetensors.index.json tokenizer.json tokenizer_config.json chat_template.jinja generation_config.json \

@@ -45,13 +45,14 @@ cmake -S "$prefix/cmake-user" -B "$prefix/cmake-user/build" -DCMAKE_PREFIX_PATH=
 cmake --build "$prefix/cmake-user/build" >/dev/null
 "$prefix/cmake-user/build/user"
 
-# The installed program finds the installed model, far from the sources.
+# The installed program finds the installed model and its examination, far from the sources.
 if [ -x "$prefix/bin/qwren" ]; then
     seen=$(unset QWREN_MODEL && cd / && "$prefix/bin/qwren" inspect --json) || seen=
     case $seen in
     *"\"path\": \"$prefix/share/qwren/models/qwren-nano\""*) ;;
     *) echo "the installed program does not find its own model: $seen"; exit 1 ;;
     esac
+    (cd / && "$prefix/bin/qwren" eval -q tasks qwren-nano --limit 1 >/dev/null) || { echo "the installed program does not find its examination"; exit 1; }
 fi
 
 # qwren.pc finds the prefix from a libdir of any depth.

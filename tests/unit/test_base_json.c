@@ -112,6 +112,19 @@ static void values_that_are_no_number_print_as_python_prints_them(void **state)
     qw_buf_free(&b);
 }
 
+static void other_programs_get_null_for_them(void **state)
+{
+    (void)state;
+    const double values[] = { 0.5, (double)NAN, (double)INFINITY, -(double)INFINITY };
+    qw_buf b = QW_BUF_INIT;
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        qw_json_dump_number(&b, values[i]);
+        qw_buf_putc(&b, ' ');
+    }
+    assert_string_equal(qw_buf_text(&b), "0.5 null null null ");
+    qw_buf_free(&b);
+}
+
 static void getters_answer_by_kind_and_fall_back(void **state)
 {
     (void)state;
@@ -337,6 +350,7 @@ int main(void)
         cmocka_unit_test(documents_print_as_python_prints_them),
         cmocka_unit_test(a_decimal_comma_of_the_locale_changes_nothing),
         cmocka_unit_test(values_that_are_no_number_print_as_python_prints_them),
+        cmocka_unit_test(other_programs_get_null_for_them),
         cmocka_unit_test(getters_answer_by_kind_and_fall_back),
         cmocka_unit_test(a_missing_value_answers_every_getter),
         cmocka_unit_test(an_integer_beyond_64_bits_keeps_its_digits),

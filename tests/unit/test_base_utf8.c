@@ -134,6 +134,20 @@ static void pieces_cut_by_complete_prefix_sanitize_like_the_whole(void **state)
     }
 }
 
+static void only_a_whole_byte_order_mark_is_skipped(void **state)
+{
+    (void)state;
+    size_t n = 4;
+    assert_string_equal(qw_utf8_skip_bom("\xEF\xBB\xBF{", &n), "{");
+    assert_int_equal(n, 1);
+    n = 2;
+    assert_string_equal(qw_utf8_skip_bom("\xEF\xBB", &n), "\xEF\xBB");
+    assert_int_equal(n, 2);
+    n = 0;
+    assert_string_equal(qw_utf8_skip_bom("", &n), "");
+    assert_int_equal(n, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +156,7 @@ int main(void)
         cmocka_unit_test(nul_is_a_character_like_others),
         cmocka_unit_test(complete_prefix_holds_back_only_what_may_still_become_a_character),
         cmocka_unit_test(pieces_cut_by_complete_prefix_sanitize_like_the_whole),
+        cmocka_unit_test(only_a_whole_byte_order_mark_is_skipped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -330,7 +330,10 @@ static qwren_status compare_all(void *ctx, qwren_error *err)
 {
     qwren_comparison c;
     const qwren_model *with = other;
-    return qwren_eval_compare(model, &with, 1, ctx, SIZE_MAX, NULL, &c, err);
+    qwren_status st = qwren_eval_compare(model, &with, 1, ctx, SIZE_MAX, NULL, &c, err);
+    assert_int_equal(c.n_lines, st == QWREN_OK ? 1 : 0);
+    assert_true(st == QWREN_OK || !(c.all.n_tokens | c.text.n_tokens | c.pictures.n_tokens | c.answers.n_tokens));
+    return st;
 }
 
 static qwren_status score_all(void *ctx, qwren_error *err)
@@ -338,7 +341,9 @@ static qwren_status score_all(void *ctx, qwren_error *err)
     qwren_perplexity p;
     qwren_eval_options opt = qwren_eval_options_default();
     opt.n_ctx = 16;
-    return qwren_eval_perplexity(model, ctx, SIZE_MAX, &opt, &p, err);
+    qwren_status st = qwren_eval_perplexity(model, ctx, SIZE_MAX, &opt, &p, err);
+    assert_true(st == QWREN_OK || (p.n_tokens == 0 && p.n_bytes == 0 && p.nats == 0));
+    return st;
 }
 
 static void every_allocation_may_fail(void **state)

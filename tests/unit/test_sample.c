@@ -60,6 +60,24 @@ static void lines_are_found(void **state)
     assert_false(qw_sample_next(&text, &left, &line, &len, &number));
 }
 
+/* Some editors put one before a text; it is no part of the first line, nor anything in the others. */
+static void a_byte_order_mark_is_skipped(void **state)
+{
+    (void)state;
+    const char *text = "\xEF\xBB\xBF{1}\n\xEF\xBB\xBF{2}", *line = NULL;
+    size_t left = strlen(text), len = 0, number = 0;
+    assert_true(qw_sample_next(&text, &left, &line, &len, &number));
+    assert_int_equal(number, 1);
+    assert_int_equal(len, 3);
+    assert_memory_equal(line, "{1}", len);
+    assert_true(qw_sample_next(&text, &left, &line, &len, &number));
+    assert_int_equal(len, 6);
+    assert_false(qw_sample_next(&text, &left, &line, &len, &number));
+    text = "\xEF\xBB\xBF";
+    left = 3, number = 0;
+    assert_false(qw_sample_next(&text, &left, &line, &len, &number));
+}
+
 static void text_is_plain(void **state)
 {
     (void)state;
@@ -183,6 +201,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_are_found),
+        cmocka_unit_test(a_byte_order_mark_is_skipped),
         cmocka_unit_test(text_is_plain),
         cmocka_unit_test(the_answer_is_told_from_the_rest),
         cmocka_unit_test(what_is_no_sample_is_refused),
