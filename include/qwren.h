@@ -21,7 +21,7 @@
  *   puts(qwren_result_content(r));
  *   qwren_result_free(r);  qwren_session_free(s);  qwren_model_close(m);
  *
- * Rules that hold everywhere
+ * Rules that hold everywhere (a comment below names only what goes beyond them)
  *   Results    Functions that can fail return a qwren_status: 0 is success, everything else is negative. The trailing
  *              `qwren_error *err` may be NULL; when it is given and the call fails it holds one sentence: what, where, what to do.
  *              On failure every output pointer is set to NULL (or 0) and nothing has to be freed.
@@ -56,7 +56,7 @@ extern "C" {
 #  define QWREN_API
 #endif
 
-/* ------------------------------------------------------------------------------------------ 1  errors and versions */
+/* --------------------------------------------------------------------------------------------- 1  errors and versions */
 
 #define QWREN_VERSION_MAJOR 0
 #define QWREN_VERSION_MINOR 1
@@ -92,7 +92,7 @@ typedef struct qwren_error {
 QWREN_API const char *qwren_status_name(qwren_status code); /* "E_FORMAT"; "E_UNKNOWN" for a number not in the list */
 QWREN_API const char *qwren_status_text(qwren_status code); /* the short text of the list */
 
-/* -------------------------------------------------------------------------------------------- 2  allocator and log */
+/* ----------------------------------------------------------------------------------------------- 2  allocator and log */
 
 /* All heap memory of the library comes from here. Process-wide: set it before any other call, never while
  * objects are alive. realloc follows C's rules. NULL restores malloc/realloc/free. Image codecs use their own libraries' heap. */
@@ -112,7 +112,7 @@ typedef enum qwren_log_level { QWREN_LOG_DEBUG, QWREN_LOG_INFO, QWREN_LOG_WARN }
  * the function may be called from any thread. `text` has no newline and is valid only during the call. */
 QWREN_API void qwren_set_log(void (*fn)(void *ctx, qwren_log_level level, const char *text), void *ctx);
 
-/* ------------------------------------------------------------------------------------------------------- 3  models */
+/* ---------------------------------------------------------------------------------------------------------- 3  models */
 
 typedef struct qwren_model qwren_model;         /* weights + tokenizer of one checkpoint, shared, read-only */
 typedef struct qwren_tokenizer qwren_tokenizer; /* the text side of a checkpoint: vocabulary, special tokens, template kind */
@@ -121,7 +121,8 @@ typedef struct qwren_image qwren_image;         /* decoded 8-bit RGB pixels */
 typedef struct qwren_parser qwren_parser;       /* output text -> reasoning, content, tool calls, as it grows */
 typedef struct qwren_result qwren_result;       /* a finished answer */
 
-/* Progress of long work: done of total (bytes, layers, tokens; `what` says which). Return false to cancel (QWREN_E_CANCELLED). */
+/* Progress of long work: done of total (bytes, layers, tokens; `what` says which). Return false to cancel (QWREN_E_CANCELLED). Called on the thread that
+ * made the call, never by two threads at once. */
 typedef bool (*qwren_progress_fn)(void *ctx, const char *what, uint64_t done, uint64_t total);
 
 typedef struct qwren_model_options {
@@ -188,7 +189,7 @@ QWREN_API bool qwren_model_get_tensor(const qwren_model *m, size_t i, qwren_tens
 typedef struct qwren_memory_info { uint64_t kv_bytes, state_bytes, scratch_bytes, total_bytes; } qwren_memory_info;
 QWREN_API qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx, qwren_memory_info *out, qwren_error *err);
 
-/* ---------------------------------------------------------------------------------------------------- 4  tokenizer */
+/* ------------------------------------------------------------------------------------------------------- 4  tokenizer */
 
 /* Opens the tokenizer of a directory that may hold nothing else (tokenizer.json; tokenizer_config.json, chat_template.jinja and
  * config.json are read when present), or of a GGUF file. Close with qwren_tokenizer_close(). */
@@ -217,7 +218,7 @@ QWREN_API int32_t qwren_token_count(const qwren_tokenizer *t);
 /* Whether this checkpoint thinks when the request does not say: read from its own chat template. */
 QWREN_API bool qwren_thinks_by_default(const qwren_tokenizer *t);
 
-/* ------------------------------------------------------------------------------------------------------- 5  images */
+/* ---------------------------------------------------------------------------------------------------------- 5  images */
 
 typedef struct qwren_image_limits {
     size_t struct_size;
@@ -244,7 +245,7 @@ QWREN_API const uint8_t *qwren_image_pixels(const qwren_image *img);
 QWREN_API qwren_status qwren_image_preprocess(const qwren_model *m, const qwren_image *img, float **patches, size_t *n_rows,
                                               size_t *row_len, int grid[3], qwren_error *err);
 
-/* ----------------------------------------------------------------------------------------- 6  prompts and parsing */
+/* --------------------------------------------------------------------------------------------- 6  prompts and parsing */
 
 /* A *request* is a JSON object as OpenAI's chat completions take it: messages, tools, tool_choice, chat_template_kwargs
  * {enable_thinking, add_vision_id}, enable_thinking, add_generation_prompt, and (for qwren_chat) max_tokens, temperature, top_p, top_k,
@@ -297,7 +298,7 @@ QWREN_API qwren_status qwren_parser_push(qwren_parser *p, const char *text, size
 QWREN_API qwren_status qwren_parser_finish(qwren_parser *p, const char *finish, char **json, qwren_error *err);
 QWREN_API void qwren_parser_free(qwren_parser *p);
 
-/* ---------------------------------------------------------------------------- 7  sessions: tokens in, logits out */
+/* --------------------------------------------------------------------------------- 7  sessions: tokens in, logits out */
 
 typedef struct qwren_session_options {
     size_t struct_size;
@@ -322,7 +323,7 @@ QWREN_API qwren_status qwren_session_eval(qwren_session *s, const int32_t *ids, 
  * computed since. Valid until the next eval, chat, reset or free. */
 QWREN_API const float *qwren_session_logits(const qwren_session *s);
 
-/* --------------------------------------------------------------- 8  chat: a conversation in, an answer out */
+/* -------------------------------------------------------------------------- 8  chat: a conversation in, an answer out */
 
 /* Turns an image_url of a request into an image. data: URLs never come here, the library decodes them itself. Free the image is the library's. */
 typedef qwren_status (*qwren_image_loader)(void *ctx, const char *url, qwren_image **out, qwren_error *err);
@@ -356,7 +357,7 @@ QWREN_API const char *qwren_result_json(const qwren_result *r);          /* {"re
 QWREN_API const qwren_stats *qwren_result_stats(const qwren_result *r);
 QWREN_API void qwren_result_free(qwren_result *r);
 
-/* ------------------------------------------------------------------------- 9  quantise: a smaller checkpoint */
+/* ---------------------------------------------------------------------------------- 9  quantise: a smaller checkpoint */
 
 typedef struct qwren_quantize_options {
     size_t struct_size;
@@ -374,25 +375,40 @@ typedef struct qwren_quantize_options {
 } qwren_quantize_options;
 QWREN_API qwren_quantize_options qwren_quantize_options_default(void);
 
-/* Makes the folder DST, a checkpoint that mlx-lm, mlx-vlm and qwren load, from SRC, a Hugging Face directory of bf16, f16 or f32. DST must not exist; it
- * appears when it is complete. Memory: at most 2 GB, whatever the model's size. The same bytes for any number of threads. Cancelled or killed it leaves
- * DST.partial behind, which is no model, and from which the next run goes on; the result is the same. */
+/* Makes the folder DST, a checkpoint that mlx-lm, mlx-vlm and qwren load, from SRC, a Hugging Face directory of bf16, f16 or f32, which is only read. DST must
+ * not exist, or be empty; it appears when it is complete. Memory: at most 2 GB, whatever the model's size. The same bytes for any number of threads.
+ *
+ * All work is done in DST.partial, which is no model. When the call ends early, or the program, it stays, once a tensor is whole, and the next call
+ * with the same source and options goes on from there to the same bytes. One call at a time, of this program or another, works on a DST.partial: it holds
+ * a lock there. Calls for different DST may run at once; each has its own model and threads.
+ *
+ *   E_CANCELLED    `progress` said no; DST.partial stays, if a tensor was whole
+ *   E_ARGUMENT     an option, a recipe or a pair of them that does not exist; DST is SRC or inside of it; a calibration without a line that can be used
+ *   E_IO           SRC cannot be read, or DST not be written (no room); DST is there and `force` is not set, or was not made by qwren; DST.partial is
+ *                  held by another call, holds work with other options or of another source and `fresh` is not set, or is none of qwren's
+ *   E_UNSUPPORTED  SRC is a model that qwren cannot run, or holds codes already: it is in MLX's or GGUF's layout
+ *   E_FORMAT       SRC is damaged: its headers contradict each other, or a weight is no finite number; or a line of the calibration is
+ *   E_LIMIT        a picture of the calibration is too large
+ * With `force` the DST that was there is untouched until the last step, which exchanges the two. */
 QWREN_API qwren_status qwren_quantize(const char *src, const char *dst, const qwren_quantize_options *opt, qwren_error *err);
 
-/* What that would do, from the headers alone: {"recipe", "bits_per_weight", "source_bytes", "bytes", "tensors": [{"name", "class", "shape", "bits", "group"
- * or "type", "bytes", "note"}, ...]}; bits 0: stays in float. Give back with qwren_free(). Recipe "auto" measures first and cannot tell. */
+/* What that would do, from the headers alone, within a moment and on the calling thread; nothing is written. *json: {"recipe", "bits_per_weight" (of the text
+ * model, scales included), "source_bytes", "bytes" (of all tensors), "tensors": [{"name", "class", "shape" (outermost first), "bits", "group" or "type",
+ * "bytes", "note"}, ...]}; bits 0: stays in float, of that type. Give back with qwren_free(). Errors as above; E_ARGUMENT for recipe "auto", which
+ * measures before it decides. */
 QWREN_API qwren_status qwren_quantize_plan(const char *src, const qwren_quantize_options *opt, char **json, qwren_error *err);
 
-/* Recipe i by name, and a sentence about it; NULL behind the last. *about may be NULL. */
+/* Recipe i by name, and a sentence about it; NULL behind the last. `about` may be NULL. Both texts are constants. "auto" is not among them: it has no fixed
+ * bits. */
 QWREN_API const char *qwren_quantize_recipe(size_t i, const char **about);
 
-/* ------------------------------------------------------------------------------------ 10  evaluate: how good is it */
+/* --------------------------------------------------------------------------------------- 10  evaluate: how good is it */
 
 typedef struct qwren_eval_options {
     size_t struct_size;
     size_t n_ctx;                  /* perplexity: tokens of a window; 0 = 2048, or the model's maximum if that is less */
     size_t stride;                 /* perplexity: how far the next window is moved on; 0 = half a window */
-    qwren_image_loader load_image; /* comparison: NULL, only data: URLs are accepted */
+    qwren_image_loader load_image; /* comparison: called on the calling thread; NULL, only data: URLs are accepted */
     void *load_ctx;
     size_t max_lines;              /* comparison: only so many of the lines, spread evenly; 0 = all */
     qwren_progress_fn progress;    /* may be NULL: "tokens" or "lines", done of total */
@@ -409,8 +425,11 @@ typedef struct qwren_perplexity {
     double perplexity;    /* e to the power of nats */
     double bits_per_byte; /* comparable between tokenizers */
 } qwren_perplexity;
-/* Windows of n_ctx tokens, each moved on by `stride`; what an earlier window has scored is context for the next one. Memory does not grow with the text, but
- * for its tokens. */
+/* text [len] (SIZE_MAX: up to the NUL) in windows of n_ctx tokens, each moved on by `stride`; what an earlier window has scored is context for the next one.
+ * The text is plain: no added token in it is one. Memory: a session for n_ctx tokens (rounded up to a power of two), and 4 bytes a token of the text. The
+ * model is only read, and other calls may use it at the same time. After a failure *out is all zeros.
+ * E_ARGUMENT: fewer than two tokens, a window or stride that does not exist, a model opened with config_only or no_tokenizer. E_FORMAT: the model's logits are
+ * no numbers, its weights are damaged. E_CANCELLED. */
 QWREN_API qwren_status qwren_eval_perplexity(const qwren_model *m, const char *text, size_t len, const qwren_eval_options *opt,
                                              qwren_perplexity *out, qwren_error *err);
 
@@ -429,12 +448,17 @@ typedef struct qwren_comparison {
     size_t n_lines;
 } qwren_comparison;
 /* Compares models with `base` on the same tokens, base's, in one pass. `lines` are chat requests that end with the assistant's answer, or {"text": ...}, one a
- * line; NULL = a set that is built in. Pictures are cut as base cuts them, and a model without an image tower sees them through base's. Positions inside a
- * picture do not count. out [n_models]. */
+ * line, len bytes of them (SIZE_MAX: up to the NUL); NULL = a set that is built in, and len is ignored. Pictures are cut as base cuts them, and a model without
+ * an image tower sees them through base's. Positions inside a picture do not count. out [n_models] is the caller's; after a failure all of it is zeros.
+ * models [n_models] and base are only read, and other calls may use them at the same time; the same model may stand there twice, or be base. Memory: for
+ * each model a session for the longest line, and less than 100 bytes a position.
+ * E_ARGUMENT: no models, no lines, a line that is no sample, models with other tokens or shapes than base's, one opened with config_only, base without its
+ * tokenizer. E_TEMPLATE: a conversation that has no prompt. E_LIMIT: a line longer than a model takes. E_FORMAT: a line that is no JSON, or logits that are no
+ * numbers. E_CANCELLED. The sentence names the line. */
 QWREN_API qwren_status qwren_eval_compare(const qwren_model *base, const qwren_model *const *models, size_t n_models, const char *lines, size_t len,
                                           const qwren_eval_options *opt, qwren_comparison *out, qwren_error *err);
 
-/* -------------------------------------------------------------------------- 11  doctor: is it what it claims to be */
+/* ----------------------------------------------------------------------------- 11  doctor: is it what it claims to be */
 
 typedef struct qwren_doctor_options {
     size_t struct_size;
@@ -448,7 +472,9 @@ QWREN_API qwren_doctor_options qwren_doctor_options_default(void);
 
 /* Examines the model at `path`: every tensor's shape and width against the config, every value, what `qwren quantize` wrote down about it (checksums, and
  * vectors behind each layer, which are computed anew), the memory it needs and the speed to expect on this machine, which is measured with made-up data. What
- * is wrong with a model is in the report and no failure of this call. *report is JSON; give back with qwren_free():
+ * is wrong with a model is in the report and no failure of this call; failures are E_IO (nothing is at `path`), E_ARGUMENT, E_MEMORY and E_CANCELLED. It has
+ * threads of its own, and nothing is written. Speed takes the machine for some seconds: several calls at once spoil each other's figures. "_s" is seconds.
+ * *report is one line of JSON; give back with qwren_free():
  *   path, format, size, recipe, tensors, weights, bytes: what it is; null where that could not be read
  *   healthy   true: there are no findings
  *   checks    [{name, result: "good" | "bad" | "skipped", findings: number of them, text: what was looked at, or why not}]
