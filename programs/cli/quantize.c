@@ -113,6 +113,8 @@ int cli_quantize(const cli_args *a)
         return cli_usage(a->verb, "--bpw goes with the recipe auto alone; of '%s' the bits are known", cli_text(a, OPT_RECIPE, ""));
     if (!cli_has(a, OPT_BPW) && strcmp(cli_text(a, OPT_RECIPE, ""), "auto") == 0)
         return cli_usage(a->verb, "--recipe auto needs --bpw X: the bits per weight that it may spend");
+    if (cli_has(a, OPT_BPW) && (cli_has(a, OPT_BITS) || cli_has(a, OPT_GROUP)))
+        return cli_usage(a->verb, "--bits and --group do not go with --bpw: the recipe auto chooses them by itself");
     char *src = cli_model_resolve(a->words[0]);
     if (!src) {
         qw_fail_memory(&err, strlen(a->words[0]), "the model's path");

@@ -167,6 +167,8 @@ static qwren_status quantize(work *w, const char *src, const char *dst, qwren_er
     const bool is_auto = o->recipe && strcmp(o->recipe, "auto") == 0;
     if (is_auto != (o->bpw > 0))
         return qw_fail(err, QWREN_E_ARGUMENT, "recipe \"auto\" and a number of bits per weight go together; give both or neither");
+    if (is_auto && (o->bits || o->group))
+        return qw_fail(err, QWREN_E_ARGUMENT, "recipe \"auto\" chooses bits and groups by itself; leave `bits` and `group` 0");
     qw_recipe r;
     const qw_recipe_wish wish = { is_auto ? NULL : o->recipe, o->bits, o->group, o->vision_bits, o->mtp_bits };
     QW_TRY(qw_recipe_make(&r, &wish, err));

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#define LEAST (-1 + 0x1p-24) /* E[exp(-d)] - 1 is summed up in floats: below that it would be -1, whose logarithm is not finite */
+
 static void raise_top(qw_divergence *v, double top)
 {
     const double shrink = v->mass > 0 ? exp(v->top - top) : 0;
@@ -30,6 +32,8 @@ void qw_divergence_add(qw_divergence *v, const float *a, const float *b, size_t 
 
 double qw_divergence_value(const qw_divergence *v)
 {
-    const double kl = v->mass > 0 ? v->mean / v->mass + log1p(v->excess / v->mass) : 0;
-    return kl > 0 ? kl : 0;
+    if (v->mass == 0)
+        return 0; /* nothing was added */
+    const double rest = v->excess / v->mass, kl = v->mean / v->mass + log1p(rest < LEAST ? LEAST : rest);
+    return kl < 0 ? 0 : kl; /* NaN stays NaN */
 }

@@ -15,6 +15,6 @@ typedef struct qw_divergence {
 #define QW_DIVERGENCE_INIT ((qw_divergence){ -1e300, 0, 0, 0 })
 
 void qw_divergence_add(qw_divergence *v, const float *a, const float *b, size_t n);
-double qw_divergence_value(const qw_divergence *v); /* in nats; never negative */
+double qw_divergence_value(const qw_divergence *v); /* in nats; never negative; NAN when a logit was not finite */
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "weights/names.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- classes */
@@ -160,17 +161,26 @@ static qw_recipe recipe_of_body(int bits)
         if (recipes[i].choice[QW_CLASS_MLP_GATE].bits == bits)
             return recipes[i];
     qw_recipe r = *find("4bit");
-    r.name = bits == 2 ? "2bit" : "3bit";
+    snprintf(r.name, sizeof r.name, "%dbit", bits);
     for (int c = 0; c < QW_CLASS_COUNT; c++)
         if (r.choice[c].bits)
             r.choice[c].bits = r.choice[c].bits == 4 ? bits : width_above(bits);
     return r;
 }
 
+/* What is not the recipe of the table must not be called so: the name goes into recipe.json. */
+static void add_to_name(qw_recipe *r, const char *what, int value)
+{
+    const size_t n = strlen(r->name);
+    snprintf(r->name + n, sizeof r->name - n, ", %s %d", what, value);
+}
+
 /* Another body under a named recipe: critical tensors never get fewer bits than the body. */
 static void change_body(qw_recipe *r, int bits)
 {
     const int body = r->choice[QW_CLASS_MLP_GATE].bits;
+    if (body != bits)
+        add_to_name(r, "body", bits);
     for (int c = 0; c < QW_CLASS_COUNT; c++)
         if (r->choice[c].bits == body || (r->choice[c].bits && r->choice[c].bits < bits))
             r->choice[c].bits = bits;
@@ -179,6 +189,8 @@ static void change_body(qw_recipe *r, int bits)
 static void change_group(qw_recipe *r, int group)
 {
     const int body = r->choice[QW_CLASS_MLP_GATE].group;
+    if (body != group)
+        add_to_name(r, "groups of", group);
     for (int c = 0; c < QW_CLASS_COUNT; c++)
         if (r->choice[c].group == body)
             r->choice[c].group = group;

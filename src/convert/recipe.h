@@ -37,7 +37,8 @@ typedef struct qw_choice {
 } qw_choice;
 
 typedef struct qw_recipe {
-    const char *name, *about;
+    char name[40]; /* "4bit"; "4bit, body 2" when a wish changed it */
+    const char *about;
     qw_choice choice[QW_CLASS_COUNT];
 } qw_recipe;
 

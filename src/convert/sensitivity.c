@@ -4,11 +4,10 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "convert/budget.h"
 #include "convert/codes.h"
 #include "convert/divergence.h"
 #include "convert/run.h"
-#include "weights/names.h"
+#include "convert/sensitivity_spend.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,15 +19,11 @@
 #define SAMPLE_ROWS 64           /* of a tensor, for the errors of all options */
 #define LOGITS ((size_t)4 << 20) /* at a time */
 
-/* What a tensor may become, cheapest first. Those that are measured are the plain powers of the format; the others follow by their errors. */
-static const qw_choice options[] = {
-    { 3, 64, QW_ENCODE_FEEDBACK }, { 4, 64, QW_ENCODE_FEEDBACK }, { 4, 32, QW_ENCODE_FEEDBACK }, { 5, 64, QW_ENCODE_FEEDBACK },
-    { 5, 32, QW_ENCODE_FEEDBACK }, { 6, 64, QW_ENCODE_FEEDBACK }, { 6, 32, QW_ENCODE_FEEDBACK }, { 8, 64, QW_ENCODE_FEEDBACK },
-};
-#define N_OPTIONS (sizeof options / sizeof *options)
-#define REFERENCE 1 /* 4 bits: measured for every unit */
-
-static bool is_measured(bool by_tensor, size_t option) { return option == REFERENCE || (by_tensor && options[option].group == 64); }
+/* The plain powers of the format; the others follow by their errors. Of classes QW_AUTO_REFERENCE alone. */
+static bool is_measured(bool by_tensor, size_t option)
+{
+    return option == QW_AUTO_REFERENCE || (by_tensor && qw_auto_options[option].group == 64);
+}
 
 /* One tensor, or one class. */
 typedef struct unit {
@@ -36,8 +31,8 @@ typedef struct unit {
     qw_tensor_class class;
     size_t entry; /* when it is one tensor */
     double weights;
-    double errors[N_OPTIONS]; /* sums over sampled rows */
-    double loss[N_OPTIONS];
+    double errors[QW_AUTO_OPTIONS]; /* sums over sampled rows */
+    double loss[QW_AUTO_OPTIONS];
 } unit;
 
 /* The model with one unit as codes. */
@@ -59,8 +54,6 @@ typedef struct measuring {
 } measuring;
 
 /* ---- units */
-
-static bool takes_part(const qw_plan_entry *e) { return e->choice.bits && e->class <= QW_CLASS_MLP_DOWN; }
 
 static size_t floats(const measuring *m) { return m->streams.n_tokens * (size_t)m->run->config->hidden_size; }
 
@@ -86,7 +79,7 @@ static void add_units(measuring *m)
     const qw_plan *p = &m->run->plan;
     for (size_t i = 0; i < p->n; i++) {
         const qw_plan_entry *e = &p->entries[i];
-        if (!takes_part(e))
+        if (!qw_auto_takes_part(e))
             continue;
         unit *u = m->by_tensor ? NULL : find_class(m, e->class);
         if (!u) {
@@ -101,7 +94,7 @@ static void add_units(measuring *m)
 static void add_variants(measuring *m)
 {
     for (size_t u = 0; u < m->n_units; u++)
-        for (size_t o = 0; o < N_OPTIONS; o++)
+        for (size_t o = 0; o < QW_AUTO_OPTIONS; o++)
             if (is_measured(m->by_tensor, o))
                 m->variants[m->n_variants++] = (variant){ .unit = u, .option = o };
 }
@@ -111,7 +104,7 @@ static bool can_do_tensors(const qw_run *r)
 {
     double weights = 0, head = (double)r->config->vocab_size * (double)r->config->hidden_size, tensors = 0;
     for (size_t i = 0; i < r->plan.n; i++)
-        if (takes_part(&r->plan.entries[i])) {
+        if (qw_auto_takes_part(&r->plan.entries[i])) {
             weights += (double)r->plan.entries[i].rows * (double)r->plan.entries[i].cols;
             tensors++;
         }
@@ -133,9 +126,9 @@ static qwren_status begin(measuring *m, qw_run *r, qwren_error *err)
     const size_t n = count_samples(r, m->by_tensor ? TOKENS_SMALL : TOKENS_LARGE);
     QW_TRY(qw_streams_init(&m->streams, r->source, r->job->samples, n, err));
     m->units = qw_calloc(r->plan.n, sizeof *m->units);
-    m->variants = qw_calloc(r->plan.n * N_OPTIONS, sizeof *m->variants);
+    m->variants = qw_calloc(r->plan.n * QW_AUTO_OPTIONS, sizeof *m->variants);
     if (!m->units || !m->variants)
-        return qw_fail_memory(err, r->plan.n * (sizeof *m->units + N_OPTIONS * sizeof *m->variants), "sensitivities");
+        return qw_fail_memory(err, r->plan.n * (sizeof *m->units + QW_AUTO_OPTIONS * sizeof *m->variants), "sensitivities");
     add_units(m);
     add_variants(m);
     m->total = (uint64_t)m->n_variants * ((uint64_t)r->config->n_layers + 1);
@@ -164,7 +157,7 @@ static qwren_status make(const measuring *m, size_t entry, size_t option, const 
 {
     qw_run *r = m->run;
     const char *note;
-    const qw_choice c = qw_choice_fit(options[option], source->cols, &note);
+    const qw_choice c = qw_choice_fit(qw_auto_options[option], source->cols, &note);
     *out = qw_run_shape(r, entry, c);
     out->rows = source->rows;
     qw_code_sums *sums = qw_alloc_array(source->rows, sizeof *sums);
@@ -189,7 +182,7 @@ static qwren_status compare_options(measuring *m, size_t entry, const qw_moments
     const size_t n = all.rows < SAMPLE_ROWS ? all.rows : SAMPLE_ROWS;
     const qw_matrix rows = qw_matrix_rows(&all, (all.rows - n) / 2, n);
     unit *u = &m->units[unit_of(m, entry)];
-    for (size_t o = 0; o < N_OPTIONS; o++) {
+    for (size_t o = 0; o < QW_AUTO_OPTIONS; o++) {
         qw_matrix codes;
         QW_TRY(make(m, entry, o, &rows, moments, &codes, &u->errors[o], err));
         qw_codes_free(&codes);
@@ -256,7 +249,7 @@ static qwren_status run_variant(measuring *m, int n, variant *v, const qw_layer_
     for (size_t k = 0; k < l.n && st == QWREN_OK; k++) {
         size_t entry = 0;
         st = qw_run_entry_of(r, n, l.slots[k].name, &entry, err);
-        if (st != QWREN_OK || !takes_part(&r->plan.entries[entry]) || unit_of(m, entry) != v->unit)
+        if (st != QWREN_OK || !qw_auto_takes_part(&r->plan.entries[entry]) || unit_of(m, entry) != v->unit)
             continue;
         const qw_matrix source = qw_run_source(r, entry);
         qw_matrix codes;
@@ -281,7 +274,7 @@ static qwren_status compare_layer(measuring *m, int n, const qw_layer_moments *m
     for (size_t k = 0; k < n_slots; k++) {
         size_t entry = 0;
         QW_TRY(qw_run_entry_of(m->run, n, slots[k].name, &entry, err));
-        if (takes_part(&m->run->plan.entries[entry]))
+        if (qw_auto_takes_part(&m->run->plan.entries[entry]))
             QW_TRY(compare_options(m, entry, moments->of[slots[k].input], err));
     }
     return QWREN_OK;
@@ -342,6 +335,15 @@ static qwren_status answer_block(measuring *m, answers *a, const qw_matrix *rows
     return QWREN_OK;
 }
 
+static qwren_status fail_loss(const measuring *m, const variant *v, qwren_error *err)
+{
+    return qw_fail(
+        err, QWREN_E_FORMAT,
+        "the answers with %s at %d bits in groups of %d are not finite numbers; recipe \"auto\" cannot measure this model, take one by "
+        "its name",
+        m->units[v->unit].name, qw_auto_options[v->option].bits, qw_auto_options[v->option].group);
+}
+
 static qwren_status answer_all(measuring *m, answers *a, size_t block, qwren_error *err)
 {
     const qw_matrix *head = &m->run->source->text.head;
@@ -361,8 +363,11 @@ static qwren_status answer_all(measuring *m, answers *a, size_t block, qwren_err
         QW_TRY(answer_block(m, a, &rows, err));
     }
     for (size_t v = 0; v < m->n_variants; v++) {
+        variant *one = &m->variants[v];
         for (size_t t = 0; t < T; t++)
-            m->variants[v].loss += qw_divergence_value(&a->d[v * T + t]) / (double)T;
+            one->loss += qw_divergence_value(&a->d[v * T + t]) / (double)T;
+        if (!isfinite(one->loss))
+            return fail_loss(m, one, err);
         QW_TRY(advance(m, err));
     }
     return QWREN_OK;
@@ -374,7 +379,7 @@ static qwren_status answer(measuring *m, qwren_error *err)
     const qw_plan_entry *e = qw_plan_find(&r->plan, r->config->tied_embeddings ? "embed_tokens.weight" : "lm_head.weight");
     const size_t T = m->streams.n_tokens, n = m->n_variants * T;
     const size_t block = LOGITS / T < 1 ? 1 : LOGITS / T < (size_t)r->config->vocab_size ? LOGITS / T : (size_t)r->config->vocab_size;
-    answers a = { .entry = e ? (size_t)(e - r->plan.entries) : 0, .coded = e && takes_part(e) };
+    answers a = { .entry = e ? (size_t)(e - r->plan.entries) : 0, .coded = e && qw_auto_takes_part(e) };
     a.d = qw_alloc_array(n, sizeof *a.d);
     a.source = qw_alloc_array(T * block, sizeof *a.source);
     a.other = qw_alloc_array(T * block, sizeof *a.other);
@@ -401,10 +406,10 @@ static void fill_losses(measuring *m)
         m->units[m->variants[v].unit].loss[m->variants[v].option] = m->variants[v].loss;
     for (size_t u = 0; u < m->n_units; u++) {
         unit *one = &m->units[u];
-        for (size_t o = 0; o < N_OPTIONS; o++) {
-            size_t near = REFERENCE; /* the measured one of the same width */
-            for (size_t k = 0; k < N_OPTIONS; k++)
-                if (is_measured(m->by_tensor, k) && options[k].bits == options[o].bits)
+        for (size_t o = 0; o < QW_AUTO_OPTIONS; o++) {
+            size_t near = QW_AUTO_REFERENCE; /* the measured one of the same width */
+            for (size_t k = 0; k < QW_AUTO_OPTIONS; k++)
+                if (is_measured(m->by_tensor, k) && qw_auto_options[k].bits == qw_auto_options[o].bits)
                     near = k;
             if (!is_measured(m->by_tensor, o) && one->errors[near] > 0)
                 one->loss[o] = one->loss[near] * one->errors[o] / one->errors[near];
@@ -421,8 +426,9 @@ static qwren_status print(const measuring *m, char **out, qwren_error *err)
     for (size_t u = 0; u < m->n_units; u++) {
         qw_buf_puts(&b, u ? ", " : "");
         qw_json_dump_string(&b, m->units[u].name, strlen(m->units[u].name));
-        for (size_t o = 0; o < N_OPTIONS; o++)
-            qw_buf_printf(&b, "%s\"%d/%d\": %.6g", o ? ", " : ": {", options[o].bits, options[o].group, m->units[u].loss[o]);
+        for (size_t o = 0; o < QW_AUTO_OPTIONS; o++)
+            qw_buf_printf(&b, "%s\"%d/%d\": %.6g", o ? ", " : ": {", qw_auto_options[o].bits, qw_auto_options[o].group,
+                          m->units[u].loss[o]);
         qw_buf_puts(&b, "}");
     }
     qw_buf_puts(&b, "}}");
@@ -449,90 +455,7 @@ static qwren_status measure(qw_run *r, char **table, qwren_error *err)
     return st;
 }
 
-/* ---- the plan */
-
-/* What the table says, spent: units are entries or classes by their names. */
-typedef struct spending {
-    qw_unit *units;
-    const char **names;
-    size_t n;
-} spending;
-
-static void add_bits(const qw_run *r, const char *name, qw_unit *u)
-{
-    for (size_t i = 0; i < r->plan.n; i++) {
-        const qw_plan_entry *e = &r->plan.entries[i];
-        if (!takes_part(e) || (strcmp(e->source->name, name) != 0 && strcmp(qw_class_name(e->class), name) != 0))
-            continue;
-        for (size_t o = 0; o < N_OPTIONS; o++) {
-            const char *note;
-            u->options[o].bits += 8.0 * (double)qw_plan_bytes(&r->plan, e, qw_choice_fit(options[o], e->cols, &note));
-        }
-    }
-}
-
-static void read_units(const qw_run *r, const qw_json *kld, spending *s)
-{
-    for (qw_json_iter it = qw_json_first(kld); it.key; qw_json_next(kld, &it)) {
-        qw_unit *u = &s->units[s->n];
-        *u = (qw_unit){ .n = N_OPTIONS };
-        for (size_t o = 0; o < N_OPTIONS; o++) {
-            char key[16];
-            snprintf(key, sizeof key, "%d/%d", options[o].bits, options[o].group);
-            u->options[o].loss = qw_json_number(qw_json_get(it.value, key), 0);
-        }
-        add_bits(r, it.key, u);
-        s->names[s->n++] = it.key;
-    }
-}
-
-/* Bits that are there for the units: all of the text model's, without what stays as it is. */
-static double budget(const qw_run *r)
-{
-    double weights = 0, kept = 0;
-    for (size_t i = 0; i < r->plan.n; i++) {
-        const qw_plan_entry *e = &r->plan.entries[i];
-        if (qw_part_of(e->source->name) != QW_PART_TEXT)
-            continue;
-        weights += (double)e->rows * (double)e->cols;
-        kept += takes_part(e) ? 0 : 8.0 * (double)qw_plan_bytes(&r->plan, e, e->choice);
-    }
-    return weights * r->job->bpw - kept;
-}
-
-static void choose(qw_run *r, const spending *s)
-{
-    for (size_t i = 0; i < r->plan.n; i++) {
-        qw_plan_entry *e = &r->plan.entries[i];
-        for (size_t u = 0; takes_part(e) && u < s->n; u++)
-            if (strcmp(e->source->name, s->names[u]) == 0 || strcmp(qw_class_name(e->class), s->names[u]) == 0) {
-                e->choice = qw_choice_fit(options[s->units[u].chosen], e->cols, &e->note);
-                break;
-            }
-    }
-}
-
-static qwren_status spend(qw_run *r, const qw_json *kld, qwren_error *err)
-{
-    const size_t n = qw_json_size(kld);
-    spending s = { .units = qw_calloc(n ? n : 1, sizeof *s.units), .names = qw_calloc(n ? n : 1, sizeof *s.names) };
-    qwren_status st = QWREN_OK;
-    if (!s.units || !s.names) {
-        st = qw_fail_memory(err, n * sizeof *s.units, "sensitivities");
-    } else {
-        read_units(r, kld, &s);
-        const double bits = budget(r), spent = qw_budget_spend(s.units, s.n, bits);
-        if (spent > bits)
-            st = qw_fail(err, QWREN_E_ARGUMENT,
-                         "%.4g bits per weight are too few for this model: the least that recipe \"auto\" can do is %.4g", r->job->bpw,
-                         r->job->bpw * spent / bits);
-        else
-            choose(r, &s);
-    }
-    qw_free(s.units);
-    qw_free((void *)s.names);
-    return st;
-}
+/* ---- all of it */
 
 qwren_status qw_sensitivity_plan(qw_run *r, qwren_error *err)
 {
@@ -549,7 +472,7 @@ qwren_status qw_sensitivity_plan(qw_run *r, qwren_error *err)
         QW_TRY(qw_folder_keep(r->folder, "sensitivities", r->sensitivities, err));
     qw_json *root = NULL;
     QW_TRY(qw_json_parse(&root, r->sensitivities, strlen(r->sensitivities), "sensitivities", err));
-    qwren_status st = spend(r, qw_json_get(root, "kld"), err);
+    qwren_status st = qw_auto_spend(&r->plan, qw_json_get(root, "kld"), r->job->bpw, err);
     qw_json_free(root);
     return st;
 }

@@ -69,6 +69,8 @@ refused "an unknown recipe" 1 "6bit-plain" --recipe 7bit "$TINY" dst
 refused "bits 7" 2 "2|3|4|5|6|8" --bits 7 "$TINY" dst
 refused "group 48" 2 "32|64|128" --group 48 "$TINY" dst
 refused "auto without a number" 2 "--bpw" --recipe auto "$TINY" dst
+refused "auto with a body" 2 "by itself" --bpw 5 --bits 4 "$TINY" dst
+refused "auto with a group" 2 "by itself" --recipe auto --bpw 5 --group 32 "$TINY" dst
 refused "a number with another recipe" 2 "auto alone" --recipe 4bit --bpw 5 "$TINY" dst
 refused "no such calibration" 1 "nowhere.jsonl" --calibrate nowhere.jsonl "$TINY" dst
 refused "a quantised source" 1 "is in the layout of MLX" plain dst

@@ -407,6 +407,12 @@ static void what_cannot_be_done_is_told(void **state)
     o.recipe = "auto";
     refused(TINY, dst, &o, QWREN_E_ARGUMENT, "bits per weight");
     o.bpw = 5;
+    o.bits = 4;
+    refused(TINY, dst, &o, QWREN_E_ARGUMENT, "by itself");
+    o.bits = 0;
+    o.group = 32;
+    refused(TINY, dst, &o, QWREN_E_ARGUMENT, "by itself");
+    o.group = 0;
     o.calibration = "none";
     refused(TINY, dst, &o, QWREN_E_ARGUMENT, "calibration");
     o = tiny_options();

@@ -101,6 +101,11 @@ static void a_body_keeps_the_critical_rules(void **state)
     assert_int_equal(r.choice[QW_CLASS_DELTA_AB].bits, 0);
     r = recipe((qw_recipe_wish){ .bits = 5 });
     assert_string_equal(r.name, "5bit");
+    assert_string_equal(recipe((qw_recipe_wish){ .bits = 2 }).name, "2bit");
+    assert_string_equal(recipe((qw_recipe_wish){ .name = "4bit", .bits = 4, .group = 64 }).name, "4bit");
+    assert_string_equal(recipe((qw_recipe_wish){ .name = "4bit", .bits = 2 }).name, "4bit, body 2");
+    assert_string_equal(recipe((qw_recipe_wish){ .name = "6bit-plain", .bits = 8, .group = 128 }).name,
+                        "6bit-plain, body 8, groups of 128");
     r = recipe((qw_recipe_wish){ .name = "4bit", .bits = 8 }); /* nothing has fewer than the body */
     for (int c = 0; c < QW_CLASS_MTP; c++)
         assert_true(r.choice[c].bits == 8 || c == QW_CLASS_DELTA_AB);
@@ -298,6 +303,32 @@ static void a_divergence_in_pieces_is_the_whole(void **state)
     assert_true(qw_divergence_value(&same) == 0.0);
 }
 
+/* A NaN must not look like the best of all. */
+static void a_divergence_that_is_no_number_says_so(void **state)
+{
+    (void)state;
+    static const float fine[4] = { 1, 2, 3, 4 };
+    static const float bad[] = { NAN, INFINITY };
+    for (size_t k = 0; k < 2; k++) {
+        const float other[4] = { 1, bad[k], 3, 4 };
+        qw_divergence a = QW_DIVERGENCE_INIT, b = QW_DIVERGENCE_INIT;
+        qw_divergence_add(&a, fine, other, 4);
+        assert_true(isnan(qw_divergence_value(&a)));
+        qw_divergence_add(&b, other, fine, 4);
+        assert_true(isnan(qw_divergence_value(&b)));
+    }
+}
+
+/* Where one holds impossible what the other is sure of, the distance is large, but a number. */
+static void a_large_divergence_is_finite(void **state)
+{
+    (void)state;
+    static const float a[2] = { 100, 0 }, b[2] = { 0, 0 };
+    qw_divergence v = QW_DIVERGENCE_INIT;
+    qw_divergence_add(&v, a, b, 2);
+    assert_true(isfinite(qw_divergence_value(&v)) && qw_divergence_value(&v) > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +342,8 @@ int main(void)
         cmocka_unit_test(bits_go_where_they_help),
         cmocka_unit_test(too_few_bits_are_told),
         cmocka_unit_test(a_divergence_in_pieces_is_the_whole),
+        cmocka_unit_test(a_divergence_that_is_no_number_says_so),
+        cmocka_unit_test(a_large_divergence_is_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
