@@ -34,22 +34,10 @@ size_t qw_layer_slots(qw_layer *l, qw_slot slots[QW_LAYER_SLOTS])
 static size_t max(size_t a, size_t b) { return a > b ? a : b; }
 static size_t batch_of(const qw_streams *s) { return s->longest < QW_MAX_BATCH ? s->longest : QW_MAX_BATCH; }
 
-static size_t conv_floats(const qw_text_config *c)
-{
-    const size_t keys = (size_t)c->linear_key_heads * (size_t)c->linear_key_dim,
-                 values = (size_t)c->linear_value_heads * (size_t)c->linear_value_dim;
-    return ((size_t)c->conv_kernel - 1) * (2 * keys + values);
-}
-
-static size_t recurrent_floats(const qw_text_config *c)
-{
-    return (size_t)c->linear_value_heads * (size_t)c->linear_key_dim * (size_t)c->linear_value_dim;
-}
-
 /* One layer's state serves every layer and every sample in turn. */
 static size_t state_floats(const qw_text_config *c, size_t longest)
 {
-    return max(2 * (size_t)c->n_kv_heads * longest * (size_t)c->head_dim, conv_floats(c) + recurrent_floats(c));
+    return max(2 * (size_t)c->n_kv_heads * longest * (size_t)c->head_dim, qw_conv_floats(c) + qw_recurrent_floats(c));
 }
 
 static void place_state(qw_streams *s)
@@ -60,7 +48,7 @@ static void place_state(qw_streams *s)
         .v = s->state_block + (size_t)c->n_kv_heads * s->longest * (size_t)c->head_dim,
         .capacity = s->longest,
         .conv = s->state_block,
-        .recurrent = s->state_block + conv_floats(c),
+        .recurrent = s->state_block + qw_conv_floats(c),
     };
 }
 
@@ -120,7 +108,7 @@ static void reset_state(qw_streams *s, qw_layer_kind kind)
 {
     const qw_text_config *c = s->model->text.config;
     if (kind == QW_LAYER_DELTA)
-        memset(s->state_block, 0, (conv_floats(c) + recurrent_floats(c)) * sizeof(float));
+        memset(s->state_block, 0, (qw_conv_floats(c) + qw_recurrent_floats(c)) * sizeof(float));
 }
 
 static void run_sample(qw_streams *s, const qw_layer *l, const qw_timeline *t, const float *from, float *to)

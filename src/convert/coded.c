@@ -99,7 +99,6 @@ qwren_status qw_coded_layer_round(const qw_run *r, int n, qw_coded_layer *l, qwr
 {
     const qw_text_config *c = r->config;
     const size_t H = (size_t)c->hidden_size, hd = (size_t)c->head_dim, Hv = (size_t)c->linear_value_heads, dv = (size_t)c->linear_value_dim;
-    const size_t channels = 2 * (size_t)c->linear_key_heads * (size_t)c->linear_key_dim + Hv * dv, taps = (size_t)c->conv_kernel;
     QW_TRY(round_vector(r, n, l, 0, &l->layer.norm_in, H, "input_layernorm.weight", err));
     QW_TRY(round_vector(r, n, l, 1, &l->layer.norm_post, H, "post_attention_layernorm.weight", err));
     if (l->layer.kind == QW_LAYER_ATTENTION) {
@@ -108,7 +107,8 @@ qwren_status qw_coded_layer_round(const qw_run *r, int n, qw_coded_layer *l, qwr
     } else {
         QW_TRY(round_vector(r, n, l, 2, &l->layer.mixer.delta.norm, dv, "linear_attn.norm.weight", err));
         QW_TRY(round_vector(r, n, l, 3, &l->layer.mixer.delta.dt_bias, Hv, "linear_attn.dt_bias", err));
-        QW_TRY(round_vector(r, n, l, 4, &l->layer.mixer.delta.conv, channels * taps, "linear_attn.conv1d.weight", err));
+        QW_TRY(round_vector(r, n, l, 4, &l->layer.mixer.delta.conv, qw_delta_channels(c) * (size_t)c->conv_kernel,
+                            "linear_attn.conv1d.weight", err));
     }
     for (size_t k = 0; k < l->n; k++)
         QW_TRY(cast_matrix(r, n, l, k, err));

@@ -2,11 +2,22 @@
  * test_text.c. */
 #include "model/text.h"
 
+size_t qw_delta_channels(const qw_text_config *c)
+{
+    return 2 * (size_t)c->linear_key_heads * (size_t)c->linear_key_dim + (size_t)c->linear_value_heads * (size_t)c->linear_value_dim;
+}
+
+size_t qw_conv_floats(const qw_text_config *c) { return ((size_t)c->conv_kernel - 1) * qw_delta_channels(c); }
+
+size_t qw_recurrent_floats(const qw_text_config *c)
+{
+    return (size_t)c->linear_value_heads * (size_t)c->linear_key_dim * (size_t)c->linear_value_dim;
+}
+
 void qw_delta_forward(qw_ops *ops, const qw_text_config *c, const qw_delta_layer *l, qw_layer_state *st, qw_text_scratch *s, size_t n)
 {
     const size_t Hk = (size_t)c->linear_key_heads, Hv = (size_t)c->linear_value_heads, dk = (size_t)c->linear_key_dim,
                  dv = (size_t)c->linear_value_dim;
-    const size_t channels = 2 * Hk * dk + Hv * dv;
     float *qkv = s->wide[0], *mixed = s->wide[1], *z = s->wide[2], *out = s->wide[0], *log_decay = s->gates[0], *beta = s->gates[1];
 
     qw_op_linear(ops, qkv, &l->qkv, NULL, s->h, n);
@@ -15,7 +26,7 @@ void qw_delta_forward(qw_ops *ops, const qw_text_config *c, const qw_delta_layer
     qw_op_linear(ops, beta, &l->b, NULL, s->h, n);
     qw_op_delta_gates(ops, log_decay, beta, log_decay, beta, l->neg_exp_a, l->dt_bias, n, Hv);
 
-    qw_op_conv_silu(ops, mixed, qkv, st->conv, l->conv, channels, n, (size_t)c->conv_kernel);
+    qw_op_conv_silu(ops, mixed, qkv, st->conv, l->conv, qw_delta_channels(c), n, (size_t)c->conv_kernel);
     qw_delta_op_args a = {
         .out = out,
         .state = st->recurrent,

@@ -10,9 +10,7 @@ static size_t max(size_t a, size_t b) { return a > b ? a : b; }
 static size_t widest(const qw_text_config *c)
 {
     const size_t attention = 2 * (size_t)c->n_heads * (size_t)c->head_dim, kv = 2 * (size_t)c->n_kv_heads * (size_t)c->head_dim;
-    const size_t keys = (size_t)c->linear_key_heads * (size_t)c->linear_key_dim,
-                 values = (size_t)c->linear_value_heads * (size_t)c->linear_value_dim;
-    return max(max(max(attention, kv), 2 * keys + values), max((size_t)c->intermediate_size, 2 * (size_t)c->hidden_size));
+    return max(max(max(attention, kv), qw_delta_channels(c)), max((size_t)c->intermediate_size, 2 * (size_t)c->hidden_size));
 }
 
 size_t qw_text_scratch_floats(const qw_text_config *c, size_t n)

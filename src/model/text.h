@@ -63,6 +63,11 @@ typedef struct qw_layer_state {
     float *recurrent; /* DeltaNet: [Hv, dk, dv] */
 } qw_layer_state;
 
+/* Channels of a DeltaNet layer's convolution: queries, keys, values. Floats of its `conv` and `recurrent`. */
+size_t qw_delta_channels(const qw_text_config *c);
+size_t qw_conv_floats(const qw_text_config *c);
+size_t qw_recurrent_floats(const qw_text_config *c);
+
 /* Buffers of one pass over at most QW_MAX_BATCH tokens. Laid out in one block of qw_text_scratch_floats() floats. */
 typedef struct qw_text_scratch {
     float *x, *h;     /* [n, H]: residual stream; normalised input and mixer output */

@@ -24,18 +24,6 @@ static void *take(cursor *at, size_t n, size_t size)
     return at->block ? at->block + begin : NULL;
 }
 
-size_t qw_conv_floats(const qw_text_config *c)
-{
-    size_t channels =
-        2 * (size_t)c->linear_key_heads * (size_t)c->linear_key_dim + (size_t)c->linear_value_heads * (size_t)c->linear_value_dim;
-    return (size_t)(c->conv_kernel - 1) * channels;
-}
-
-size_t qw_recurrent_floats(const qw_text_config *c)
-{
-    return (size_t)c->linear_value_heads * (size_t)c->linear_key_dim * (size_t)c->linear_value_dim;
-}
-
 static qw_layer_state take_kv(cursor *at, const qw_text_config *c, size_t n_ctx)
 {
     size_t row_bytes = (size_t)c->n_kv_heads * (size_t)c->head_dim * sizeof(float);

@@ -27,8 +27,4 @@ typedef struct qw_session_memory {
 /* Lays the parts out in `block` of plan->total_bytes, aligned to QW_ALIGN. The contents are not set, but for the layers' pointers. */
 void qw_memplan_place(qw_session_memory *out, const qw_memplan *plan, const qw_text_config *c, size_t n_ctx, void *block);
 
-/* floats of one layer's convolution tail and recurrent state */
-size_t qw_conv_floats(const qw_text_config *c);
-size_t qw_recurrent_floats(const qw_text_config *c);
-
 #endif
