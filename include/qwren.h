@@ -481,7 +481,7 @@ QWREN_API qwren_doctor_options qwren_doctor_options_default(void);
  *   findings  [{check, tensor (a name without prefix; null: no single one), text: a sentence}]
  *   reference null, or {tokens, steps: [{layer (null: embeddings), difference: from the stored vectors, drift: of these from the source's}],
  *             logits_difference, logits_kld}; differences are relative, root mean square over root mean square
- *   memory    null, or {machine_bytes, available_bytes (0: not known), weights_bytes, sessions: [{n_ctx, session_bytes, total_bytes, fits}]}
+ *   memory    null, or {machine_bytes, available_bytes (both null: not known), weights_bytes, sessions: [{n_ctx, session_bytes, total_bytes, fits}]}
  *   speed     null, or {threads, prefill_tokens_per_s, decode_tokens_per_s, read_bytes_per_s, busy: other programs took a part of the processors and
  *             without them it is faster, context: tokens that both figures are for, formats: [{type, group, weights, bytes, decode_s, prefill_s: what they
  *             cost a token}], mixing_decode_s, mixing_prefill_s: the same of attention and DeltaNet} */

@@ -96,11 +96,17 @@ static void put_memory(qw_buf *out, const qw_json *r)
         cli_put_short(out, number_of(s, "session_bytes"), "B");
         qw_buf_puts(out, !qw_json_is(fits, QW_JSON_BOOL) ? ")\n" : qw_json_bool(fits, true) ? "), fits\n" : "), does not fit\n");
     }
+    if (isnan(machine))
+        return;
     cli_put_row(out, "this machine");
     cli_put_short(out, machine, "B");
-    qw_buf_puts(out, " of memory, ");
-    cli_put_short(out, available, "B");
-    qw_buf_puts(out, " of it free now\n");
+    qw_buf_puts(out, " of memory");
+    if (!isnan(available)) {
+        qw_buf_puts(out, ", ");
+        cli_put_short(out, available, "B");
+        qw_buf_puts(out, " of it free now");
+    }
+    qw_buf_puts(out, "\n");
 }
 
 static void put_speed(qw_buf *out, const qw_json *r)

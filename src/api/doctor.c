@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SHORT_CTX 4096 /* tokens of the session that a machine should have room for */
-
 qwren_doctor_options qwren_doctor_options_default(void) { return (qwren_doctor_options){ .struct_size = sizeof(qwren_doctor_options) }; }
 
 /* ---- what is found and told */
@@ -185,13 +183,13 @@ static qwren_status check_tokenizer(qw_doctor *d, qwren_error *err)
 static qwren_status check_memory(qw_doctor *d, qwren_error *err)
 {
     const qw_text_config *c = &d->model.config.text;
-    const size_t n_ctx = c->max_positions < SHORT_CTX ? (size_t)c->max_positions : SHORT_CTX;
+    const size_t n_ctx = qw_doctor_short_ctx(c);
     const uint64_t total = qw_machine_get_memory().total;
     qw_memplan plan;
     qwren_error why;
     qwren_status st = qw_memplan_make(&plan, c, n_ctx, &why);
     QW_TRY(qw_doctor_settle(d, QW_CHECK_MEMORY, NULL, st, &why, err));
-    if (st == QWREN_OK && total && d->weights_bytes + plan.total_bytes > total)
+    if (st == QWREN_OK && d->weights_bytes + plan.total_bytes > total)
         QW_TRY(qw_doctor_find(
             d, QW_CHECK_MEMORY, NULL, err,
             "the weights and a session of %zu tokens need %llu bytes, this machine has %llu: it would read the weights from the disk "

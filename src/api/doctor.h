@@ -57,6 +57,9 @@ typedef struct qw_doctor {
     qw_speed speed;
 } qw_doctor;
 
+/* Tokens of the session that a machine should have room for. */
+static inline size_t qw_doctor_short_ctx(const qw_text_config *c) { return c->max_positions < 4096 ? (size_t)c->max_positions : 4096; }
+
 /* qwren_doctor with complete options. patience_s > 0: the speed is measured hastily, for tests of everything else. */
 qwren_status qw_doctor_run(const char *path, const qwren_doctor_options *opt, double patience_s, char **report, qwren_error *err);
 

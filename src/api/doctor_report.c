@@ -24,6 +24,14 @@ static void put_number(qw_buf *out, const char *key, double x)
 
 static void put_whole(qw_buf *out, const char *key, uint64_t n) { qw_buf_printf(out, "\"%s\": %llu", key, (unsigned long long)n); }
 
+static void put_known(qw_buf *out, const char *key, uint64_t n)
+{
+    if (n == QW_NOT_KNOWN)
+        qw_buf_printf(out, "\"%s\": null", key);
+    else
+        put_whole(out, key, n);
+}
+
 /* ---- checks and findings */
 
 static const char *const check_names[QW_CHECK_COUNT] = { "files", "shapes", "tokenizer", "values", "records", "reference", "memory" };
@@ -89,17 +97,17 @@ static void put_session(qw_buf *out, const qw_doctor *d, size_t n_ctx, uint64_t 
     put_whole(out, "session_bytes", plan.total_bytes);
     qw_buf_puts(out, ", ");
     put_whole(out, "total_bytes", total);
-    qw_buf_printf(out, ", \"fits\": %s}", !machine ? "null" : total <= machine ? "true" : "false");
+    qw_buf_printf(out, ", \"fits\": %s}", machine == QW_NOT_KNOWN ? "null" : total <= machine ? "true" : "false");
 }
 
 static void put_memory(qw_buf *out, const qw_doctor *d)
 {
     const qw_machine_memory machine = qw_machine_get_memory();
-    const size_t most = (size_t)d->model.config.text.max_positions, n_ctx = most < 4096 ? most : 4096;
+    const size_t most = (size_t)d->model.config.text.max_positions, n_ctx = qw_doctor_short_ctx(&d->model.config.text);
     qw_buf_puts(out, ", \"memory\": {");
-    put_whole(out, "machine_bytes", machine.total);
+    put_known(out, "machine_bytes", machine.total);
     qw_buf_puts(out, ", ");
-    put_whole(out, "available_bytes", machine.available);
+    put_known(out, "available_bytes", machine.available);
     qw_buf_puts(out, ", ");
     put_whole(out, "weights_bytes", d->weights_bytes);
     qw_buf_puts(out, ", \"sessions\": [");

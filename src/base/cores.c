@@ -3,7 +3,6 @@
  * Tested by tests/unit/test_base_cores.c on made-up machines. */
 #include "base/cores.h"
 
-#include "base/alloc.h"
 #include "base/cgroup.h"
 #include "base/thread.h"
 
@@ -16,6 +15,8 @@
 #else
 #  include <unistd.h>
 #endif
+
+#define MOST_CORES 1024 /* that are told apart: as many as an affinity mask has bits */
 
 /* Whole CPUs in quota / period microseconds; 0 = no limit. */
 static int whole_cpus(long long quota, long long period)
@@ -59,8 +60,8 @@ int qw_cores_physical(const char *root, const unsigned char *usable, int n_cpus)
     int n = 0, n_seen = 0;
     struct core {
         long long package, id;
-    } *seen = qw_alloc_array((size_t)n_cpus, sizeof *seen);
-    for (int cpu = 0; seen && cpu < n_cpus; cpu++) {
+    } seen[MOST_CORES]; /* no heap memory: the answer is the same when that is short */
+    for (int cpu = 0; cpu < n_cpus; cpu++) {
         if (!usable[cpu])
             continue;
         char folder[128];
@@ -70,10 +71,9 @@ int qw_cores_physical(const char *root, const unsigned char *usable, int n_cpus)
         while (i < n_seen && (seen[i].package != c.package || seen[i].id != c.id))
             i++;
         n += i == n_seen || c.id < 0;
-        if (i == n_seen)
+        if (i == n_seen && n_seen < MOST_CORES)
             seen[n_seen++] = c;
     }
-    qw_free(seen);
     return n;
 }
 

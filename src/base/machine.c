@@ -3,6 +3,7 @@
 
 #include "base/cgroup.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,17 +13,32 @@
 #  include <unistd.h>
 #endif
 
-/* "MemTotal:       16384 kB" -> bytes; 0 when there is no such line. */
-static uint64_t meminfo_bytes(const char *text, const char *key)
+/* The number behind `key` where a line of the text begins with it: "MemTotal:       16384 kB". */
+static uint64_t number_of_line(const char *text, const char *key, uint64_t fallback)
 {
-    const char *at = strstr(text, key);
-    return at ? strtoull(at + strlen(key), NULL, 10) * 1024 : 0;
+    for (const char *line = text; line; line = strchr(line, '\n'), line += line != NULL)
+        if (strncmp(line, key, strlen(key)) == 0)
+            return strtoull(line + strlen(key), NULL, 10);
+    return fallback;
 }
 
-static void limit(uint64_t *bytes, uint64_t most)
+static uint64_t meminfo_bytes(const char *text, const char *key)
 {
-    if (*bytes == 0 || most < *bytes)
-        *bytes = most;
+    const uint64_t kilobytes = number_of_line(text, key, QW_NOT_KNOWN);
+    return kilobytes > QW_NOT_KNOWN / 1024 ? QW_NOT_KNOWN : kilobytes * 1024;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+/* What a group holds and cannot give away at once: its files' pages count as used, but those not read lately are the first to go. */
+static uint64_t held_by_group(const char *root, const char *folder, int version)
+{
+    char path[1100], text[QW_SYSTEM_TEXT_BYTES];
+    snprintf(path, sizeof path, "%s/memory.stat", folder);
+    qw_system_text(text, sizeof text, root, path);
+    const long long used = qw_system_number(root, folder, version == 2 ? "memory.current" : "memory.usage_in_bytes", 0);
+    const uint64_t held = used > 0 ? (uint64_t)used : 0;
+    return held - smaller(held, number_of_line(text, version == 2 ? "inactive_file " : "total_inactive_file ", 0));
 }
 
 #define NO_LIMIT (1LL << 60) /* version 1 writes a number beyond it for "none", version 2 a word */
@@ -31,11 +47,10 @@ static void limit_by_group(void *ctx, const char *root, const char *folder, int 
 {
     qw_machine_memory *m = ctx;
     const long long most = qw_system_number(root, folder, version == 2 ? "memory.max" : "memory.limit_in_bytes", -1);
-    const long long used = qw_system_number(root, folder, version == 2 ? "memory.current" : "memory.usage_in_bytes", 0);
     if (most < 0 || most >= NO_LIMIT)
         return;
-    limit(&m->total, (uint64_t)most);
-    limit(&m->available, used < most ? (uint64_t)(most - used) : 0);
+    m->total = smaller(m->total, (uint64_t)most);
+    m->available = smaller(m->available, (uint64_t)most - smaller((uint64_t)most, held_by_group(root, folder, version)));
 }
 
 qw_machine_memory qw_machine_memory_of(const char *root)
@@ -54,13 +69,14 @@ qw_machine_memory qw_machine_get_memory(void)
 {
     uint64_t total = 0;
     size_t size = sizeof total;
-    sysctlbyname("hw.memsize", &total, &size, NULL, 0);
-    return (qw_machine_memory){ total, 0 };
+    if (sysctlbyname("hw.memsize", &total, &size, NULL, 0) != 0)
+        total = QW_NOT_KNOWN;
+    return (qw_machine_memory){ total, QW_NOT_KNOWN };
 }
 #else
 qw_machine_memory qw_machine_get_memory(void)
 {
     const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    return (qw_machine_memory){ pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0, 0 };
+    return (qw_machine_memory){ pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : QW_NOT_KNOWN, QW_NOT_KNOWN };
 }
 #endif

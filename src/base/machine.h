@@ -4,9 +4,12 @@
 
 #include <stdint.h>
 
+#define QW_NOT_KNOWN UINT64_MAX
+
+/* Bytes, or QW_NOT_KNOWN. */
 typedef struct qw_machine_memory {
-    uint64_t total;     /* bytes that this process may use at most; 0: not known */
-    uint64_t available; /* of these not in use by anyone now, or held by files that can be read again; 0: not known */
+    uint64_t total;     /* that this process may use at most */
+    uint64_t available; /* of these not in use by anyone now, or held by files that were not read lately and can be read again */
 } qw_machine_memory;
 qw_machine_memory qw_machine_get_memory(void);
 

@@ -12,14 +12,15 @@
 #include <string.h>
 
 #define PATIENCE_S 0.012
-#define PERSISTENCE 6 /* times the patience, while the best time stands alone: something else is using the machine */
-#define SAME 1.1      /* times that differ by less are the same */
-#define BUFFER_BYTES ((size_t)128 << 20)
-#define DECODE_WEIGHTS ((size_t)4 << 20)    /* of a matrix at most, when one token is timed */
-#define PREFILL_WEIGHTS ((size_t)256 << 10) /* and when TOKENS are */
-#define ALONE 0.75                          /* of the time that the threads should have computed: with less they were kept from it */
-#define TOKENS 64                           /* stand for a prompt */
-#define FILL 0x3C                           /* in every byte of the made-up data: an ordinary number in all formats */
+#define PERSISTENCE 6                    /* times the patience, while the best time stands alone: something else is using the machine */
+#define SAME 1.1                         /* times that differ by less are the same */
+#define BUFFER_BYTES ((size_t)128 << 20) /* when a machine has little left, an eighth of that, */
+#define SMALLEST_BUFFER_BYTES ((size_t)64 << 20) /* but not so little that caches hold it */
+#define DECODE_WEIGHTS ((size_t)4 << 20)         /* of a matrix at most, when one token is timed */
+#define PREFILL_WEIGHTS ((size_t)256 << 10)      /* and when TOKENS are */
+#define ALONE 0.75                               /* of the time that the threads should have computed: with less they were kept from it */
+#define TOKENS 64                                /* stand for a prompt */
+#define FILL 0x3C                                /* in every byte of the made-up data: an ordinary number in all formats */
 
 typedef struct bench {
     qw_ops *ops;
@@ -167,18 +168,13 @@ typedef struct mix_run {
     size_t n, n_keys;
 } mix_run;
 
-static size_t channels(const qw_text_config *c)
-{
-    return 2 * (size_t)c->linear_key_heads * (size_t)c->linear_key_dim + (size_t)c->linear_value_heads * (size_t)c->linear_value_dim;
-}
-
 /* Convolution and delta rule of one layer. Gates of zero keep the state as it is. */
 static void run_delta(void *ctx)
 {
     const mix_run *r = ctx;
     const qw_text_config *c = r->c;
-    float *gates = r->b->y + r->n * channels(c), *out = gates + r->n * (size_t)c->linear_value_heads;
-    qw_op_conv_silu(r->b->ops, r->b->y, r->b->x, r->tail, (const float *)(const void *)r->b->data, channels(c), r->n,
+    float *gates = r->b->y + r->n * qw_delta_channels(c), *out = gates + r->n * (size_t)c->linear_value_heads;
+    qw_op_conv_silu(r->b->ops, r->b->y, r->b->x, r->tail, (const float *)(const void *)r->b->data, qw_delta_channels(c), r->n,
                     (size_t)c->conv_kernel);
     memset(gates, 0, r->n * (size_t)c->linear_value_heads * sizeof *gates);
     qw_op_delta(r->b->ops, &(qw_delta_op_args){ .out = out,
@@ -260,11 +256,16 @@ static void run_read(void *ctx)
     qw_parallel_for(r->pool, r->n, PIECE, read_pieces, r);
 }
 
+static size_t buffer_bytes_for(uint64_t available)
+{
+    const uint64_t part = available / 8;
+    return part < SMALLEST_BUFFER_BYTES ? SMALLEST_BUFFER_BYTES : part > BUFFER_BYTES ? BUFFER_BYTES : (size_t)part;
+}
+
 static qwren_status measure_memory(qw_speed *out, const bench *b, size_t bytes, qwren_error *err)
 {
-    const uint64_t available = bytes ? 0 : qw_machine_get_memory().available;
     if (!bytes)
-        bytes = available && available / 8 < BUFFER_BYTES ? (size_t)(available / 8) : BUFFER_BYTES;
+        bytes = buffer_bytes_for(qw_machine_get_memory().available);
     bytes = (bytes < 8 * PIECE ? 8 * PIECE : bytes) / 8 * 8;
     uint64_t *words = qw_alloc_aligned(bytes);
     if (!words)
@@ -273,7 +274,9 @@ static qwren_status measure_memory(qw_speed *out, const bench *b, size_t bytes, 
     read_run r = { b->pool, words, bytes / 8, 0 };
     const double begun_s = qw_now_s(), begun_cpu_s = qw_cpu_s();
     out->read_bytes_per_s = (double)bytes / larger(best_time(b, run_read, &r), 1e-9);
-    out->busy = qw_cpu_s() - begun_cpu_s < ALONE * (qw_now_s() - begun_s) * out->n_threads; /* threads that read wait for nobody else */
+    /* Threads that read wait for nobody else; more than there are cores wait for each other. */
+    const int at_once = out->n_threads < qw_cpu_count() ? out->n_threads : qw_cpu_count();
+    out->busy = qw_cpu_s() - begun_cpu_s < ALONE * (qw_now_s() - begun_s) * at_once;
     qw_free_aligned(words);
     return QWREN_OK;
 }
@@ -310,9 +313,9 @@ static needs find_needs(const qw_model *m)
     need_matrix(&n, &m->text.head);
     const size_t values = (size_t)c->linear_value_heads * ((size_t)c->linear_value_dim + 1),
                  heads = (size_t)c->n_heads * (size_t)c->head_dim;
-    n.data_bytes = max(n.data_bytes, (size_t)c->conv_kernel * channels(c) * sizeof(float));
-    n.x_floats = max(n.x_floats, TOKENS * max(channels(c), heads));
-    n.y_floats = max(n.y_floats, TOKENS * max(channels(c) + values, heads));
+    n.data_bytes = max(n.data_bytes, (size_t)c->conv_kernel * qw_delta_channels(c) * sizeof(float));
+    n.x_floats = max(n.x_floats, TOKENS * max(qw_delta_channels(c), heads));
+    n.y_floats = max(n.y_floats, TOKENS * max(qw_delta_channels(c) + values, heads));
     return n;
 }
 
