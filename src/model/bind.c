@@ -137,17 +137,6 @@ static qwren_status settle(const qw_binder *b, qwren_status st, const char *name
     return st;
 }
 
-/* n zeros, where the values of a tensor should be that is not as it should. */
-static qwren_status make_zeros(const qw_binder *b, float **out, size_t n, const char *name, qwren_error *err)
-{
-    size_t bytes;
-    *out = qw_mul_size(n, sizeof **out, &bytes) ? qw_arena_alloc(b->arena, bytes) : NULL;
-    if (!*out)
-        return qw_fail_memory(err, n, name);
-    memset(*out, 0, bytes);
-    return QWREN_OK;
-}
-
 qwren_status qw_bind_matrix(const qw_binder *b, qw_matrix *out, size_t rows, size_t cols, qwren_error *err, const char *name_fmt, ...)
 {
     FORMAT_NAME(name, name_fmt);
@@ -165,31 +154,14 @@ qwren_status qw_bind_tensor(const qw_binder *b, qw_matrix *out, int n_dims, cons
     const qw_tensor *t = NULL;
     qwren_error why;
     qwren_status st = find_floats(b, &t, n_dims, shape, name, &why);
-    if (st == QWREN_OK) {
-        *out = plain_matrix(t);
-        return QWREN_OK;
-    }
-    QW_TRY(settle(b, st, name, &why, err));
-    *out = (qw_matrix){ .type = QW_TYPE_F32, .rows = shape[0], .cols = 1 };
-    for (int i = 1; i < n_dims; i++)
-        out->cols *= shape[i];
-    float *zeros;
-    QW_TRY(make_zeros(b, &zeros, out->rows * out->cols, name, err));
-    out->data = zeros;
-    return QWREN_OK;
+    *out = st == QWREN_OK ? plain_matrix(t) : (qw_matrix){ 0 };
+    return settle(b, st, name, &why, err);
 }
 
 static qwren_status bind_vector(const qw_binder *b, const float **out, size_t n, float plus, const char *name, qwren_error *err)
 {
     qwren_error why;
-    qwren_status st = bind_floats(b, out, n, plus, name, &why);
-    if (st == QWREN_OK)
-        return QWREN_OK;
-    QW_TRY(settle(b, st, name, &why, err));
-    float *zeros;
-    QW_TRY(make_zeros(b, &zeros, n, name, err));
-    *out = zeros;
-    return QWREN_OK;
+    return settle(b, bind_floats(b, out, n, plus, name, &why), name, &why, err);
 }
 
 qwren_status qw_bind_vector(const qw_binder *b, const float **out, size_t n, qwren_error *err, const char *name_fmt, ...)

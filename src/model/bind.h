@@ -8,8 +8,8 @@
 #include "model/config_quant.h"
 #include "weights/weights.h"
 
-/* Told of each tensor that cannot be bound (by our name), and why. Binding then goes on with nothing in its place: such a model can be looked at, not
- * computed with. */
+/* Told of each tensor that cannot be bound (by our name), and why. Binding then goes on with nothing in its place (a matrix without data, NULL for a
+ * vector, whatever sizes the config claims): such a model can be looked at, not computed with. */
 typedef void (*qw_bind_complaint)(void *ctx, const char *name, const qwren_error *why);
 
 typedef struct qw_binder {

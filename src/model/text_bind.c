@@ -33,7 +33,10 @@ static qwren_status find_conv(qw_matrix *out, size_t channels, size_t taps, cons
 static qwren_status bind_conv(const float **out, size_t channels, size_t taps, const qw_binder *b, const char *prefix, qwren_error *err)
 {
     qw_matrix m;
+    *out = NULL;
     QW_TRY(find_conv(&m, channels, taps, b, prefix, err));
+    if (!m.data)
+        return QWREN_OK;
     float *rows = qw_arena_alloc(b->arena, channels * taps * sizeof *rows),
           *columns = qw_arena_alloc(b->arena, channels * taps * sizeof *columns);
     if (!rows || !columns)
@@ -51,7 +54,7 @@ static qwren_status bind_decay(const float **out, size_t heads, const qw_binder 
 {
     const float *log_a = NULL;
     QW_TRY(qw_bind_vector(b, &log_a, heads, err, "%s.linear_attn.A_log", prefix));
-    if (qw_weights_layout(b->weights) == QW_LAYOUT_GGUF) {
+    if (!log_a || qw_weights_layout(b->weights) == QW_LAYOUT_GGUF) {
         *out = log_a;
         return QWREN_OK;
     }
@@ -67,7 +70,7 @@ static qwren_status bind_decay(const float **out, size_t heads, const qw_binder 
 static qwren_status bind_delta(qw_delta_layer *l, const qw_text_config *c, const qw_binder *b, const char *prefix, qwren_error *err)
 {
     const size_t H = sz(c->hidden_size), Hv = sz(c->linear_value_heads), dv = sz(c->linear_value_dim);
-    const size_t channels = 2 * sz(c->linear_key_heads) * sz(c->linear_key_dim) + Hv * dv;
+    const size_t channels = qw_delta_channels(c);
     QW_TRY(qw_bind_matrix(b, &l->qkv, channels, H, err, "%s.linear_attn.in_proj_qkv.weight", prefix));
     QW_TRY(qw_bind_matrix(b, &l->z, Hv * dv, H, err, "%s.linear_attn.in_proj_z.weight", prefix));
     QW_TRY(qw_bind_matrix(b, &l->a, Hv, H, err, "%s.linear_attn.in_proj_a.weight", prefix));

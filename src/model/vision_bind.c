@@ -69,6 +69,9 @@ static qwren_status join_taps(qw_matrix *out, const size_t shape[4], const char 
     qw_matrix taps[2];
     QW_TRY(qw_bind_tensor(b, &taps[0], 4, shape, err, "%s", name));
     QW_TRY(qw_bind_tensor(b, &taps[1], 4, shape, err, "%s.1", name));
+    *out = (qw_matrix){ 0 };
+    if (!taps[0].data || !taps[1].data)
+        return QWREN_OK;
     float *joined = qw_arena_alloc(b->arena, 2 * D * C * plane * sizeof *joined);
     if (!joined)
         return qw_fail_memory(err, 2 * D * C * plane * sizeof *joined, "the patch kernel");
@@ -93,7 +96,7 @@ static qwren_status bind_kernel(qw_matrix *out, const qw_vision_config *c, const
     if (qw_weights_layout(b->weights) != QW_LAYOUT_MLX || (t && t->n_dims == 5 && memcmp(t->shape, ours, sizeof ours) == 0))
         return qw_bind_tensor(b, out, 5, ours, err, "%s", name);
     QW_TRY(qw_bind_tensor(b, out, 5, mlx, err, "%s", name));
-    return colours_first(out, C, b, err);
+    return out->data ? colours_first(out, C, b, err) : QWREN_OK;
 }
 
 qwren_status qw_vision_bind(qw_vision_model *m, const qw_vision_config *c, const qw_binder *b, qwren_error *err)

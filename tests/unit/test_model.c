@@ -190,6 +190,26 @@ static void everything_wrong_is_told(void **state)
     place("config.json", NULL, NULL);
 }
 
+/* What is missing takes no memory, however large the config says that it is. */
+static void sizes_that_lie_take_no_memory(void **state)
+{
+    (void)state;
+    complaints c;
+    qw_model m;
+    qw_model_params p = { .config_only = true, .complain = count_complaint, .complain_ctx = &c };
+    place("config.json", "\"linear_value_head_dim\": 32", "\"linear_value_head_dim\": 1024");
+    c.n = 0;
+    assert_int_equal(qw_model_init(&m, folder, &p, NULL), QWREN_OK);
+    assert_int_equal(c.n, 5 * m.config.text.n_delta_layers); /* in_proj_qkv, in_proj_z, out_proj, conv1d, norm */
+    for (int i = 0; i < m.config.text.n_layers; i++) {
+        const qw_layer *l = &m.text.layers[i];
+        assert_non_null(l->norm_in);
+        assert_true(l->kind != QW_LAYER_DELTA || (!l->mixer.delta.conv && !l->mixer.delta.norm && l->mixer.delta.neg_exp_a));
+    }
+    qw_model_deinit(&m);
+    place("config.json", NULL, NULL);
+}
+
 static bool never(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
     assert_true(what && done <= total);
@@ -212,8 +232,9 @@ static void opening_can_be_cancelled(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_whole_checkpoint_opens), cmocka_unit_test(shapes_are_checked_before_use), cmocka_unit_test(memory_may_be_short),
-        cmocka_unit_test(everything_wrong_is_told), cmocka_unit_test(opening_can_be_cancelled),
+        cmocka_unit_test(a_whole_checkpoint_opens),      cmocka_unit_test(shapes_are_checked_before_use),
+        cmocka_unit_test(memory_may_be_short),           cmocka_unit_test(everything_wrong_is_told),
+        cmocka_unit_test(sizes_that_lie_take_no_memory), cmocka_unit_test(opening_can_be_cancelled),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
