@@ -4,6 +4,7 @@
 #include "api/doctor.h"
 #include "base/alloc.h"
 #include "base/file.h"
+#include "runtime/divergence.h"
 #include "runtime/session.h"
 
 #include <math.h>
@@ -165,26 +166,6 @@ static double distance(const float *a, const float *b, size_t n)
     return size > 0 && isfinite(squares) ? sqrt(squares / size) : (double)INFINITY;
 }
 
-static double log_sum(const float *logits, size_t n)
-{
-    double most = (double)-INFINITY, sum = 0;
-    for (size_t i = 0; i < n; i++)
-        most = logits[i] > most ? (double)logits[i] : most;
-    for (size_t i = 0; i < n; i++)
-        sum += exp(logits[i] - most);
-    return most + log(sum);
-}
-
-/* Kullback-Leibler divergence of the distributions of two rows of logits, in nats. */
-static double divergence(const float *base, const float *other, size_t n)
-{
-    const double a = log_sum(base, n), b = log_sum(other, n);
-    double sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += exp(base[i] - a) * ((base[i] - a) - (other[i] - b));
-    return sum;
-}
-
 static const char *step_text(char *buf, size_t size, size_t step)
 {
     if (step == 0)
@@ -219,6 +200,7 @@ static qwren_status compare(qw_doctor *d, const reference *r, qwren_error *err)
 {
     const size_t floats = r->n * r->H;
     size_t bad = SIZE_MAX;
+    qw_point last;
     QW_TRY(make_room(&d->steps, r->n_steps, sizeof *d->steps, err));
     d->n_steps = r->n_steps;
     d->n_reference_tokens = r->n;
@@ -229,7 +211,7 @@ static qwren_status compare(qw_doctor *d, const reference *r, qwren_error *err)
             bad = i;
     }
     d->logits_difference = distance(r->logits, r->logits_then, r->V);
-    d->logits_drift = divergence(r->logits_source, r->logits_then, r->V);
+    d->logits_drift = qw_point_measure(&last, r->logits_source, r->logits_then, r->V) ? last.kld : (double)NAN;
     if (bad != SIZE_MAX)
         return find_bad_step(d, bad, "that differs from the vectors stored when the model was made", err);
     if (!(d->logits_difference <= TOLERANCE))
