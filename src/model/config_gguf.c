@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "model/config_gguf_parts.h"
+#include "model/config_parts.h"
 
 #include <limits.h>
 #include <math.h>
@@ -16,13 +17,12 @@
     key, offsetof(qw_text_config, field), min, max \
   }
 
-/* The bounds are those of config_text.c. */
 static const qw_gguf_int_rule sizes[] = {
-    RULE("embedding_length", hidden_size, 1, 65536),      RULE("feed_forward_length", intermediate_size, 1, 1 << 20),
-    RULE("context_length", max_positions, 1, 1 << 24),    RULE("attention.head_count", n_heads, 1, 1024),
-    RULE("attention.head_count_kv", n_kv_heads, 1, 1024), RULE("attention.key_length", head_dim, 2, 1024),
-    RULE("ssm.group_count", linear_key_heads, 1, 1024),   RULE("ssm.time_step_rank", linear_value_heads, 1, 1024),
-    RULE("ssm.state_size", linear_key_dim, 1, 1024),      RULE("ssm.conv_kernel", conv_kernel, 2, 16),
+    RULE("embedding_length", hidden_size, 1, QW_MOST_HIDDEN),      RULE("feed_forward_length", intermediate_size, 1, QW_MOST_INTERMEDIATE),
+    RULE("context_length", max_positions, 1, QW_MOST_POSITIONS),   RULE("attention.head_count", n_heads, 1, QW_MOST_HEADS),
+    RULE("attention.head_count_kv", n_kv_heads, 1, QW_MOST_HEADS), RULE("attention.key_length", head_dim, 2, QW_MOST_HEAD_DIM),
+    RULE("ssm.group_count", linear_key_heads, 1, QW_MOST_HEADS),   RULE("ssm.time_step_rank", linear_value_heads, 1, QW_MOST_HEADS),
+    RULE("ssm.state_size", linear_key_dim, 1, QW_MOST_HEAD_DIM),   RULE("ssm.conv_kernel", conv_kernel, 2, QW_MOST_TAPS),
 };
 
 static qwren_status refuse_variants(const qw_gguf_fields *f)
@@ -123,8 +123,9 @@ static qwren_status read_vocabulary(const qw_gguf_fields *f, const qw_weights *w
     const qw_tensor *embed = qw_weights_find(w, "embed_tokens.weight");
     if (!embed)
         return qw_fail(f->err, QWREN_E_FORMAT, "%s: has no tensor token_embd.weight", qw_gguf_path(f->file));
-    if (embed->n_dims != 2 || embed->shape[0] < 1 || embed->shape[0] > 1 << 24)
-        return qw_fail(f->err, QWREN_E_FORMAT, "%s: token_embd.weight must be a matrix of up to %d rows", qw_gguf_path(f->file), 1 << 24);
+    if (embed->n_dims != 2 || embed->shape[0] < 1 || embed->shape[0] > QW_MOST_VOCABULARY)
+        return qw_fail(f->err, QWREN_E_FORMAT, "%s: token_embd.weight must be a matrix of up to %d rows", qw_gguf_path(f->file),
+                       QW_MOST_VOCABULARY);
     t->vocab_size = (int)embed->shape[0];
     t->tied_embeddings = !qw_weights_find(w, "lm_head.weight");
     return QWREN_OK;

@@ -1,24 +1,22 @@
 /* The settings of an image tower's GGUF file (mmproj) -> qw_vision_config and qw_processor_config. What the file does not say has the published values, as in
  * config_vision.c. Tested by tests/unit/test_config_gguf.c and tests/fuzz/fuzz_gguf.c. */
 #include "model/config_gguf_parts.h"
+#include "model/config_parts.h"
 
 #include <stddef.h>
-
-#define MAX_PIXELS (1 << 30)
 
 #define RULE(key, field, min, max)                   \
   {                                                  \
     key, offsetof(qw_vision_config, field), min, max \
   }
 
-/* The bounds are those of config_vision.c. */
 static const qw_gguf_int_rule sizes[] = {
-    RULE("vision.block_count", depth, 1, 256),
-    RULE("vision.embedding_length", hidden_size, 4, 16384),
-    RULE("vision.attention.head_count", n_heads, 1, 1024),
-    RULE("vision.feed_forward_length", intermediate_size, 1, 1 << 18),
-    RULE("vision.projection_dim", out_hidden_size, 1, 65536),
-    RULE("vision.patch_size", patch_size, 1, 64),
+    RULE("vision.block_count", depth, 1, QW_MOST_TOWER_DEPTH),
+    RULE("vision.embedding_length", hidden_size, 4, QW_MOST_TOWER_HIDDEN),
+    RULE("vision.attention.head_count", n_heads, 1, QW_MOST_HEADS),
+    RULE("vision.feed_forward_length", intermediate_size, 1, QW_MOST_TOWER_INTERMEDIATE),
+    RULE("vision.projection_dim", out_hidden_size, 1, QW_MOST_HIDDEN),
+    RULE("vision.patch_size", patch_size, 1, QW_MOST_PATCH),
     RULE("vision.spatial_merge_size", merge_size, 2, 2),
 };
 
@@ -40,11 +38,11 @@ static qwren_status read_positions(const qw_gguf_fields *f, const qw_weights *w,
 {
     const qw_tensor *pos = qw_weights_find(w, "visual.pos_embed.weight");
     int image = 0;
-    QW_TRY(qw_gguf_field_int(f, "vision.image_size", v->patch_size, 65536, &image));
+    QW_TRY(qw_gguf_field_int(f, "vision.image_size", v->patch_size, QW_MOST_TOWER_SIDE * QW_MOST_PATCH, &image));
     int64_t side = image / v->patch_size;
     if (!pos || pos->n_dims != 2)
         return qw_fail(f->err, QWREN_E_FORMAT, "%s: has no matrix v.position_embd.weight", qw_gguf_path(f->file));
-    if (image % v->patch_size || side > 1024 || (size_t)(side * side) != pos->shape[0])
+    if (image % v->patch_size || side > QW_MOST_TOWER_SIDE || (size_t)(side * side) != pos->shape[0])
         return qw_gguf_field_fail(
             f, QWREN_E_FORMAT, "vision.image_size",
             "divided by patch_size, %d, it must be the side of a square grid of %zu positions (v.position_embd.weight)", v->patch_size,
@@ -81,8 +79,8 @@ static qwren_status read_processor(const qw_gguf_fields *f, qw_processor_config 
 {
     int least = 65536, most = 16777216;
     *out = (qw_processor_config){ .mean = { 0.5, 0.5, 0.5 }, .std = { 0.5, 0.5, 0.5 } };
-    QW_TRY(qw_gguf_field_int_maybe(f, "vision.image_min_pixels", 1, MAX_PIXELS, &least));
-    QW_TRY(qw_gguf_field_int_maybe(f, "vision.image_max_pixels", 1, MAX_PIXELS, &most));
+    QW_TRY(qw_gguf_field_int_maybe(f, "vision.image_min_pixels", 1, QW_MOST_PIXELS, &least));
+    QW_TRY(qw_gguf_field_int_maybe(f, "vision.image_max_pixels", 1, QW_MOST_PIXELS, &most));
     if (least > most)
         return qw_gguf_field_fail(f, QWREN_E_FORMAT, "vision.image_min_pixels", "it is larger than vision.image_max_pixels, %d", most);
     out->min_pixels = least;

@@ -5,6 +5,24 @@
 #include "model/config.h"
 #include "model/config_fields.h"
 
+/* The most that a config may say, in whatever file it stands. Heads times head size stay within an int; larger products are made as size_t. */
+enum {
+    QW_MOST_HIDDEN = 65536,
+    QW_MOST_INTERMEDIATE = 1 << 20,
+    QW_MOST_VOCABULARY = 1 << 24,
+    QW_MOST_POSITIONS = 1 << 24,
+    QW_MOST_HEADS = 1024,
+    QW_MOST_HEAD_DIM = 1024,
+    QW_MOST_TAPS = 16,
+    QW_MOST_TOWER_DEPTH = 256,
+    QW_MOST_TOWER_HIDDEN = 16384,
+    QW_MOST_TOWER_INTERMEDIATE = 1 << 18,
+    QW_MOST_TOWER_SIDE = 1024, /* of the square grid of positions */
+    QW_MOST_TOWER_POSITIONS = QW_MOST_TOWER_SIDE * QW_MOST_TOWER_SIDE,
+    QW_MOST_PATCH = 64,
+    QW_MOST_PIXELS = 1 << 30,
+};
+
 /* Everything in config.json, an object. */
 qwren_status qw_model_config_read(qw_config *out, const qw_fields *top);
 /* `top` is config.json, `text` its text_config or again `top`, `vision` its vision_config. */

@@ -10,21 +10,20 @@
     key, offsetof(qw_text_config, field), min, max \
   }
 
-/* The upper bounds keep heads times head size within an int; larger products are made as size_t. */
 static const qw_int_rule sizes[] = {
-    RULE("hidden_size", hidden_size, 1, 65536),
-    RULE("intermediate_size", intermediate_size, 1, 1 << 20),
+    RULE("hidden_size", hidden_size, 1, QW_MOST_HIDDEN),
+    RULE("intermediate_size", intermediate_size, 1, QW_MOST_INTERMEDIATE),
     RULE("num_hidden_layers", n_layers, 1, QW_MAX_LAYERS),
-    RULE("vocab_size", vocab_size, 1, 1 << 24),
-    RULE("max_position_embeddings", max_positions, 1, 1 << 24),
-    RULE("num_attention_heads", n_heads, 1, 1024),
-    RULE("num_key_value_heads", n_kv_heads, 1, 1024),
-    RULE("head_dim", head_dim, 2, 1024),
-    RULE("linear_num_key_heads", linear_key_heads, 1, 1024),
-    RULE("linear_num_value_heads", linear_value_heads, 1, 1024),
-    RULE("linear_key_head_dim", linear_key_dim, 1, 1024),
-    RULE("linear_value_head_dim", linear_value_dim, 1, 1024),
-    RULE("linear_conv_kernel_dim", conv_kernel, 2, 16),
+    RULE("vocab_size", vocab_size, 1, QW_MOST_VOCABULARY),
+    RULE("max_position_embeddings", max_positions, 1, QW_MOST_POSITIONS),
+    RULE("num_attention_heads", n_heads, 1, QW_MOST_HEADS),
+    RULE("num_key_value_heads", n_kv_heads, 1, QW_MOST_HEADS),
+    RULE("head_dim", head_dim, 2, QW_MOST_HEAD_DIM),
+    RULE("linear_num_key_heads", linear_key_heads, 1, QW_MOST_HEADS),
+    RULE("linear_num_value_heads", linear_value_heads, 1, QW_MOST_HEADS),
+    RULE("linear_key_head_dim", linear_key_dim, 1, QW_MOST_HEAD_DIM),
+    RULE("linear_value_head_dim", linear_value_dim, 1, QW_MOST_HEAD_DIM),
+    RULE("linear_conv_kernel_dim", conv_kernel, 2, QW_MOST_TAPS),
 };
 
 /* Switches that published models never turn. */

@@ -10,15 +10,15 @@
   }
 
 static const qw_int_rule sizes[] = {
-    RULE("depth", depth, 1, 256),
-    RULE("hidden_size", hidden_size, 4, 16384),
-    RULE("num_heads", n_heads, 1, 1024),
-    RULE("intermediate_size", intermediate_size, 1, 1 << 18),
-    RULE("out_hidden_size", out_hidden_size, 1, 65536),
-    RULE("patch_size", patch_size, 1, 64),
+    RULE("depth", depth, 1, QW_MOST_TOWER_DEPTH),
+    RULE("hidden_size", hidden_size, 4, QW_MOST_TOWER_HIDDEN),
+    RULE("num_heads", n_heads, 1, QW_MOST_HEADS),
+    RULE("intermediate_size", intermediate_size, 1, QW_MOST_TOWER_INTERMEDIATE),
+    RULE("out_hidden_size", out_hidden_size, 1, QW_MOST_HIDDEN),
+    RULE("patch_size", patch_size, 1, QW_MOST_PATCH),
     RULE("temporal_patch_size", temporal_patch_size, 2, 2), /* a still counts as two equal frames */
     RULE("spatial_merge_size", merge_size, 2, 2),
-    RULE("num_position_embeddings", n_positions, 1, 1 << 20),
+    RULE("num_position_embeddings", n_positions, 1, QW_MOST_TOWER_POSITIONS),
 };
 
 static qwren_status check_sizes(const qw_fields *f, const qw_vision_config *v, const qw_text_config *text)
@@ -52,19 +52,17 @@ qwren_status qw_vision_config_read(qw_vision_config *out, const qw_fields *visio
 
 /* ---- preprocessor_config.json */
 
-#define MAX_PIXELS ((int64_t)1 << 30)
-
 /* `size` in either spelling, and the older keys on top, which go before it. */
 static qwren_status read_pixels(qw_processor_config *out, const qw_fields *f)
 {
     qw_fields size;
     QW_TRY(qw_field_object(f, "size", "size.", &size));
-    QW_TRY(qw_field_int64_maybe(&size, "shortest_edge", 1, MAX_PIXELS, &out->min_pixels));
-    QW_TRY(qw_field_int64_maybe(&size, "longest_edge", 1, MAX_PIXELS, &out->max_pixels));
-    QW_TRY(qw_field_int64_maybe(&size, "min_pixels", 1, MAX_PIXELS, &out->min_pixels));
-    QW_TRY(qw_field_int64_maybe(&size, "max_pixels", 1, MAX_PIXELS, &out->max_pixels));
-    QW_TRY(qw_field_int64_maybe(f, "min_pixels", 1, MAX_PIXELS, &out->min_pixels));
-    QW_TRY(qw_field_int64_maybe(f, "max_pixels", 1, MAX_PIXELS, &out->max_pixels));
+    QW_TRY(qw_field_int64_maybe(&size, "shortest_edge", 1, QW_MOST_PIXELS, &out->min_pixels));
+    QW_TRY(qw_field_int64_maybe(&size, "longest_edge", 1, QW_MOST_PIXELS, &out->max_pixels));
+    QW_TRY(qw_field_int64_maybe(&size, "min_pixels", 1, QW_MOST_PIXELS, &out->min_pixels));
+    QW_TRY(qw_field_int64_maybe(&size, "max_pixels", 1, QW_MOST_PIXELS, &out->max_pixels));
+    QW_TRY(qw_field_int64_maybe(f, "min_pixels", 1, QW_MOST_PIXELS, &out->min_pixels));
+    QW_TRY(qw_field_int64_maybe(f, "max_pixels", 1, QW_MOST_PIXELS, &out->max_pixels));
     if (out->min_pixels > out->max_pixels)
         return qw_fail(f->err, QWREN_E_FORMAT, "%s: the least number of pixels, %lld, is larger than the greatest, %lld", f->path,
                        (long long)out->min_pixels, (long long)out->max_pixels);
