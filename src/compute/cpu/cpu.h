@@ -8,8 +8,7 @@
 
 struct qw_ops {
     qw_pool *pool;
-    qw_kernels table;
-    const qw_kernels *kernels; /* the table */
+    qw_kernels kernels;
     qw_linear_observer observe; /* or NULL */
     void *observe_ctx;
     float *delta_scratch; /* [threads, delta_floats] */

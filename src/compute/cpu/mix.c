@@ -23,7 +23,7 @@ static void rope_tokens(void *ctx, size_t begin, size_t end, int worker)
 void qw_op_rope(qw_ops *ops, float *x, size_t n, size_t n_heads, size_t token_stride, size_t head_stride, const float *cos,
                 const float *sin, size_t half)
 {
-    rope_job job = { ops->kernels, x, n_heads, token_stride, head_stride, half, cos, sin };
+    rope_job job = { &ops->kernels, x, n_heads, token_stride, head_stride, half, cos, sin };
     qw_parallel_for(ops->pool, n, qw_grain(n_heads * half, 8192), rope_tokens, &job);
 }
 
@@ -57,7 +57,7 @@ static void attention_queries(void *ctx, size_t begin, size_t end, int worker)
 
 void qw_op_attention(qw_ops *ops, const qw_attention_args *a)
 {
-    attention_job job = { ops->kernels, a };
+    attention_job job = { &ops->kernels, a };
     qw_parallel_for(ops->pool, a->n_heads * a->n_queries, qw_grain(2 * a->n_keys * a->head_dim, 65536), attention_queries, &job);
 }
 
@@ -81,7 +81,7 @@ static void gate_tokens(void *ctx, size_t begin, size_t end, int worker)
 void qw_op_sigmoid_gate(qw_ops *ops, float *y, const float *gate, size_t token_stride, size_t head_stride, size_t n, size_t n_heads,
                         size_t head_dim)
 {
-    gate_job job = { ops->kernels, y, gate, token_stride, head_stride, n_heads, head_dim };
+    gate_job job = { &ops->kernels, y, gate, token_stride, head_stride, n_heads, head_dim };
     qw_parallel_for(ops->pool, n, qw_grain(n_heads * head_dim, 8192), gate_tokens, &job);
 }
 
@@ -103,7 +103,7 @@ static void conv_channels(void *ctx, size_t begin, size_t end, int worker)
 
 void qw_op_conv_silu(qw_ops *ops, float *y, const float *x, float *tail, const float *w, size_t channels, size_t n, size_t taps)
 {
-    conv_job job = { ops->kernels, y, tail, x, w, channels, n, taps };
+    conv_job job = { &ops->kernels, y, tail, x, w, channels, n, taps };
     qw_parallel_for(ops->pool, channels, qw_grain(n * taps, 16384), conv_channels, &job);
 }
 
@@ -141,9 +141,9 @@ static void delta_heads(void *ctx, size_t begin, size_t end, int worker)
             .scratch = ops->delta_scratch + (size_t)worker * ops->delta_floats,
         };
         if (a->n < SHORT)
-            ops->kernels->delta_step(&one);
+            ops->kernels.delta_step(&one);
         else
-            ops->kernels->delta_chunk(&one);
+            ops->kernels.delta_chunk(&one);
     }
 }
 

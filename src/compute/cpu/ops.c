@@ -15,8 +15,7 @@ qwren_status qw_ops_create(qw_ops **out, int n_threads, qwren_error *err)
     qw_ops *ops = qw_calloc(1, sizeof *ops);
     if (!ops)
         return qw_fail_memory(err, sizeof *ops, "a device");
-    ops->table = qw_kernels_get();
-    ops->kernels = &ops->table;
+    ops->kernels = qw_kernels_get();
     qwren_status st = qw_pool_create(&ops->pool, n_threads > 0 ? n_threads : qw_cpu_count(), err);
     if (st == QWREN_OK)
         *out = ops;
@@ -76,7 +75,7 @@ static void linear_rows(void *ctx, size_t begin, size_t end, int worker)
 
 void qw_op_linear(qw_ops *ops, float *y, const qw_matrix *w, const float *bias, const float *x, size_t n)
 {
-    linear_job job = { ops->kernels, y, w, bias, x, n };
+    linear_job job = { &ops->kernels, y, w, bias, x, n };
     if (ops->observe)
         ops->observe(ops->observe_ctx, w, x, n);
     const size_t grain = qw_grain(w->cols * n, SMALL * 4);
@@ -86,7 +85,7 @@ void qw_op_linear(qw_ops *ops, float *y, const qw_matrix *w, const float *bias, 
 void qw_op_embed(qw_ops *ops, float *y, const qw_matrix *w, const int32_t *ids, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        ops->kernels->decode[w->type](y + i * w->cols, w, (size_t)ids[i]);
+        ops->kernels.decode[w->type](y + i * w->cols, w, (size_t)ids[i]);
 }
 
 /* ---- rows */
@@ -125,19 +124,19 @@ static void gated_rmsnorm_rows(void *ctx, size_t begin, size_t end, int worker)
 
 void qw_op_rmsnorm(qw_ops *ops, float *y, const float *x, const float *w, size_t n_rows, size_t width, float eps)
 {
-    norm_job job = { .kernels = ops->kernels, .y = y, .x = x, .w = w, .width = width, .eps = eps };
+    norm_job job = { .kernels = &ops->kernels, .y = y, .x = x, .w = w, .width = width, .eps = eps };
     qw_parallel_for(ops->pool, n_rows, qw_grain(width, SMALL), rmsnorm_rows, &job);
 }
 
 void qw_op_layernorm(qw_ops *ops, float *y, const float *x, const float *w, const float *b, size_t n_rows, size_t width, float eps)
 {
-    norm_job job = { .kernels = ops->kernels, .y = y, .x = x, .w = w, .b = b, .width = width, .eps = eps };
+    norm_job job = { .kernels = &ops->kernels, .y = y, .x = x, .w = w, .b = b, .width = width, .eps = eps };
     qw_parallel_for(ops->pool, n_rows, qw_grain(width, SMALL), layernorm_rows, &job);
 }
 
 void qw_op_gated_rmsnorm(qw_ops *ops, float *y, const float *x, const float *w, const float *z, size_t n_rows, size_t width, float eps)
 {
-    norm_job job = { .kernels = ops->kernels, .y = y, .x = x, .w = w, .z = z, .width = width, .eps = eps };
+    norm_job job = { .kernels = &ops->kernels, .y = y, .x = x, .w = w, .z = z, .width = width, .eps = eps };
     qw_parallel_for(ops->pool, n_rows, qw_grain(width, SMALL), gated_rmsnorm_rows, &job);
 }
 
@@ -179,7 +178,7 @@ static void gelu_erf_values(void *ctx, size_t begin, size_t end, int worker)
 
 static void over_values(qw_ops *ops, qw_range_fn fn, float *y, const float *a, const float *b, size_t n)
 {
-    values_job job = { ops->kernels, y, a, b };
+    values_job job = { &ops->kernels, y, a, b };
     qw_parallel_for(ops->pool, n, SMALL, fn, &job);
 }
 
