@@ -88,30 +88,13 @@ static uint64_t model_bytes(const char *dir)
     return n;
 }
 
-static bool is_in(const char *dir, const char *name)
+static void put_left(qw_buf *out, const qw_json *names)
 {
-    struct stat s;
-    char *path = qw_path_join(dir, name);
-    bool there = path && stat(path, &s) == 0;
-    qw_free(path);
-    return there;
-}
-
-/* What is in SRC alone, sorted. Names with a point before them are the user's tools'. */
-static void put_left(qw_buf *out, const cli_quantize_made *made)
-{
-    struct dirent **names;
-    size_t n_left = 0;
-    int n = scandir(made->src, &names, NULL, alphasort);
-    for (int i = 0; i < n; i++) {
-        const char *name = names[i]->d_name;
-        if (name[0] != '.' && !is_weights(name) && !is_in(made->dst, name))
-            qw_buf_printf(out, n_left++ ? ", %s" : "left     in the source, for no loader needs it: %s", name);
-        free(names[i]);
+    for (size_t i = 0; i < qw_json_size(names); i++) {
+        const char *name = qw_json_string(qw_json_at(names, i), NULL);
+        qw_buf_printf(out, i ? ", %s" : "left     in the source, for no loader needs it: %s", name ? name : "");
     }
-    if (n >= 0)
-        free(names);
-    if (n_left)
+    if (qw_json_size(names))
         qw_buf_putc(out, '\n');
 }
 
@@ -207,7 +190,7 @@ qwren_status cli_quantize_put_summary(qw_buf *out, const cli_quantize_made *made
     size_t n = count_classes(recipe, rows);
     for (size_t i = 0; i < n; i++)
         put_class(out, &rows[i]);
-    put_left(out, made);
+    put_left(out, qw_json_get(recipe, "left"));
     qw_buf_printf(out, "try it   qwren chat -m %s\n", made->dst);
     qw_json_free(recipe);
     return qw_buf_status(out, err);

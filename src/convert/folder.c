@@ -83,6 +83,7 @@ static qwren_status open_folder(qw_folder *f, const qw_folder_options *opt, qwre
     QW_TRY(qw_place_check(&f->place, opt->src, opt->dst, opt->force, err));
     QW_TRY(qw_place_take(&f->place, err));
     QW_TRY(read_config(&f->config, &f->rules, f->place.src, err));
+    QW_TRY(qw_side_files_left(f->place.src, &f->left, err));
     char *path = qw_path_join(f->place.partial, QW_JOURNAL_NAME);
     if (!path)
         return qw_fail_memory(err, strlen(f->place.partial), "a path");
@@ -150,7 +151,7 @@ void qw_folder_close(qw_folder *f)
     qw_place_deinit(&f->place);
     qw_json_free(f->config);
     qw_arena_deinit(&f->names);
-    qw_buf_free(&f->left);
+    qw_names_deinit(&f->left);
     qw_free(f->items);
     qw_free(f);
 }
@@ -188,6 +189,7 @@ uint64_t qw_rules_bytes(const qw_folder_rules *r, const qw_folder_tensor *t)
     return n / qw_type_block(t->type) * qw_type_block_bytes(t->type) + 2 * (n / (uint64_t)t->group) * size;
 }
 
+const qw_names *qw_folder_left(const qw_folder *f) { return &f->left; }
 const qw_folder_rules *qw_folder_rules_of(const qw_folder *f) { return &f->rules; }
 bool qw_folder_takes(const qw_folder *f, const qw_tensor *source) { return qw_rules_take(&f->rules, source); }
 qw_type qw_folder_type_of(const qw_folder *f, const qw_tensor *source) { return qw_rules_type(&f->rules, source); }

@@ -8,6 +8,7 @@
 #ifndef QW_CONVERT_FOLDER_H
 #define QW_CONVERT_FOLDER_H
 
+#include "base/dir.h"
 #include "quant/matrix.h"
 #include "quant/tensor.h"
 #include "weights/weights.h"
@@ -72,6 +73,9 @@ qwren_status qw_folder_done(qw_folder *f, size_t i, const char *record, qwren_er
 const char *qw_folder_record(const qw_folder *f, size_t i); /* of a tensor that is done; "" when it has none */
 uint64_t qw_folder_checksum(const qw_folder *f, size_t i);  /* XXH64 of its codes, scales, biases, one after the other */
 
+/* Names of what stays behind in SRC, for no loader needs it (its README, ...). */
+const qw_names *qw_folder_left(const qw_folder *f);
+
 /* A text that is kept over runs under a name: what was costly to find out before the plan. NULL when there is none. */
 qwren_status qw_folder_keep(qw_folder *f, const char *name, const char *line, qwren_error *err);
 const char *qw_folder_kept(const qw_folder *f, const char *name);
@@ -81,8 +85,7 @@ qwren_status qw_folder_put_file(qw_folder *f, const char *name, const void *byte
 /* The place of such a file for a writer of its own (qw_free it); NULL when memory is short. */
 char *qw_folder_path(const qw_folder *f, const char *name);
 
-/* Every tensor is done: index, tokenizer and the other side files, config.json; all to the disk; then DST.partial becomes DST. What stays behind in SRC (its
- * README, ...) is named in the log. */
+/* Every tensor is done: index, tokenizer and the other side files, config.json; all to the disk; then DST.partial becomes DST. */
 qwren_status qw_folder_finish(qw_folder *f, qwren_error *err);
 
 #endif

@@ -3,6 +3,7 @@
 #define QW_CONVERT_FOLDER_STATE_H
 
 #include "base/arena.h"
+#include "base/dir.h"
 #include "base/json.h"
 #include "convert/folder.h"
 #include "convert/journal.h"
@@ -40,7 +41,7 @@ struct qw_folder {
     int bits, group;
     qw_folder_files main, mtp;
     bool locked, finished;
-    qw_buf left;
+    qw_names left; /* in SRC */
 };
 
 /* XXH64 of all bytes of the item in the files. */

@@ -4,7 +4,6 @@
 #include "base/dir.h"
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "convert/floats.h"
 #include "convert/folder_state.h"
 #include "convert/mlx_config.h"
@@ -265,11 +264,9 @@ qwren_status qw_folder_finish(qw_folder *f, qwren_error *err)
         QW_TRY(finish_mtp(f, err));
     QW_TRY(sync_sub(f, "qwren", err));
     QW_TRY(put_index(f, err));
-    QW_TRY(qw_side_files_copy(f->place.src, f->place.partial, &f->left, err));
+    QW_TRY(qw_side_files_copy(f->place.src, f->place.partial, err));
     QW_TRY(put_config(f, &f->main, "config.json", err));
     QW_TRY(qw_place_finish(&f->place, err));
     f->finished = true;
-    if (f->left.len)
-        qw_log(QWREN_LOG_INFO, "%s: left there, for no loader needs it: %s", f->place.src, f->left.data);
     return QWREN_OK;
 }

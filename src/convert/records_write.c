@@ -2,6 +2,7 @@
  * "Records"). Tested by tests/unit/test_quantize.c. */
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "convert/run.h"
 #include "weights/safetensors_write.h"
 
@@ -65,6 +66,21 @@ static void add_calibration(qw_buf *b, const qw_run *r)
                   s->n_tokens);
 }
 
+/* A name may be any bytes, a text of JSON may not. */
+static void add_left(qw_buf *b, const qw_names *left)
+{
+    qw_buf_puts(b, ",\n \"left\": [");
+    for (size_t i = 0; i < left->n; i++) {
+        qw_buf name = QW_BUF_INIT;
+        qw_utf8_sanitize(&name, left->at[i], strlen(left->at[i]));
+        qw_buf_puts(b, i ? ", " : "");
+        qw_json_dump_string(b, qw_buf_text(&name), name.len);
+        b->failed = b->failed || name.failed;
+        qw_buf_free(&name);
+    }
+    qw_buf_puts(b, "]");
+}
+
 static qwren_status write_recipe(qw_run *r, qwren_error *err)
 {
     qw_buf b = QW_BUF_INIT;
@@ -72,6 +88,7 @@ static qwren_status write_recipe(qw_run *r, qwren_error *err)
     qw_buf_printf(&b, "{\"format\": 1, \"program\": \"qwren %s\", \"recipe\": \"%s\", \"bits_per_weight\": %.6g", qwren_version(), name,
                   qw_plan_bits_per_weight(&r->plan));
     add_calibration(&b, r);
+    add_left(&b, qw_folder_left(r->folder));
     qw_buf_puts(&b, ",\n \"tensors\": {");
     for (size_t i = 0; i < r->plan.n; i++)
         add_tensor(&b, r, i);

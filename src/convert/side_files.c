@@ -2,7 +2,6 @@
 #include "convert/side_files.h"
 
 #include "base/alloc.h"
-#include "base/dir.h"
 #include "base/file.h"
 #include "base/hash.h"
 
@@ -31,9 +30,6 @@ static const char *const made[] = { "config.json", "model.safetensors.index.json
 
 /* ---- names */
 
-/* Those that begin with a point are the user's tools'. */
-static bool is_shown(const char *name) { return name[0] != '.'; }
-
 static bool is_in(const char *name, const char *const *list, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -49,6 +45,12 @@ static bool is_weights(const char *name)
     size_t n = strlen(name);
     return n >= sizeof end - 1 && strcmp(name + n - (sizeof end - 1), end) == 0;
 }
+
+/* Those that decide what the model is. */
+static bool is_stamped(const char *name) { return name[0] != '.' && (is_weights(name) || IN(name, made)); }
+static bool is_taken(const char *name) { return IN(name, taken); }
+/* Names with a point before them are the user's tools'. */
+static bool is_left(const char *name) { return name[0] != '.' && !is_stamped(name) && !is_taken(name); }
 
 /* ---- copies */
 
@@ -71,19 +73,17 @@ static qwren_status copy_one(const char *from, const char *to, const char *name,
     return st;
 }
 
-qwren_status qw_side_files_copy(const char *from, const char *to, qw_buf *left, qwren_error *err)
+qwren_status qw_side_files_copy(const char *from, const char *to, qwren_error *err)
 {
     qw_names x;
-    qwren_status st = qw_dir_list(&x, from, is_shown, err);
-    for (size_t i = 0; st == QWREN_OK && i < x.n; i++) {
-        if (IN(x.at[i], taken))
-            st = copy_one(from, to, x.at[i], err);
-        else if (!IN(x.at[i], made) && !is_weights(x.at[i]))
-            qw_buf_printf(left, left->len ? ", %s" : "%s", x.at[i]);
-    }
+    qwren_status st = qw_dir_list(&x, from, is_taken, err);
+    for (size_t i = 0; st == QWREN_OK && i < x.n; i++)
+        st = copy_one(from, to, x.at[i], err);
     qw_names_deinit(&x);
-    return st == QWREN_OK ? qw_buf_status(left, err) : st;
+    return st;
 }
+
+qwren_status qw_side_files_left(const char *from, qw_names *out, qwren_error *err) { return qw_dir_list(out, from, is_left, err); }
 
 /* ---- the stamp */
 
@@ -109,10 +109,9 @@ qwren_status qw_side_files_stamp(const char *dir, uint64_t *out, qwren_error *er
     qw_hash h;
     qw_names x;
     qw_hash_init(&h);
-    qwren_status st = qw_dir_list(&x, dir, is_shown, err);
+    qwren_status st = qw_dir_list(&x, dir, is_stamped, err);
     for (size_t i = 0; st == QWREN_OK && i < x.n; i++)
-        if (is_weights(x.at[i]) || IN(x.at[i], made))
-            st = add_stamp(&h, dir, x.at[i], err);
+        st = add_stamp(&h, dir, x.at[i], err);
     *out = qw_hash_value(&h);
     qw_names_deinit(&x);
     return st;

@@ -90,7 +90,8 @@ copy_model source && echo hello >source/README.md && mkdir source/notes && echo 
 check "a source with other files" 0 "$QWREN" quantize --recipe 6bit-plain source other
 expect "they are named" grep -q '^left .*: README.md, notes$' out
 expect "and left" [ ! -e other/README.md -a ! -e other/notes -a ! -e other/.gitattributes ]
-expect "the same model" [ "$(sum other)" = "$(sum plain)" ]
+expect "and recorded" grep -q '"left": \["README.md", "notes"\]' other/qwren/recipe.json
+for file in model.safetensors config.json mtp/model.safetensors; do expect "the same $file" cmp "other/$file" "plain/$file"; done
 
 before=$(sum plain)
 check "--force replaces" 0 "$QWREN" quantize --force --recipe 6bit-plain "$NANO" plain
