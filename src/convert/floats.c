@@ -1,17 +1,12 @@
 /* What the converters of MLX do to tensors that are not quantised (floats.h). Tested by tests/unit/test_mlx_floats.c. */
 #include "convert/floats.h"
 
+#include "base/affix.h"
 #include "quant/half.h"
 
 #include <string.h>
 
 /* ---- which tensor is what */
-
-static bool ends_with(const char *name, const char *end)
-{
-    size_t n = strlen(name), m = strlen(end);
-    return n >= m && strcmp(name + n - m, end) == 0;
-}
 
 /* Those that are stored around zero: all of the text model and of the prediction head, but the one inside DeltaNet. */
 static bool is_norm(const qw_tensor *t)
@@ -19,10 +14,10 @@ static bool is_norm(const qw_tensor *t)
     static const char *const ends[] = { "_layernorm.weight", ".q_norm.weight", ".k_norm.weight" };
     static const char *const whole[] = { "norm.weight", "mtp.norm.weight", "mtp.pre_fc_norm_embedding.weight",
                                          "mtp.pre_fc_norm_hidden.weight" };
-    if (t->n_dims != 1 || strncmp(t->name, "visual.", 7) == 0)
+    if (t->n_dims != 1 || qw_begins_with(t->name, "visual."))
         return false;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (ends_with(t->name, ends[i]))
+        if (qw_ends_with(t->name, ends[i]))
             return true;
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
         if (strcmp(t->name, whole[i]) == 0)
@@ -30,7 +25,7 @@ static bool is_norm(const qw_tensor *t)
     return false;
 }
 
-static bool is_conv(const qw_tensor *t) { return t->n_dims == 3 && ends_with(t->name, ".conv1d.weight"); }
+static bool is_conv(const qw_tensor *t) { return t->n_dims == 3 && qw_ends_with(t->name, ".conv1d.weight"); }
 
 /* [D, colours, frames, rows, columns] */
 static bool is_patch_kernel(const qw_tensor *t) { return t->n_dims == 5 && strcmp(t->name, "visual.patch_embed.proj.weight") == 0; }

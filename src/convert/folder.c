@@ -2,12 +2,12 @@
  * put into it stands in folder_write.c. Tested by tests/unit/test_folder.c. */
 #include "convert/folder.h"
 
+#include "base/affix.h"
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/dir.h"
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "convert/encode.h"
 #include "convert/floats.h"
 #include "convert/folder_state.h"
@@ -175,9 +175,7 @@ bool qw_rules_take(const qw_folder_rules *r, const qw_tensor *source)
 
 qw_type qw_rules_type(const qw_folder_rules *r, const qw_tensor *source)
 {
-    static const char kept[] = ".A_log";
-    size_t n = strlen(source->name), m = sizeof kept - 1;
-    bool keeps = n >= m && strcmp(source->name + n - m, kept) == 0;
+    const bool keeps = qw_ends_with(source->name, ".A_log");
     return keeps || r->float_type == QW_TYPE_OTHER ? source->type : r->float_type;
 }
 
@@ -221,11 +219,10 @@ static qwren_status check_item(const qw_folder *f, const qw_folder_item *item, q
 /* The name in the file, its ".weight" replaced when `end` is not NULL. */
 static const char *entry_name(qw_folder *f, const char *name, const char *end)
 {
-    static const char weight[] = ".weight";
     const char *prefix, *tail = qw_name_to_mlx(name, &prefix);
-    size_t n = strlen(tail), cut = sizeof weight - 1;
-    if (end && n >= cut && strcmp(tail + n - cut, weight) == 0)
-        n -= cut;
+    size_t n = strlen(tail);
+    if (end && qw_ends_with(tail, ".weight"))
+        n -= strlen(".weight");
     size_t size = strlen(prefix) + n + (end ? strlen(end) : 0) + 1;
     char *out = qw_arena_alloc(&f->names, size);
     if (out)

@@ -1,6 +1,8 @@
 /* What the loaders of MLX want to read beside the source's own settings (mlx_config.h). Tested by tests/unit/test_mlx_config.c. */
 #include "convert/mlx_config.h"
 
+#include "base/affix.h"
+
 #include <string.h>
 
 #define INDENT 2
@@ -92,10 +94,9 @@ static void put_text(qw_buf *out, const qw_json *source)
 
 static void put_entry(qw_buf *out, const qw_mlx_layer *l)
 {
-    static const char suffix[] = ".weight";
-    size_t n = strlen(l->tail), cut = sizeof suffix - 1;
-    if (n > cut && strcmp(l->tail + n - cut, suffix) == 0)
-        n -= cut;
+    size_t n = strlen(l->tail);
+    if (qw_ends_with(l->tail, ".weight"))
+        n -= strlen(".weight");
     qw_buf_putc(out, ',');
     put_line(out, 2);
     qw_buf_printf(out, "\"%s%.*s\": {\"group_size\": %d, \"bits\": %d}", l->prefix, (int)n, l->tail, l->group, l->bits);

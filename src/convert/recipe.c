@@ -2,6 +2,7 @@
  * tests/unit/test_recipe.c. */
 #include "convert/recipe.h"
 
+#include "base/affix.h"
 #include "weights/names.h"
 
 #include <stdio.h>
@@ -41,12 +42,6 @@ static const struct {
     { "mlp.down_proj.weight", QW_CLASS_MLP_DOWN },
 };
 
-static bool ends_with(const char *s, const char *tail)
-{
-    size_t n = strlen(s), m = strlen(tail);
-    return n >= m && strcmp(s + n - m, tail) == 0;
-}
-
 static qw_tensor_class class_of_text(const char *name)
 {
     if (strcmp(name, "embed_tokens.weight") == 0)
@@ -54,7 +49,7 @@ static qw_tensor_class class_of_text(const char *name)
     if (strcmp(name, "lm_head.weight") == 0)
         return QW_CLASS_HEAD;
     for (size_t i = 0; i < sizeof tails / sizeof *tails; i++)
-        if (ends_with(name, tails[i].tail))
+        if (qw_ends_with(name, tails[i].tail))
             return tails[i].class;
     return QW_CLASS_SMALL;
 }
@@ -62,7 +57,7 @@ static qw_tensor_class class_of_text(const char *name)
 /* Norms, biases, the table of positions and the patch kernel stay as they are in every checkpoint. */
 static qw_tensor_class class_of_vision(const char *name)
 {
-    bool matrix = ends_with(name, ".weight") && !strstr(name, "norm") && !strstr(name, "pos_embed") && !strstr(name, "patch_embed");
+    bool matrix = qw_ends_with(name, ".weight") && !strstr(name, "norm") && !strstr(name, "pos_embed") && !strstr(name, "patch_embed");
     return matrix ? QW_CLASS_VISION : QW_CLASS_SMALL;
 }
 

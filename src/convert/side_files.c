@@ -1,6 +1,7 @@
 /* The small files of a checkpoint (side_files.h). Tested by tests/unit/test_folder.c. */
 #include "convert/side_files.h"
 
+#include "base/affix.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -39,12 +40,7 @@ static bool is_in(const char *name, const char *const *list, size_t n)
 }
 #define IN(name, list) is_in(name, list, sizeof(list) / sizeof(list)[0])
 
-static bool is_weights(const char *name)
-{
-    static const char end[] = ".safetensors";
-    size_t n = strlen(name);
-    return n >= sizeof end - 1 && strcmp(name + n - (sizeof end - 1), end) == 0;
-}
+static bool is_weights(const char *name) { return qw_ends_with(name, ".safetensors"); }
 
 /* Those that decide what the model is. */
 static bool is_stamped(const char *name) { return name[0] != '.' && (is_weights(name) || IN(name, made)); }
