@@ -25,10 +25,29 @@ static const qw_gguf_int_rule sizes[] = {
     RULE("ssm.state_size", linear_key_dim, 1, QW_MOST_HEAD_DIM),   RULE("ssm.conv_kernel", conv_kernel, 2, QW_MOST_TAPS),
 };
 
+static qwren_status must_be_number(const qw_gguf_fields *f, const char *key, double only)
+{
+    const qw_gguf_value *v = qw_gguf_field(f, key);
+    double x;
+    if (!v || (qw_gguf_number(v, &x) && x == only))
+        return QWREN_OK;
+    return qw_gguf_field_fail(f, QWREN_E_UNSUPPORTED, key, "supported is %g", only);
+}
+
+/* Settings that llama.cpp knows of other models: with any of them the answer would be another. 0 stands for none. */
 static qwren_status refuse_variants(const qw_gguf_fields *f)
 {
+    static const char *const ones[] = { "rope.scaling.factor", "rope.scale_linear", "rope.scaling.attn_factor" }, *const zeros[] = {
+        "logit_scale",     "attn_logit_softcapping", "final_logit_softcapping", "attention.scale",
+        "embedding_scale", "residual_scale",         "attention.clamp_kqv",     "attention.max_alibi_bias"
+    };
     QW_TRY(qw_gguf_field_must_be_int(f, "expert_count", 0));
     QW_TRY(qw_gguf_field_must_be_text(f, "rope.scaling.type", "none"));
+    QW_TRY(qw_gguf_field_must_be_bool(f, "attention.causal", true));
+    for (size_t i = 0; i < sizeof ones / sizeof *ones; i++)
+        QW_TRY(must_be_number(f, ones[i], 1));
+    for (size_t i = 0; i < sizeof zeros / sizeof *zeros; i++)
+        QW_TRY(must_be_number(f, zeros[i], 0));
     return qw_gguf_field_must_be_int(f, "attention.sliding_window", 0);
 }
 

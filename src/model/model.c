@@ -2,6 +2,7 @@
 #include "model/model.h"
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "model/config_gguf.h"
 #include "weights/gguf_files.h"
@@ -28,10 +29,40 @@ static long number_behind(const char *name, const char *prefix)
     return strncmp(name, prefix, n) == 0 && name[n] >= '0' && name[n] <= '9' ? strtol(name + n, NULL, 10) : -1;
 }
 
+/* The embeddings of an MTP head are known, and not used (config_gguf.c says so). */
+static bool is_own_embedding(const char *name)
+{
+    static const char *const tails[] = { ".nextn.embed_tokens.weight", ".nextn.shared_head_head.weight" };
+    for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
+        const char *at = strstr(name, tails[i]);
+        if (at && strcmp(at, tails[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Tensors of a GGUF model that no layer reads: whoever wrote them computed with them. Of an image tower's file only the image part counts. */
+static qwren_status check_foreign(const qw_model *m, const qw_tensor *t, qwren_error *err)
+{
+    const qw_gguf *tower = qw_weights_mmproj(m->weights);
+    const bool of_tower = tower && strcmp(t->file, qw_path_base(qw_gguf_path(tower))) == 0;
+    if (strncmp(t->name, "other.", 6) != 0 || (of_tower && strncmp(t->file_name, "v.", 2) != 0 && strncmp(t->file_name, "mm.", 3) != 0))
+        return QWREN_OK;
+    if (strstr(t->file_name, ".nextn.") && !qw_gguf_find(qw_weights_gguf(m->weights), "qwen35.nextn_predict_layers"))
+        return qw_fail(err, QWREN_E_FORMAT,
+                       "%s: tensor %s is of an MTP head, but qwen35.nextn_predict_layers is missing: its block would be taken for a layer",
+                       t->file, t->file_name);
+    if (is_own_embedding(t->file_name))
+        return QWREN_OK;
+    return qw_fail(err, QWREN_E_UNSUPPORTED, "%s: tensor %s is not of this model: Qwen 3.5 has no such tensor", t->file, t->file_name);
+}
+
 /* Layers that the files have and config.json does not know: half a model would answer, and answer nonsense. */
 static qwren_status check_surplus(const qw_model *m, const qw_binder *b, const qw_tensor *t, qwren_error *err)
 {
     const bool is_gguf = qw_weights_gguf(m->weights) != NULL;
+    if (is_gguf)
+        QW_TRY(check_foreign(m, t, err));
     if (number_behind(t->name, "layers.") >= m->config.text.n_layers)
         return qw_fail(err, QWREN_E_FORMAT, "%s: tensor %s is of a layer that %s does not have: %s is %d", t->file, t->file_name,
                        qw_bind_config_name(b), is_gguf ? "the number of layers" : "num_hidden_layers", m->config.text.n_layers);

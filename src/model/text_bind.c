@@ -49,6 +49,32 @@ static qwren_status bind_conv(const float **out, size_t channels, size_t taps, c
     return QWREN_OK;
 }
 
+/* -exp(x) is below zero: another value is A_log itself, or damaged, and the state would grow without end. */
+static qwren_status check_decay(const float *neg, size_t heads, const qw_tensor *t, qwren_error *err)
+{
+    for (size_t i = 0; i < heads; i++)
+        if (!(neg[i] < 0))
+            return qw_fail(err, QWREN_E_FORMAT, "%s: tensor %s holds %g for head %zu; -exp(A_log), which is below 0, is needed", t->file,
+                           t->file_name, (double)neg[i], i);
+    return QWREN_OK;
+}
+
+/* A tensor that could not be bound was told of already. */
+static qwren_status tell_decay(const float *neg, size_t heads, const qw_binder *b, const char *prefix, qwren_error *err)
+{
+    char name[64];
+    qwren_error why;
+    snprintf(name, sizeof name, "%s.linear_attn.A_log", prefix);
+    const qw_tensor *t = qw_bind_find(b, name);
+    if (!t || t->n_dims != 1 || t->shape[0] != heads || !qw_type_is_float(t->type) || check_decay(neg, heads, t, &why) == QWREN_OK)
+        return QWREN_OK;
+    if (b->complain)
+        b->complain(b->complain_ctx, name, &why);
+    else if (err)
+        *err = why;
+    return b->complain ? QWREN_OK : QWREN_E_FORMAT;
+}
+
 /* A_log -> -exp(A_log), which is what GGUF holds. */
 static qwren_status bind_decay(const float **out, size_t heads, const qw_binder *b, const char *prefix, qwren_error *err)
 {
@@ -56,7 +82,7 @@ static qwren_status bind_decay(const float **out, size_t heads, const qw_binder 
     QW_TRY(qw_bind_vector(b, &log_a, heads, err, "%s.linear_attn.A_log", prefix));
     if (!log_a || qw_weights_layout(b->weights) == QW_LAYOUT_GGUF) {
         *out = log_a;
-        return QWREN_OK;
+        return tell_decay(log_a, heads, b, prefix, err);
     }
     float *neg = qw_arena_alloc(b->arena, heads * sizeof *neg);
     if (!neg)

@@ -20,10 +20,11 @@ typedef struct gguf_maker {
     uint64_t n_values, n_tensors;
     uint32_t version;
     size_t alignment;
+    float decay;      /* what ssm_a holds */
     const char *skip; /* the setting with this key is left out */
 } gguf_maker;
 
-static inline gguf_maker gguf_new(void) { return (gguf_maker){ .version = 3, .alignment = 32 }; }
+static inline gguf_maker gguf_new(void) { return (gguf_maker){ .version = 3, .alignment = 32, .decay = -1 }; }
 
 static inline void gguf_free(gguf_maker *m)
 {
@@ -115,6 +116,14 @@ static inline void add_floats(gguf_maker *m, const char *name, uint64_t rows, ui
     add_data(m, (size_t)((rows ? rows : 1) * cols * 4));
 }
 
+/* The n values of the tensor that was added last. */
+static inline void set_last(gguf_maker *m, size_t n, float x)
+{
+    const size_t padded = (n * sizeof x + m->alignment - 1) / m->alignment * m->alignment;
+    for (size_t i = 0; i < n; i++)
+        memcpy(m->data.data + m->data.len - padded + i * sizeof x, &x, sizeof x);
+}
+
 /* ---- the file */
 
 static inline qw_buf gguf_bytes(const gguf_maker *m)
@@ -196,6 +205,7 @@ static inline void made_delta(gguf_maker *m, int i)
     made_tensor(m, i, "ssm_beta.weight", MADE_HV, MADE_H);
     made_tensor(m, i, "ssm_conv1d.weight", channels, 4);
     made_tensor(m, i, "ssm_a", 0, MADE_HV);
+    set_last(m, MADE_HV, m->decay);
     made_tensor(m, i, "ssm_dt.bias", 0, MADE_HV);
     made_tensor(m, i, "ssm_norm.weight", 0, MADE_DK);
     made_tensor(m, i, "ssm_out.weight", MADE_H, MADE_HV * MADE_DK);

@@ -31,10 +31,13 @@ static int remove_folder(void **state)
 /* How a file is spoilt: called once its good settings are there. NULL: it is not. */
 typedef void (*spoil_fn)(gguf_maker *m);
 
+static float decay = -1; /* what ssm_a holds */
+
 static void write_model(const char *skip, spoil_fn spoil)
 {
     gguf_maker m = gguf_new();
     m.skip = skip;
+    m.decay = decay;
     made_settings(&m);
     made_tensors(&m);
     m.skip = NULL;
@@ -226,6 +229,12 @@ static void wrong_sizes(void **state)
         { "qwen35.rope.freq_base", 0, QWREN_E_FORMAT, "rope.freq_base is 0" },
         { "qwen35.attention.layer_norm_rms_epsilon", 1, QWREN_E_FORMAT, "layer_norm_rms_epsilon is 1" },
         { "qwen35.rope.scaling.type", 1, QWREN_E_UNSUPPORTED, "rope.scaling.type is 1; supported is none" },
+        { "qwen35.rope.scaling.factor", 4, QWREN_E_UNSUPPORTED, "rope.scaling.factor is 4; supported is 1" },
+        { "qwen35.rope.scale_linear", 4, QWREN_E_UNSUPPORTED, "rope.scale_linear is 4; supported is 1" },
+        { "qwen35.logit_scale", 2, QWREN_E_UNSUPPORTED, "logit_scale is 2; supported is 0" },
+        { "qwen35.final_logit_softcapping", 30, QWREN_E_UNSUPPORTED, "final_logit_softcapping is 30; supported is 0" },
+        { "qwen35.attention.scale", 1, QWREN_E_UNSUPPORTED, "attention.scale is 1; supported is 0" },
+        { "qwen35.attention.causal", 0, QWREN_E_UNSUPPORTED, "attention.causal is 0; supported is true" },
         { "qwen35.expert_count", 8, QWREN_E_UNSUPPORTED, "expert_count is 8; supported is 0" },
         { "tokenizer.ggml.eos_token_id", MADE_V, QWREN_E_FORMAT, "tokenizer.ggml.eos_token_id is 24; a whole number from 0 to 23" },
         { "general.sampling.temp", 1000, QWREN_E_FORMAT, "general.sampling.temp is 1000" },
@@ -307,11 +316,40 @@ static void add_iq2(gguf_maker *m)
     add_entry(m, "output.weight", 2, (uint64_t[]){ 256, 1 }, 16, m->data.len);
     add_data(m, 66);
 }
-static void add_unread_iq2(gguf_maker *m)
+static void add_foreign(gguf_maker *m) { add_floats(m, spoilt_key, 0, MADE_H); }
+static void add_own_head(gguf_maker *m) { add_floats(m, "blk.2.nextn.shared_head_head.weight", MADE_V, MADE_H); }
+
+/* Everything that a file has and no layer reads would have changed the answer. */
+static void foreign_tensors(void **state)
 {
-    add_entry(m, "something", 2, (uint64_t[]){ 256, 1 }, 16, m->data.len);
-    add_data(m, 66);
+    (void)state;
+    static const char *const names[] = { "blk.1.attn_q.bias",  "blk.1.attn_q.scale",       "rope_freqs.weight",  "blk.01.attn_norm.weight",
+                                         "blk.2.nextn.x.bias", "blk.0.nextn.enorm.weight", "v.blk.0.ln1.weight", "something" };
+    char word[96];
+    for (size_t i = 0; i < COUNT(names); i++) {
+        spoilt_key = names[i];
+        write_model(NULL, add_foreign);
+        snprintf(word, sizeof word, "model.gguf: tensor %s is not of this model", names[i]);
+        refused(QWREN_E_UNSUPPORTED, word);
+    }
+    write_model(NULL, add_own_head);
+    qw_model m;
+    open_good(&m);
+    assert_false(m.has_mtp);
+    qw_model_deinit(&m);
+    write_model(NULL, NULL);
+    spoilt_key = "v.deepstack.0.fc1.weight";
+    write_tower(NULL, add_foreign);
+    refused(QWREN_E_UNSUPPORTED, "mmproj.gguf: tensor v.deepstack.0.fc1.weight is not of this model");
+    spoilt_key = "a.audio.weight";
+    write_tower(NULL, add_foreign);
+    open_good(&m);
+    qw_model_deinit(&m);
+    write_tower(NULL, NULL);
+    write_model("qwen35.nextn_predict_layers", NULL);
+    refused(QWREN_E_FORMAT, "is of an MTP head, but qwen35.nextn_predict_layers is missing");
 }
+
 static void add_second(gguf_maker *m) { add_floats(m, "output_norm.weight", 0, MADE_H); }
 static void add_surplus(gguf_maker *m) { add_floats(m, "blk.3.attn_norm.weight", 0, MADE_H); }
 static void add_surplus_block(gguf_maker *m) { add_floats(m, "v.blk.1.ln1.weight", 0, MADE_D); }
@@ -349,10 +387,20 @@ static void other_models_are_named(void **state)
     refused(QWREN_E_FORMAT, "are the same tensor");
     write_model(NULL, add_surplus);
     refused(QWREN_E_FORMAT, "blk.3.attn_norm.weight is of a layer that");
-    qw_model m;
-    write_model(NULL, add_unread_iq2); /* nobody computes with it */
-    open_good(&m);
-    qw_model_deinit(&m);
+}
+
+/* A_log itself, where -exp(A_log) belongs. */
+static void rates_that_grow(void **state)
+{
+    (void)state;
+    const float wrong[] = { 0, 0.5F, NAN };
+    write_tower(NULL, NULL);
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        decay = wrong[i];
+        write_model(NULL, NULL);
+        refused(QWREN_E_FORMAT, "model.gguf: tensor blk.0.ssm_a holds ");
+    }
+    decay = -1;
 }
 
 /* ---- memory */
@@ -383,7 +431,8 @@ int main(void)
         cmocka_unit_test(taps_are_joined),        cmocka_unit_test(a_whole_model),
         cmocka_unit_test(kinds_of_models),        cmocka_unit_test(wrong_sizes),
         cmocka_unit_test(wrong_towers),           cmocka_unit_test(missing_settings),
-        cmocka_unit_test(other_models_are_named), cmocka_unit_test(short_memory),
+        cmocka_unit_test(other_models_are_named), cmocka_unit_test(foreign_tensors),
+        cmocka_unit_test(rates_that_grow),        cmocka_unit_test(short_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
