@@ -419,7 +419,7 @@ QWREN_API qwren_eval_options qwren_eval_options_default(void);
 /* How well the model foresees a text. */
 typedef struct qwren_perplexity {
     size_t n_tokens;      /* scored: all but the first */
-    size_t n_bytes;       /* of the text that they spell */
+    size_t n_bytes;       /* of the text that they spell, which is in NFC */
     double nats;          /* mean of -log p */
     double nats_error;    /* half of its 95 % confidence interval, a window's tokens counted as one draw; NAN for a single window */
     double perplexity;    /* e to the power of nats */
@@ -428,14 +428,14 @@ typedef struct qwren_perplexity {
 /* text [len] (SIZE_MAX: up to the NUL) in windows of n_ctx tokens, each moved on by `stride`; what an earlier window has scored is context for the next one.
  * The text is plain: no added token in it is one. Memory: a session for n_ctx tokens (rounded up to a power of two), and 4 bytes a token of the text. The
  * model is only read, and other calls may use it at the same time. After a failure *out is all zeros.
- * E_ARGUMENT: fewer than two tokens, a window or stride that does not exist, a model opened with config_only or no_tokenizer. E_FORMAT: the model's logits are
- * no numbers, its weights are damaged. E_CANCELLED. */
+ * E_ARGUMENT: fewer than two tokens, a window or stride that does not exist, a model opened with config_only or no_tokenizer. E_FORMAT: the text is no
+ * UTF-8, or the model's logits are no numbers, its weights are damaged. E_CANCELLED. */
 QWREN_API qwren_status qwren_eval_perplexity(const qwren_model *m, const char *text, size_t len, const qwren_eval_options *opt,
                                              qwren_perplexity *out, qwren_error *err);
 
 /* What the next-token distributions of one model are to those of another, over n_tokens positions. KL divergence is base || other in nats. */
 typedef struct qwren_divergence {
-    size_t n_tokens;              /* 0: everything else is 0 */
+    size_t n_tokens;              /* 0: everything else is NAN */
     double mean, mean_error;      /* mean divergence, and half of its 95 % confidence interval, a line's tokens counted as one draw; NAN for a single line */
     double median, p90, p99, max; /* of the divergence */
     double top1;                  /* share of positions with the same likeliest token */
@@ -448,10 +448,10 @@ typedef struct qwren_comparison {
     size_t n_lines;
 } qwren_comparison;
 /* Compares models with `base` on the same tokens, base's, in one pass. `lines` are chat requests that end with the assistant's answer, or {"text": ...}, one a
- * line, len bytes of them (SIZE_MAX: up to the NUL); NULL = a set that is built in, and len is ignored. Pictures are cut as base cuts them, and a model without
- * an image tower sees them through base's. Positions inside a picture do not count. out [n_models] is the caller's; after a failure all of it is zeros.
- * models [n_models] and base are only read, and other calls may use them at the same time; the same model may stand there twice, or be base. Memory: for
- * each model a session for the longest line, and less than 100 bytes a position.
+ * line, len bytes of them (SIZE_MAX: up to the NUL); NULL = a set that is built in, without its lines with pictures when base has no image tower, and len is
+ * ignored. Pictures are cut as base cuts them, and a model without an image tower sees them through base's. Positions inside a picture do not count.
+ * out [n_models] is the caller's; after a failure all of it is zeros. models [n_models] and base are only read, and other calls may use them at the same
+ * time; the same model may stand there twice, or be base. Memory: for each model a session for the longest line, and less than 100 bytes a position.
  * E_ARGUMENT: no models, no lines, a line that is no sample, models with other tokens or shapes than base's, one opened with config_only, base without its
  * tokenizer. E_TEMPLATE: a conversation that has no prompt. E_LIMIT: a line longer than a model takes. E_FORMAT: a line that is no JSON, or logits that are no
  * numbers. E_CANCELLED. The sentence names the line. */

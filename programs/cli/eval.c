@@ -126,7 +126,9 @@ static qwren_status measure(const cli_args *a, const char *model_word, const cha
     opt.stride = (size_t)cli_number(a, OPT_STRIDE, 0);
     opt.progress = cli_progress;
     QW_TRY(cli_read(file, &text, &len, err));
-    qwren_status st = cli_model_open_word(a, model_word, MODEL_WHOLE, &model, err);
+    qwren_status st = cli_check_utf8(text, len, cli_source_name(file), err);
+    if (st == QWREN_OK)
+        st = cli_model_open_word(a, model_word, MODEL_WHOLE, &model, err);
     if (st == QWREN_OK)
         st = qwren_eval_perplexity(model, text, len, &opt, p, err);
     qwren_model_close(model);

@@ -155,6 +155,8 @@ static qwren_status run(job *j, const char *const *words, size_t n, qwren_error 
     opt.load_ctx = &none;
     QW_TRY(read_lines(j, err));
     QW_TRY(open_models(j, words, n, err));
+    if (j->builtin && !qwren_model_get_info(j->base)->has_vision)
+        cli_notice("%s has no image tower; the lines with pictures are left out", words[0]);
     return qwren_eval_compare(j->base, (const qwren_model *const *)j->models, j->n_models, j->builtin ? NULL : qw_buf_text(&j->lines),
                               j->lines.len, &opt, j->results, err);
 }
@@ -177,15 +179,26 @@ static double bits_per_weight(const job *j, const qwren_model *m)
     return 8 * (double)text_bytes(m) / (double)qwren_model_get_info(j->base)->n_parameters_text;
 }
 
+/* A cell of the table; "-" for what is not known. */
+static void put_cell(qw_buf *out, int width, int digits, double x)
+{
+    if (isfinite(x))
+        qw_buf_printf(out, " %*.*f", width, digits, x);
+    else
+        qw_buf_printf(out, " %*s", width, "-");
+}
+
 static void put_row(qw_buf *out, const char *name, const qwren_divergence *d)
 {
-    char error[24] = "-";
-    if (!d->n_tokens)
-        return;
-    if (isfinite(d->mean_error))
-        snprintf(error, sizeof error, "%.6f", d->mean_error);
-    qw_buf_printf(out, "  %-9s %8zu %10.6f %9s %10.6f %9.6f %9.6f %9.4f %8.3f %8.3f %8.5f\n", name, d->n_tokens, d->mean, error, d->median,
-                  d->p90, d->p99, d->max, 100 * d->top1, 100 * d->top5, d->top_dp);
+    const struct {
+        int width, digits;
+        double value;
+    } cells[] = { { 10, 6, d->mean }, { 9, 6, d->mean_error }, { 10, 6, d->median },    { 9, 6, d->p90 },   { 9, 6, d->p99 },
+                  { 9, 4, d->max },   { 8, 3, 100 * d->top1 }, { 8, 3, 100 * d->top5 }, { 8, 5, d->top_dp } };
+    qw_buf_printf(out, "  %-9s %8zu", name, d->n_tokens);
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++)
+        put_cell(out, cells[i].width, cells[i].digits, cells[i].value);
+    qw_buf_putc(out, '\n');
 }
 
 static void put_table(qw_buf *out, const job *j)

@@ -2,6 +2,7 @@
  * runtime/divergence.c. Tested by tests/unit/test_eval.c. */
 #include "api/eval.h"
 #include "api/options.h"
+#include "api/tokenizer.h"
 #include "base/alloc.h"
 #include "convert/bundled.h"
 #include "runtime/divergence.h"
@@ -23,6 +24,7 @@ typedef struct comparison {
     qw_reader base;
     rival *rivals;
     size_t n_rivals, n_lines, n_tokens;
+    bool no_pictures; /* lines with pictures are passed over */
 } comparison;
 
 qwren_eval_options qwren_eval_options_default(void) { return (qwren_eval_options){ .struct_size = sizeof(qwren_eval_options) }; }
@@ -35,12 +37,25 @@ static bool same_patches(const qw_vision_config *a, const qw_vision_config *b)
     return a->patch_size == b->patch_size && a->merge_size == b->merge_size && a->temporal_patch_size == b->temporal_patch_size;
 }
 
-/* The same ids must mean the same tokens. */
+/* The same ids must mean the same tokens. Which of the added ones are special is not asked: makers of GGUF files differ in it, and no number here depends on it. */
+static bool same_tokens(const qwren_tokenizer *a, const qwren_tokenizer *b)
+{
+    int32_t n = qwren_token_count(a);
+    if (qwren_token_count(b) != n)
+        return false;
+    for (int32_t id = 0; id < n; id++) {
+        size_t len = 0, other = 0;
+        const char *x = qw_tokenizer_bytes(a->vocabulary, id, &len), *y = qw_tokenizer_bytes(b->vocabulary, id, &other);
+        if (len != other || memcmp(x, y, len) != 0 || qw_tokenizer_is_added(a->vocabulary, id) != qw_tokenizer_is_added(b->vocabulary, id))
+            return false;
+    }
+    return true;
+}
+
 static qwren_status check_rival(const qwren_model *base, const qwren_model *m, qwren_error *err)
 {
     const qw_config *a = &base->core.config, *b = &m->core.config;
-    if (b->text.vocab_size < qwren_token_count(base->tokenizer) ||
-        (m->tokenizer && qwren_token_count(m->tokenizer) != qwren_token_count(base->tokenizer)))
+    if (b->text.vocab_size < qwren_token_count(base->tokenizer) || (m->tokenizer && !same_tokens(base->tokenizer, m->tokenizer)))
         return qw_fail(err, QWREN_E_ARGUMENT, "%s has other tokens than %s: they are no versions of one model", m->path, base->path);
     if (a->text.hidden_size != b->text.hidden_size ||
         (base->core.has_vision && m->core.has_vision && !same_patches(&a->vision, &b->vision)))
@@ -171,6 +186,20 @@ static qwren_status compare_line(comparison *c, const char *line, size_t len, si
 
 /* ---- all lines */
 
+/* The next line that is compared on. The lines that are built in show their pictures under the key "image_url", and say that word nowhere else. */
+static bool next_line(const comparison *c, const char **text, size_t *left, const char **line, size_t *len, size_t *number)
+{
+    static const char key[] = "\"image_url\"";
+    while (qw_sample_next(text, left, line, len, number)) {
+        bool pictures = false;
+        for (size_t i = 0; c->no_pictures && !pictures && i + sizeof key - 1 <= *len; i++)
+            pictures = memcmp(*line + i, key, sizeof key - 1) == 0;
+        if (!pictures)
+            return true;
+    }
+    return false;
+}
+
 /* Whether line i of n, from 0, is among the `most` that are spread over all: those in the middle of equal parts. */
 static bool is_taken(size_t i, size_t n, size_t taken, size_t most)
 {
@@ -181,13 +210,13 @@ static qwren_status compare_lines(comparison *c, const char *lines, size_t len, 
 {
     const char *line = NULL, *text = lines;
     size_t left = len, n = 0, number = 0, found = 0, total = 0;
-    while (qw_sample_next(&text, &left, &line, &n, &number))
+    while (next_line(c, &text, &left, &line, &n, &number))
         found++;
     if (!found)
         return qw_fail(err, QWREN_E_ARGUMENT, "there are no lines to compare on; give requests or {\"text\": ...}, one a line");
     total = c->opt.max_lines && c->opt.max_lines < found ? c->opt.max_lines : found;
     text = lines, left = len, number = 0;
-    for (size_t i = 0; qw_sample_next(&text, &left, &line, &n, &number); i++)
+    for (size_t i = 0; next_line(c, &text, &left, &line, &n, &number); i++)
         if (is_taken(i, found, c->n_lines, total))
             QW_TRY(compare_line(c, line, n, number, total, err));
     if (c->opt.progress)
@@ -215,6 +244,7 @@ qwren_status qwren_eval_compare(const qwren_model *base, const qwren_model *cons
     for (size_t i = 0; i < n_models; i++)
         out[i] = (qwren_comparison){ 0 };
     QW_TRY(qw_options_read(&c.opt, sizeof c.opt, opt, "qwren_eval_options", err));
+    c.no_pictures = !lines && !base->core.has_vision;
     if (!lines)
         lines = qw_evaluation_default(&len);
     len = len == SIZE_MAX ? strlen(lines) : len;

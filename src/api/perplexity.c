@@ -3,6 +3,7 @@
 #include "api/options.h"
 #include "api/tokenizer.h"
 #include "base/alloc.h"
+#include "base/utf8.h"
 #include "runtime/divergence.h"
 
 #include <math.h>
@@ -94,16 +95,23 @@ static qwren_status score(scoring *s, qwren_error *err)
     return QWREN_OK;
 }
 
-static void report(const scoring *s, size_t len, qwren_perplexity *out)
+/* Of the tokens that are scored: of the text in NFC, which is what they spell. */
+static size_t count_bytes(const scoring *s)
 {
-    size_t first = 0;
+    size_t n = 0, len = 0;
+    for (size_t i = 1; i < s->ids.n; i++, n += len)
+        qw_tokenizer_bytes(s->reader.model->tokenizer->vocabulary, s->ids.data[i], &len);
+    return n ? n : 1;
+}
+
+static void report(const scoring *s, qwren_perplexity *out)
+{
     double sum = 0;
     for (size_t i = 0; i < s->n_windows; i++) {
         sum += s->sums[i];
         out->n_tokens += s->sizes[i];
     }
-    qw_tokenizer_bytes(s->reader.model->tokenizer->vocabulary, s->ids.data[0], &first);
-    out->n_bytes = len > first ? len - first : 1;
+    out->n_bytes = count_bytes(s);
     out->nats = sum / (double)out->n_tokens;
     out->nats_error = qw_grouped_error(s->sums, s->sizes, s->n_windows);
     out->perplexity = exp(out->nats);
@@ -119,6 +127,8 @@ qwren_status qwren_eval_perplexity(const qwren_model *m, const char *text, size_
     if (!text)
         return qw_fail(err, QWREN_E_ARGUMENT, "qwren_eval_perplexity: text is NULL");
     len = len == SIZE_MAX ? strlen(text) : len;
+    if (!qw_utf8_is_valid(text, len))
+        return qw_fail(err, QWREN_E_FORMAT, "the text is not valid UTF-8; convert it, for example with iconv");
     qwren_status st = qw_reader_init(&s.reader, m, err);
     if (st == QWREN_OK)
         st = encode(&s, text, len, err);
@@ -127,7 +137,7 @@ qwren_status qwren_eval_perplexity(const qwren_model *m, const char *text, size_
     if (st == QWREN_OK)
         st = score(&s, err);
     if (st == QWREN_OK)
-        report(&s, len, out);
+        report(&s, out);
     qw_reader_deinit(&s.reader);
     qw_ids_free(&s.ids);
     qw_free(s.sums);

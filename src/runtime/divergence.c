@@ -193,7 +193,7 @@ qwren_status qw_points_summarize(const qw_point *points, size_t n, unsigned kind
     size_t room = n ? n : 1;
     lists l = { qw_alloc_array(room, sizeof(double)), qw_alloc_array(room, sizeof(double)), qw_alloc_array(room, sizeof(size_t)), 0, 0 };
     qwren_status st = QWREN_OK;
-    *out = (qwren_divergence){ 0 };
+    *out = (qwren_divergence){ 0, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN };
     if (l.values && l.sums && l.sizes) {
         collect(&l, points, n, kinds, out);
         finish(&l, out);

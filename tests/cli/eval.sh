@@ -20,6 +20,9 @@ expect "the same" cmp out first
 check "one window has no interval" 0 eval_ perplexity "$NANO" text --json
 expect "null" [ "$(first_of nats_error out)" = null ]
 check "a stride as long as the window" 1 eval_ perplexity "$NANO" text --ctx 64 --stride 64
+printf 'caf\351 au lait\n' >latin1
+check "a text that is not UTF-8" 1 eval_ perplexity "$NANO" latin1
+expect "the byte is told: $(cat err)" grep -q 'latin1: not valid UTF-8 at byte 3' err
 check "an empty text" 1 eval_ perplexity "$NANO" /dev/null
 check "no such text" 1 eval_ perplexity "$NANO" nothing
 check "no such model" 1 eval_ perplexity nothing text
@@ -51,7 +54,15 @@ check "a part of the lines" 0 eval_ kld "$NANO" changed --requests requests --li
 expect "two" [ "$(first_of lines out)" = 2 ]
 check "kld of a text" 0 eval_ kld "$NANO" "$NANO" --text text
 expect "a table: $(cat out)" grep -q '^  text  *[0-9][0-9]* *0.000000' out
-refute "without pictures there is no such row" grep -q '^  pictures' out
+expect "without pictures there is nothing to tell of them" grep -q '^  pictures  *0  *-  *-  *-  *-  *-  *-  *-  *-  *-$' out
+check "as JSON" 0 eval_ kld "$NANO" "$NANO" --text text --json
+expect "nor there: $(cat out)" grep -q '"pictures": {"tokens": 0, "mean": null, "mean_error": null, .*"top_dp": null}' out
+# The bundled lines on a model without a tower: those with pictures are left out, and that is told.
+copy_model blind
+sed -i 's/"vision_config"/"no_vision"/' blind/config.json
+timeout 300 "$QWREN" eval kld blind "$NANO" --limit 4 --json >out 2>err
+expect "all lines: $(cat out err)" grep -q '"lines": 4, .*"pictures": {"tokens": 0, ' out
+expect "a notice" grep -q 'blind has no image tower; the lines with pictures are left out' err
 check "kld with the bundled lines" 0 eval_ kld "$NANO" changed --limit 5
 expect "text, pictures, all and answers" [ "$(grep -c '^  \(text\|pictures\|all\|answers\) ' out)" -eq 4 ]
 check "answers of others" 1 eval_ kld "$NANO" changed --requests requests --answers text
@@ -59,6 +70,11 @@ echo '{"id": "z", "content": "9"}' >other
 check "answers without their requests" 1 eval_ kld "$NANO" changed --requests requests --answers other
 expect "is told: $(cat err)" grep -q 'no answer has the "id" of a request' err
 check "another kind of model" 1 eval_ kld "$NANO" "$QW_TEST_DATA/text/tiny-c/hf" --text text
+# As many tokens, but two have changed places.
+copy_model swapped
+sed -e 's/^\( *\)"a": 64,/\1"b": 64,/' -e t -e 's/^\( *\)"b": 65,/\1"a": 65,/' "$NANO/tokenizer.json" >swapped/tokenizer.json
+check "as many tokens, but others" 1 eval_ kld "$NANO" swapped --text text
+expect "both models are named: $(cat err)" grep -q 'swapped has other tokens than .*nano' err
 check "one model" 2 eval_ kld "$NANO"
 check "two sources" 2 eval_ kld "$NANO" changed --text text --requests requests
 check "answers alone" 2 eval_ kld "$NANO" changed --answers answers

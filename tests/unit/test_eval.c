@@ -110,6 +110,22 @@ static void perplexity_refuses_what_it_cannot_do(void **state)
     refuses_perplexity(TEXT, 1, 0, "window");
     refuses_perplexity(TEXT, 100000000, 0, "window");
     refuses_perplexity(TEXT, 16, 16, "stride");
+
+    qwren_perplexity p;
+    qwren_error err = { 0 };
+    assert_int_equal(qwren_eval_perplexity(model, "caf\xe9 au lait", SIZE_MAX, NULL, &p, &err), QWREN_E_FORMAT);
+    assert_non_null(strstr(err.text, "UTF-8"));
+}
+
+/* However a letter with an accent is written, the tokens are the same, and so are all figures. */
+static void bytes_are_those_of_nfc(void **state)
+{
+    (void)state;
+    qwren_perplexity composed, apart;
+    assert_int_equal(qwren_eval_perplexity(model, "un caf\xc3\xa9 noir", SIZE_MAX, NULL, &composed, NULL), QWREN_OK);
+    assert_int_equal(qwren_eval_perplexity(model, "un cafe\xcc\x81 noir", SIZE_MAX, NULL, &apart, NULL), QWREN_OK);
+    assert_int_equal(composed.n_bytes, apart.n_bytes);
+    assert_true(composed.bits_per_byte == apart.bits_per_byte);
 }
 
 /* ---- comparison */
@@ -324,6 +340,24 @@ static void another_model_is_refused(void **state)
     qwren_model_close(tiny);
 }
 
+/* The built-in lines have pictures; a base that cannot see is compared on the others. */
+static void a_blind_base_leaves_pictures_out(void **state)
+{
+    (void)state;
+    qwren_comparison c;
+    qwren_error err;
+    qwren_eval_options opt = qwren_eval_options_default();
+    const qwren_model *with = other;
+    qwren_model *blind = nano_open(1);
+    blind->core.has_vision = false;
+    opt.max_lines = 4;
+    if (qwren_eval_compare(blind, &with, 1, NULL, 0, &opt, &c, &err) != QWREN_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(c.n_lines, 4);
+    assert_true(c.all.n_tokens > 0 && c.pictures.n_tokens == 0 && isnan(c.pictures.mean));
+    qwren_model_close(blind);
+}
+
 /* ---- memory */
 
 static qwren_status compare_all(void *ctx, qwren_error *err)
@@ -362,6 +396,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(perplexity_is_the_mean_surprise),
         cmocka_unit_test(perplexity_refuses_what_it_cannot_do),
+        cmocka_unit_test(bytes_are_those_of_nfc),
+        cmocka_unit_test(a_blind_base_leaves_pictures_out),
         cmocka_unit_test(a_model_is_equal_to_itself),
         cmocka_unit_test(a_difference_is_measured),
         cmocka_unit_test(a_model_without_a_tower_sees_through_the_bases),
