@@ -1,6 +1,7 @@
 /* Printing JSON byte for byte as Python's json.dumps(..., ensure_ascii=False): the chat template puts tools and arguments into the prompt in
  * this form, and qwren prints everything so. Tested by tests/unit/test_base_json.c against Python's own output. */
 #include "base/json_value.h"
+#include "base/utf8.h"
 
 #include <float.h>
 #include <math.h>
@@ -8,28 +9,40 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A character that cannot stand in a string as it is. */
+static void dump_escape(qw_buf *out, uint32_t c)
+{
+    const char *named = c == '"'    ? "\\\""
+                        : c == '\\' ? "\\\\"
+                        : c == '\n' ? "\\n"
+                        : c == '\r' ? "\\r"
+                        : c == '\t' ? "\\t"
+                        : c == '\b' ? "\\b"
+                        : c == '\f' ? "\\f"
+                                    : NULL;
+    if (named)
+        qw_buf_puts(out, named);
+    else
+        qw_buf_printf(out, "\\u%04x", (unsigned)c);
+}
+
+/* Paths of files may be no UTF-8, JSON must be: what is ill-formed becomes U+FFFD. */
 void qw_json_dump_string(qw_buf *out, const char *s, size_t len)
 {
     size_t start = 0;
     qw_buf_putc(out, '"');
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
+    for (size_t i = 0, n = 1; i < len; i += n) {
+        uint32_t c = (unsigned char)s[i];
+        bool valid = true;
+        n = c < 0x80 ? 1 : qw_utf8_decode(s + i, len - i, &c, &valid);
+        if (valid && c >= 0x20 && c != '"' && c != '\\')
             continue;
         qw_buf_append(out, s + start, i - start);
-        start = i + 1;
-        const char *named = c == '"'    ? "\\\""
-                            : c == '\\' ? "\\\\"
-                            : c == '\n' ? "\\n"
-                            : c == '\r' ? "\\r"
-                            : c == '\t' ? "\\t"
-                            : c == '\b' ? "\\b"
-                            : c == '\f' ? "\\f"
-                                        : NULL;
-        if (named)
-            qw_buf_puts(out, named);
+        start = i + n;
+        if (valid)
+            dump_escape(out, c);
         else
-            qw_buf_printf(out, "\\u%04x", c);
+            qw_buf_puts(out, "\xEF\xBF\xBD");
     }
     qw_buf_append(out, s + start, len - start);
     qw_buf_putc(out, '"');

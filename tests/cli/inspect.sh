@@ -66,4 +66,13 @@ echo '{' >recorded/qwren/recipe.json
 "$QWREN" inspect recorded >out 2>err
 expect "damaged records are told, and no reason to stop" grep -q 'recipe.json' err
 expect "and the rest is as before" grep -q '^files  *Hugging Face, [0-9]' out
+
+# A folder whose name is no UTF-8: JSON is UTF-8 all the same.
+odd=$(printf 'od\351d')
+if copy_model "$odd" 2>/dev/null; then
+    for verb in inspect "doctor --estimate-only"; do
+        check "$verb of an odd name" 0 "$QWREN" $verb -q --json "$odd"
+        expect "as JSON in UTF-8: $(cut -c 1-80 out)" grep -qF "od�d" out
+    done
+fi
 finish

@@ -125,6 +125,16 @@ static void other_programs_get_null_for_them(void **state)
     qw_buf_free(&b);
 }
 
+static void ill_formed_text_becomes_replacement_characters(void **state)
+{
+    (void)state;
+    const char text[] = "a\xff\"\xe2\x82|\xed\xa0\x80\xc3\xa9\xf0\x9f";
+    qw_buf b = QW_BUF_INIT;
+    qw_json_dump_string(&b, text, sizeof text - 1);
+    assert_string_equal(qw_buf_text(&b), "\"a\xef\xbf\xbd\\\"\xef\xbf\xbd|\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\"");
+    qw_buf_free(&b);
+}
+
 static void getters_answer_by_kind_and_fall_back(void **state)
 {
     (void)state;
@@ -351,6 +361,7 @@ int main(void)
         cmocka_unit_test(a_decimal_comma_of_the_locale_changes_nothing),
         cmocka_unit_test(values_that_are_no_number_print_as_python_prints_them),
         cmocka_unit_test(other_programs_get_null_for_them),
+        cmocka_unit_test(ill_formed_text_becomes_replacement_characters),
         cmocka_unit_test(getters_answer_by_kind_and_fall_back),
         cmocka_unit_test(a_missing_value_answers_every_getter),
         cmocka_unit_test(an_integer_beyond_64_bits_keeps_its_digits),
