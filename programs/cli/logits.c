@@ -6,6 +6,8 @@
 #include "output.h"
 #include "verbs.h"
 
+#include <math.h>
+
 typedef struct job {
     const cli_args *args;
     int32_t *ids;
@@ -37,6 +39,17 @@ static qwren_status open_session(job *j, qwren_error *err)
     return qwren_session_create(&j->session, j->model, &opt, err);
 }
 
+static qwren_status check_finite(const job *j, size_t n_rows, qwren_error *err)
+{
+    const qwren_model_info *info = qwren_model_get_info(j->model);
+    size_t n = n_rows * (size_t)info->vocab_size;
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(j->logits[i]))
+            return qw_fail(err, QWREN_E_FORMAT, "%s: the model's numbers are not finite: its weights are damaged; qwren doctor says where",
+                           info->path);
+    return QWREN_OK;
+}
+
 static qwren_status run(job *j, qwren_error *err)
 {
     const char *path = cli_text(j->args, OPT_IDS, NULL);
@@ -47,6 +60,7 @@ static qwren_status run(job *j, qwren_error *err)
     QW_TRY(open_images(j, err));
     QW_TRY(open_session(j, err));
     QW_TRY(qwren_session_eval(j->session, j->ids, j->n_ids, (const qwren_image *const *)j->images, j->n_images, &j->logits, &n_rows, err));
+    QW_TRY(check_finite(j, n_rows, err));
     return cli_npy_write(cli_text(j->args, OPT_OUTPUT, NULL), j->logits, n_rows, (size_t)qwren_model_get_info(j->model)->vocab_size, err);
 }
 

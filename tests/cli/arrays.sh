@@ -49,4 +49,14 @@ check "a picture without a pad" 1 "$QWREN" logits -m "$NANO" --ids ids.json --im
 echo "[$vocab]" >ids.json
 check "an id outside the vocabulary" 1 "$QWREN" logits -m "$NANO" --ids ids.json -o logits.npy
 expect "nothing was written" [ ! -e logits.npy ]
+
+# A weight that is no number: rows of NaN are no result.
+copy_model damaged
+size=$(wc -c <damaged/model.safetensors)
+printf '\377\377' | dd of=damaged/model.safetensors bs=1 seek=$((size / 2 + size / 2 % 2)) conv=notrunc 2>/dev/null
+rm -f logits.npy
+echo "[1, 2]" >ids.json
+check "logits that are not finite" 1 "$QWREN" logits -m damaged --ids ids.json -o logits.npy
+expect "are told: $(cat err)" grep -q "damaged: the model's numbers are not finite" err
+refute "nothing is written" [ -e logits.npy ]
 finish
