@@ -32,6 +32,14 @@ def load_model(name_or_path, *, mmproj=None, n_threads=0, n_ctx=0):
     return Model(path, mmproj=mmproj, n_threads=n_threads, n_ctx=n_ctx)
 
 
+def _path_bytes(name, path):
+    """A path for C, which would end at a zero byte."""
+    data = os.fsencode(path)
+    if b'\0' in data:
+        raise ValueError(f'{name} {path!r} holds a zero byte; no file has such a name')
+    return data
+
+
 def _check_finite(name, value):
     """JSON has no number for nan and infinity: said here, where the option has its name."""
     if isinstance(value, dict):
@@ -76,11 +84,11 @@ class Model:
         self._streams = {}  # thread -> event that stops it
         options = lib.qwren_model_options_default()
         options.n_threads = n_threads
-        tower = ffi.NULL if mmproj is None else ffi.new('char[]', os.fsencode(mmproj))  # alive until the model is open
+        tower = ffi.NULL if mmproj is None else ffi.new('char[]', _path_bytes('mmproj', mmproj))  # alive until the model is open
         options.mmproj = tower
         self._n_ctx = n_ctx
         out, error = ffi.new('qwren_model **'), ffi.new('qwren_error *')
-        check(lib.qwren_model_open(out, os.fsencode(path), ffi.addressof(options), error), error)
+        check(lib.qwren_model_open(out, _path_bytes('the path', path), ffi.addressof(options), error), error)
         self._handle = out[0]
         self.path = path
 

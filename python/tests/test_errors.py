@@ -11,6 +11,13 @@ def test_a_missing_model_is_an_os_error_with_its_path(tmp_path):
     assert isinstance(caught.value, qwen3_5.QwenIOError) and caught.value.status == 'E_IO'
 
 
+def test_a_path_with_a_zero_byte_is_a_value_error(tmp_path):
+    with pytest.raises(ValueError, match='zero byte'):
+        qwen3_5.load_model(f'{tmp_path}\0nothing')
+    with pytest.raises(ValueError, match='zero byte'):
+        qwen3_5.load_model('qwren-nano', mmproj='none\0.gguf')
+
+
 def test_an_empty_directory_is_no_model(tmp_path):
     with pytest.raises(qwen3_5.QwenError, match='config.json'):
         qwen3_5.load_model(tmp_path)
