@@ -365,7 +365,7 @@ typedef struct qwren_quantize_options {
     int bits, group;            /* width (2, 3, 4, 5, 6, 8) and group (32, 64, 128) of the body; 0 = as the recipe says */
     double bpw;                 /* recipe "auto": bits per weight of the text model, scales included */
     const char *calibration;    /* JSON lines, each {"messages": [...]} or {"text": "..."}; NULL = the set that is built in, "none" = without */
-    size_t calibration_tokens;  /* at most so many tokens of it; 0 = what the model's size is worth */
+    size_t calibration_tokens;  /* at most so many tokens of it; 0 = what the model's size is worth. No more than fit in 512 MB: 65536 at hidden size 1024 */
     int vision_bits, mtp_bits;  /* image tower and prediction head: 8 or 16; 0 = 16 and 8 */
     int n_threads;              /* 0 = physical cores */
     bool fresh;                 /* throw away what an interrupted run left; by default a run with the same source and options goes on from there */

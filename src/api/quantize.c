@@ -4,6 +4,7 @@
 #include "api/tokenizer.h"
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "convert/bundled.h"
 #include "convert/folder.h"
 #include "convert/quantize.h"
@@ -39,6 +40,7 @@ typedef struct work {
     qw_timeline *samples;
     qw_pictures *pictures; /* of each sample: they own the rows */
     size_t n, room, n_tokens;
+    size_t n_unseen; /* samples with pictures that a model without a tower cannot see */
     qw_timeline check;
 } work;
 
@@ -99,25 +101,21 @@ static qwren_status add_sample(work *w, const char *line, size_t len, const char
     w->n++;
     qw_timeline *t = &w->samples[w->n - 1];
     qwren_status st = qw_sample_read(&s, w->model, line, len, where, NULL, NULL, err);
-    if (st == QWREN_OK)
+    const bool unseen = s.n_images && !w->model->core.has_vision;
+    if (st == QWREN_OK && !unseen)
         st = qw_sample_lay_out(&s, w->model, &w->pictures[w->n - 1], t, err);
     qw_sample_deinit(&s);
+    w->n_unseen += unseen;
     QW_TRY(st);
     const size_t left = w->budget - w->n_tokens;
     cut(t, left < LONGEST ? left : LONGEST);
     QW_TRY(see_pictures(w, t, &w->pictures[w->n - 1], err));
     w->n_tokens += t->n;
-    if (!t->n) { /* nothing but a picture that is too large */
+    if (!t->n) { /* unseen, or nothing but a picture that is too large */
         qw_timeline_deinit(t);
         qw_pictures_deinit(&w->pictures[--w->n]);
     }
     return QWREN_OK;
-}
-
-/* A line with pictures says nothing to a model without a tower. */
-static bool is_for(const work *w, const char *line, size_t len)
-{
-    return w->model->core.has_vision || !memmem(line, len, "\"image_url\"", 11);
 }
 
 static qwren_status read_lines(work *w, const char *text, size_t left, const char *name, qwren_error *err)
@@ -127,10 +125,23 @@ static qwren_status read_lines(work *w, const char *text, size_t left, const cha
     char where[160];
     while (w->n_tokens < w->budget && qw_sample_next(&text, &left, &line, &len, &number)) {
         snprintf(where, sizeof where, "%.120s: line %zu", name, number);
-        if (is_for(w, line, len))
-            QW_TRY(add_sample(w, line, len, where, err));
+        QW_TRY(add_sample(w, line, len, where, err));
     }
+    if (w->n_unseen)
+        qw_log(QWREN_LOG_INFO, "%s: %zu samples with pictures are left out: the model has no image tower", name, w->n_unseen);
     return w->n ? QWREN_OK : qw_fail(err, QWREN_E_ARGUMENT, "%s: has no line to calibrate with", name);
+}
+
+static void set_budget(work *w)
+{
+    const qw_config *c = &w->model->core.config;
+    const size_t most = qw_calibration_most(c);
+    w->budget = w->opt.calibration_tokens ? w->opt.calibration_tokens : qw_calibration_tokens(c);
+    if (w->budget <= most)
+        return;
+    qw_log(QWREN_LOG_WARN, "of %zu tokens of calibration %zu are taken: more do not fit in the memory that quantize allows itself",
+           w->budget, most);
+    w->budget = most;
 }
 
 static qwren_status read_calibration(work *w, qwren_error *err)
@@ -139,7 +150,7 @@ static qwren_status read_calibration(work *w, qwren_error *err)
     size_t len = 0;
     if (path && strcmp(path, "none") == 0)
         return QWREN_OK;
-    w->budget = w->opt.calibration_tokens ? w->opt.calibration_tokens : qw_calibration_tokens(&w->model->core.config);
+    set_budget(w);
     if (path)
         QW_TRY(qw_file_read(path, MAX_FILE_BYTES, &w->file, &len, err));
     const char *bundled = path ? NULL : qw_calibration_default(&len);

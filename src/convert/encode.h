@@ -21,7 +21,7 @@ typedef enum qw_encode_method {
  * 0: the diagonal alone, enough for SEARCH). Error feedback works inside a block. Matrices with the same input share one. */
 typedef struct qw_moments qw_moments;
 qwren_status qw_moments_create(qw_moments **out, size_t cols, size_t block, qwren_error *err);
-/* Rows of x [n, cols]. Rows with a value that is not finite, or beyond 1e12, are left out. pool (NULL: this thread alone) changes the speed, never the sums. */
+/* Rows of x [n, cols]. Rows with a value that is not finite, or beyond 1e12, are left out, which finish tells. pool (NULL: this thread alone) changes the speed, never the sums. */
 void qw_moments_add(qw_moments *m, qw_pool *pool, const float *x, size_t n);
 /* The same where the layers before are coded already: x as they give it now, source [n, cols] the same rows as they were. Error feedback then codes weights that
  * first make up, as far as the inputs tell, for what the layers before did wrong. */
@@ -29,7 +29,7 @@ qwren_status qw_moments_add_pair(qw_moments *m, qw_pool *pool, const float *x, c
 /* As if each column also came alone, with `share` of the columns' mean strength. For an embedding that is the head too: as the head its rows meet the inputs
  * that were added, as the embedding any error of a row goes on as it is; .5 served best. Before finish. */
 void qw_moments_spread(qw_moments *m, double share);
-/* After the last add, once: damps and factors. Only then encode and qw_moments_error may use it, from any number of threads. */
+/* After the last add, once: damps and factors. E_FORMAT when rows were added and none could be used. Only then encode and qw_moments_error may use it, from any number of threads. */
 qwren_status qw_moments_finish(qw_moments *m, qw_pool *pool, qwren_error *err);
 /* Mean of (d . x)^2 over the inputs x seen, d [cols]: what a row's error d does to its output. Blocks are taken as independent. */
 double qw_moments_error(const qw_moments *m, const float *d);

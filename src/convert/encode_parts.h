@@ -55,6 +55,7 @@ qwren_status qw_feedback_rows(const qw_matrix *out, size_t first, size_t n, cons
 struct qw_moments {
     size_t cols, block; /* block <= cols; 0: the diagonal alone */
     double count;       /* rows seen */
+    size_t left_out;    /* rows that were not usable */
     double spread;      /* times the mean of the diagonal, added to it by finish */
     float *sums;        /* blocks one after the other, each [width, width], symmetric: sums, after finish means; diagonal: [cols] */
     float *feedback;    /* like sums, upper triangles with diagonal 1: T of moments.c */

@@ -146,16 +146,30 @@ static qwren_status finish_moments(qw_run *r, qw_layer_moments *m, qwren_error *
     return QWREN_OK;
 }
 
+/* Whether anything that reads this input is still to be made. */
+static bool input_is_pending(const qw_run *r, int n, int input, const qw_coded_layer *l)
+{
+    for (size_t k = 0; k < l->n; k++) {
+        size_t i = 0;
+        if (l->slots[k].input == input && qw_run_entry_of(r, n, l->slots[k].name, &i, NULL) == QWREN_OK &&
+            is_pending(r, &r->plan.entries[i]))
+            return true;
+    }
+    return false;
+}
+
 /* One input: the coded layer so far shows it, its matrices become codes. */
 static qwren_status learn_input(qw_run *r, int n, int input, const qw_recording *source, qw_coded_layer *coded, qwren_error *err)
 {
     const qw_sample_range all = { 0, r->streams.n_samples };
     qw_layer_moments m = { 0 };
+    if (!input_is_pending(r, n, input, coded))
+        return make_codes(r, n, input, &m, coded, err);
     qwren_status st = create_moments(coded, input, &m, err);
     if (st == QWREN_OK)
         st = qw_streams_pair(&r->streams, &coded->layer, all, r->coded, source, r->pool, &m, qw_run_keep_on, r, err);
     if (st == QWREN_OK)
-        st = finish_moments(r, &m, err);
+        st = qw_run_at_layer(finish_moments(r, &m, err), n, err);
     if (st == QWREN_OK)
         st = make_codes(r, n, input, &m, coded, err);
     qw_layer_moments_free(&m);
@@ -182,7 +196,7 @@ static qwren_status pair_samples(qw_run *r, int n, qw_recording *source, qw_code
             return qw_run_cancelled(err);
         QW_TRY(qw_streams_pair(&r->streams, &coded->layer, one, r->coded, source, r->pool, m, qw_run_keep_on, r, err));
     }
-    return finish_moments(r, m, err);
+    return qw_run_at_layer(finish_moments(r, m, err), n, err);
 }
 
 static qwren_status learn_at_once(qw_run *r, int n, qw_recording *source, qw_coded_layer *coded, qwren_error *err)

@@ -6,6 +6,7 @@
 #include "convert/run.h"
 
 #include <math.h>
+#include <string.h>
 
 #define BLOCK_WEIGHTS ((size_t)4 << 20) /* between two looks at the progress function */
 
@@ -23,6 +24,15 @@ bool qw_run_keep_on(void *ctx)
 {
     const qw_run *r = ctx;
     return qw_run_report(r, r->phase, r->done, r->total, NULL) == QWREN_OK;
+}
+
+qwren_status qw_run_at_layer(qwren_status st, int layer, qwren_error *err)
+{
+    char text[sizeof err->text];
+    if (st != QWREN_E_FORMAT || !err)
+        return st;
+    memcpy(text, err->text, sizeof text);
+    return qw_fail(err, st, "layer %d: %s", layer, text);
 }
 
 static qwren_status advance(qw_run *r, uint64_t weights, qwren_error *err)
@@ -97,7 +107,8 @@ static qwren_status make_blocks(making *m, size_t rows, qwren_error *err)
     for (size_t first = 0; first < m->source.rows; first += rows)
         QW_TRY(make_block(m, first, m->source.rows - first < rows ? m->source.rows - first : rows, err));
     const double weights = (double)e->rows * (double)e->cols;
-    qw_record_line(record, sizeof record, sqrt(m->squares / weights), m->squares > 0 ? sqrt(m->errors / m->squares) : 0);
+    qw_record_line(record, sizeof record, qw_run_method(e->choice.method, m->moments), sqrt(m->squares / weights),
+                   m->squares > 0 ? sqrt(m->errors / m->squares) : 0);
     return qw_folder_done(m->run->folder, m->i, record, err);
 }
 

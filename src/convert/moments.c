@@ -10,6 +10,7 @@
 #include "convert/encode_parts.h"
 
 #include "base/alloc.h"
+#include "base/log.h"
 
 #include <string.h>
 
@@ -188,8 +189,10 @@ static void add_rows(qw_moments *m, qw_pool *pool, const float *x, const float *
     chunk c = { .m = m };
     for (size_t i = 0; i < n; i++) {
         const size_t at = i * m->cols;
-        if (!all_usable(x + at, m->cols) || (source && !all_usable(source + at, m->cols)))
+        if (!all_usable(x + at, m->cols) || (source && !all_usable(source + at, m->cols))) {
+            m->left_out++;
             continue;
+        }
         c.rows[c.n] = x + at;
         c.sources[c.n++] = source ? source + at : NULL;
         if (c.n == CHUNK)
@@ -378,8 +381,22 @@ static void finish_blocks(void *ctx, size_t begin, size_t end, int worker)
         finish_block(f, b * block, f->scratch + (size_t)worker * f->per_worker);
 }
 
+static qwren_status tell_left_out(const qw_moments *m, qwren_error *err)
+{
+    if (m->left_out && m->count == 0)
+        return qw_fail(
+            err, QWREN_E_FORMAT,
+            "none of the %zu inputs that calibration gave a matrix of %zu columns is finite: the source's weights or its config are broken",
+            m->left_out, m->cols);
+    if (m->left_out)
+        qw_log(QWREN_LOG_WARN, "calibration: %zu of %zu inputs of a matrix of %zu columns are not finite and are left out", m->left_out,
+               m->left_out + (size_t)m->count, m->cols);
+    return QWREN_OK;
+}
+
 qwren_status qw_moments_finish(qw_moments *m, qw_pool *pool, qwren_error *err)
 {
+    QW_TRY(tell_left_out(m, err));
     qw_free(m->panels);
     qw_free(m->lost);
     m->panels = m->lost = NULL;

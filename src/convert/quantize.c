@@ -8,7 +8,8 @@
 
 #include <stdio.h>
 
-#define CALIBRATION_WORK 4e11 /* tokens x weights */
+#define CALIBRATION_WORK 4e11            /* tokens x weights */
+#define STREAM_BYTES ((size_t)512 << 20) /* the source's stream and that of the codes */
 
 /* ---- before any work */
 
@@ -157,7 +158,8 @@ static void deinit(qw_run *r)
     qw_pool_free(r->pool);
 }
 
-/* Passes cost 2 operations a weight and token, twice; codes cost some hundred a weight. A small model reads all there is. */
+/* A token goes through a layer about six times: once for the source's inputs, once for each of its four inputs as the codes make them, once behind it. That is 12
+ * operations a weight and token, and codes cost some hundred a weight. A small model reads all there is. */
 size_t qw_calibration_tokens(const qw_config *c)
 {
     const qw_text_config *t = &c->text;
@@ -165,6 +167,8 @@ size_t qw_calibration_tokens(const qw_config *c)
     const double tokens = CALIBRATION_WORK / weights;
     return tokens < 256 ? 256 : tokens > 16384 ? 16384 : (size_t)tokens;
 }
+
+size_t qw_calibration_most(const qw_config *c) { return STREAM_BYTES / (2 * (size_t)c->text.hidden_size * sizeof(float)); }
 
 qwren_status qw_quantize(const qw_quantize_job *job, qwren_error *err)
 {

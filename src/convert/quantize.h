@@ -31,5 +31,7 @@ qwren_status qw_quantize_check_source(const qw_model *m, const char *src, qwren_
 
 /* Tokens of calibration that a model of this size is worth: so many that they cost about as much time as making the codes. */
 size_t qw_calibration_tokens(const qw_config *c);
+/* The most that quantize takes: both streams of them fill 512 MB. */
+size_t qw_calibration_most(const qw_config *c);
 
 #endif

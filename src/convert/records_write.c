@@ -11,9 +11,18 @@
 
 /* ---- a tensor's line */
 
-void qw_record_line(char *out, size_t n, double rms, double error) { snprintf(out, n, "{\"rms\": %.9g, \"error\": %.9g}", rms, error); }
+static const char *method_name(qw_encode_method m)
+{
+    static const char *const names[] = { "plain", "search", "feedback" };
+    return names[m];
+}
 
-/* Members of the line behind those of the plan: ", \"rms\": ..."; "" for "{}". */
+void qw_record_line(char *out, size_t n, qw_encode_method method, double rms, double error)
+{
+    snprintf(out, n, "{\"method\": \"%s\", \"rms\": %.9g, \"error\": %.9g}", method_name(method), rms, error);
+}
+
+/* Members of the line behind those of the plan: ", \"method\": ..."; "" for "{}". */
 static void add_line(qw_buf *b, const char *line)
 {
     const size_t n = strlen(line);
@@ -23,20 +32,6 @@ static void add_line(qw_buf *b, const char *line)
     }
 }
 
-static const char *method_name(qw_encode_method m)
-{
-    static const char *const names[] = { "plain", "search", "feedback" };
-    return names[m];
-}
-
-/* Without calibration, and outside the decoder, there is no error feedback. */
-static qw_encode_method method_of(const qw_run *r, const qw_plan_entry *e)
-{
-    const bool learnt = r->streams.n_samples && (e->class == QW_CLASS_HEAD || (e->class == QW_CLASS_EMBED && r->config->tied_embeddings) ||
-                                                 (e->class >= QW_CLASS_ATTN_Q && e->class <= QW_CLASS_MLP_DOWN));
-    return e->choice.method == QW_ENCODE_FEEDBACK && !learnt ? QW_ENCODE_SEARCH : e->choice.method;
-}
-
 static void add_tensor(qw_buf *b, const qw_run *r, size_t i)
 {
     const qw_plan_entry *e = &r->plan.entries[i];
@@ -44,7 +39,7 @@ static void add_tensor(qw_buf *b, const qw_run *r, size_t i)
     qw_json_dump_string(b, e->source->name, strlen(e->source->name));
     qw_buf_printf(b, ": {\"class\": \"%s\", \"bits\": %d", qw_class_name(e->class), e->choice.bits);
     if (e->choice.bits)
-        qw_buf_printf(b, ", \"group\": %d, \"method\": \"%s\"", e->choice.group, method_name(method_of(r, e)));
+        qw_buf_printf(b, ", \"group\": %d", e->choice.group);
     add_line(b, qw_folder_record(r->folder, i));
     if (e->note)
         qw_buf_printf(b, ", \"note\": \"%s\"", e->note);

@@ -32,6 +32,8 @@ qwren_status qw_run_report(const qw_run *r, const char *what, uint64_t done, uin
 /* Asks the same again without news: for loops inside a step. ctx is the qw_run. */
 bool qw_run_keep_on(void *ctx);
 qwren_status qw_run_cancelled(qwren_error *err);
+/* A failure of format gets the layer's number in front. Returns st. */
+qwren_status qw_run_at_layer(qwren_status st, int layer, qwren_error *err);
 
 /* ---- matrices.c */
 
@@ -93,9 +95,9 @@ qwren_status qw_check_codes(qw_run *r, qwren_error *err);
 
 /* DST/qwren/recipe.json and DST/qwren/check.safetensors (docs/quantisation.md, section "Records"). */
 qwren_status qw_records_write(qw_run *r, qwren_error *err);
-/* The line that is kept with a tensor: root mean square of the source, and of what the codes miss relative to it. */
-#define QW_RECORD_BYTES 96
-void qw_record_line(char *out, size_t n, double rms, double error);
+/* The line that is kept with a tensor: how its codes were made, root mean square of the source, and of what the codes miss relative to it. */
+#define QW_RECORD_BYTES 128
+void qw_record_line(char *out, size_t n, qw_encode_method method, double rms, double error);
 
 /* ---- sensitivity.c */
 

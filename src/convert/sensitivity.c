@@ -284,7 +284,8 @@ static qwren_status run_layer(measuring *m, int n, qwren_error *err)
 {
     qw_streams *s = &m->streams;
     qw_layer_moments moments;
-    QW_TRY(qw_streams_observe(s, &m->run->source->text.layers[n], s->x, NULL, m->run->pool, &moments, qw_run_keep_on, m->run, err));
+    QW_TRY(qw_run_at_layer(
+        qw_streams_observe(s, &m->run->source->text.layers[n], s->x, NULL, m->run->pool, &moments, qw_run_keep_on, m->run, err), n, err));
     qwren_status st = compare_layer(m, n, &moments, err);
     for (size_t v = 0; v < m->n_variants && st == QWREN_OK; v++) {
         st = run_variant(m, n, &m->variants[v], &moments, err);

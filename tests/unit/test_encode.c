@@ -419,6 +419,25 @@ static void test_odd_inputs(void **state)
     free(x);
 }
 
+/* Rows that are not finite are left out; when no other is left, that is no calibration. */
+static void test_inputs_that_are_no_numbers(void **state)
+{
+    (void)state;
+    float x[2 * 32];
+    for (size_t i = 0; i < 64; i++)
+        x[i] = i == 7 ? NAN : 1;
+    for (size_t n = 1; n <= 2; n++) {
+        qw_moments *m;
+        qwren_error err;
+        assert_int_equal(qw_moments_create(&m, 32, 32, NULL), QWREN_OK);
+        qw_moments_add(m, NULL, x, n);
+        assert_int_equal(qw_moments_finish(m, NULL, &err), n == 1 ? QWREN_E_FORMAT : QWREN_OK);
+        if (n == 1 && !strstr(err.text, "none of the 1 inputs"))
+            fail_msg("%s", err.text);
+        qw_moments_free(m);
+    }
+}
+
 /* Where no input can make up for another, feedback is search. */
 static void test_feedback_without_correlation_is_search(void **state)
 {
@@ -603,6 +622,7 @@ int main(void)
         cmocka_unit_test(test_rows_are_independent),
         cmocka_unit_test(test_odd_groups),
         cmocka_unit_test(test_odd_inputs),
+        cmocka_unit_test(test_inputs_that_are_no_numbers),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_failing_heap),
     };

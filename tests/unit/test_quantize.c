@@ -19,6 +19,7 @@
 #include "base/json.h"
 #include "convert/divergence.h"
 #include "convert/plan.h"
+#include "convert/quantize.h"
 #include "support/fault.h"
 #include "support/nano.h"
 #include "tokenizer/vocab.h"
@@ -447,6 +448,23 @@ static void without_calibration_codes_are_searched(void **state)
     qw_json_free(r);
 }
 
+/* Two streams of 4 bytes a value in 512 MB. */
+static void calibration_has_a_limit(void **state)
+{
+    (void)state;
+    qw_config c = { .text = { .hidden_size = 1024 } };
+    assert_int_equal(qw_calibration_most(&c), 65536);
+    c.text.hidden_size = 2560;
+    assert_int_equal(qw_calibration_most(&c), 26214);
+    qwren_quantize_options o = tiny_options();
+    o.calibration_tokens = SIZE_MAX;
+    quantize(TINY, in_root("all"), &o);
+    o = tiny_options(); /* a word that has to do with pictures is none */
+    o.calibration = in_root("word.jsonl");
+    write_text(o.calibration, "{\"text\": \"Some words to read\", \"note\": \"image_url\"}\n");
+    quantize(TINY, in_root("word"), &o);
+}
+
 /* ---- short memory */
 
 static qwren_status quantize_tiny(void *ctx, qwren_error *err) { return qwren_quantize(TINY, in_root("fault"), ctx, err); }
@@ -474,6 +492,7 @@ int main(void)
         cmocka_unit_test(bits_are_spent_by_measure),
         cmocka_unit_test(what_cannot_be_done_is_told),
         cmocka_unit_test(without_calibration_codes_are_searched),
+        cmocka_unit_test(calibration_has_a_limit),
         cmocka_unit_test(short_memory_is_told),
     };
     return cmocka_run_group_tests(tests, make_root, remove_root);
