@@ -156,8 +156,3 @@ qwren_status qw_field_must_be_empty(const qw_fields *f, const char *key)
     bool is_list = qw_json_is(v, QW_JSON_ARRAY) || qw_json_is(v, QW_JSON_OBJECT);
     return !v || (is_list && qw_json_size(v) == 0) ? QWREN_OK : qw_field_fail(f, QWREN_E_UNSUPPORTED, key, "supported is an empty list");
 }
-
-qwren_status qw_field_must_be_absent(const qw_fields *f, const char *key, const char *why)
-{
-    return qw_field(f, key) ? qw_field_fail(f, QWREN_E_UNSUPPORTED, key, "%s", why) : QWREN_OK;
-}

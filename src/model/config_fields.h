@@ -35,7 +35,6 @@ qwren_status qw_field_must_be_bool(const qw_fields *f, const char *key, bool onl
 qwren_status qw_field_must_be_text(const qw_fields *f, const char *key, const char *only, const char *or_only); /* or_only may be NULL */
 qwren_status qw_field_must_be_int(const qw_fields *f, const char *key, int only);
 qwren_status qw_field_must_be_empty(const qw_fields *f, const char *key); /* an empty list or object */
-qwren_status qw_field_must_be_absent(const qw_fields *f, const char *key, const char *why);
 
 /* A table of required whole numbers, and where they go. */
 typedef struct qw_int_rule {
