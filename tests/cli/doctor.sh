@@ -132,4 +132,19 @@ expect "damaged vectors" grep -q 'reference .*check.safetensors' out
 echo '[' >recorded/qwren/recipe.json
 doctor "damaged records" 1 "$QWREN" doctor recorded
 expect "named" grep -q 'files .*recipe.json' out
+
+# ---- what quantize really writes: healthy, and then with one byte of one tensor flipped
+check "quantize" 0 "$QWREN" quantize -q --calibrate none --bits 4 --group 32 "$QW_TEST_DATA/text/tiny-c/hf" made
+doctor "a model as quantize makes it" 0 "$QWREN" doctor made
+for row in '^records *good *[1-9][0-9]* tensors' '^reference *good .*against the vectors of qwren/check.safetensors' '^healthy$'; do
+    expect "a row $row" grep -q "$row" out
+done
+up=layers.1.mlp.up_proj
+at=$(begin_of made/model.safetensors "language_model.model.$up.weight")
+old=$(od -An -tu1 -j $((at + 100)) -N1 made/model.safetensors | tr -d ' ')
+overwrite made/model.safetensors $((at + 100)) "\\$(printf %03o $((old ^ 255)))"
+doctor "one flipped byte in it" 1 "$QWREN" doctor made
+expect "the tensor" grep -q "records .*tensor language_model.model.$up.weight is not as qwren quantize wrote it" out
+expect "the layer" grep -q "reference .*layer 1 is the first step that differs .* is $up.weight" out
+expect "and no other: $(cat out)" grep -q '^findings (2)$' out
 finish
