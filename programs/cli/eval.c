@@ -153,6 +153,27 @@ int cli_eval_perplexity(const cli_args *a, const char *const *words, size_t n_wo
 
 /* ---- the verb */
 
+/* The options of single ways; the others go with all of them. False: one was given that this way does not take, and that was told. */
+static bool check_options(const cli_args *a, const char *way)
+{
+    static const struct {
+        cli_id id;
+        const char *name, *ways;
+    } options[] = { { OPT_CTX, "--ctx", "perplexity and tasks" },
+                    { OPT_STRIDE, "--stride", "perplexity" },
+                    { OPT_TEXT, "--text", "kld" },
+                    { OPT_REQUESTS, "--requests", "kld" },
+                    { OPT_ANSWERS, "--answers", "kld and tasks" },
+                    { OPT_LIMIT, "--limit", "kld and tasks" },
+                    { OPT_WRONG, "--wrong", "tasks" } };
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (cli_has(a, options[i].id) && !strstr(options[i].ways, way)) {
+            cli_usage(a->verb, "%s goes with %s, not with %s", options[i].name, options[i].ways, way);
+            return false;
+        }
+    return true;
+}
+
 int cli_eval(const cli_args *a)
 {
     static const struct {
@@ -163,6 +184,8 @@ int cli_eval(const cli_args *a)
         return cli_usage(a->verb, "say what to measure: perplexity, kld or tasks");
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
         if (strcmp(a->words[0], ways[i].name) == 0) {
+            if (!check_options(a, ways[i].name))
+                return 2;
             cli_interrupt_catch();
             return ways[i].run(a, a->words + 1, a->n_words - 1);
         }

@@ -226,6 +226,7 @@ void cli_score_free(cli_score *s)
 #define PICTURES "list colour shape count left"
 #define EVERYTHING PICTURES " yes_no sum translation call no_tool reply lookup unknown"
 #define SUMS "sums and differences"
+#define NO_TOWER "the model has no image tower"
 #define SUM_GAP 20 /* points that thinking must bring */
 
 /* Kinds of a row, and what nano was to reach, without and with thinking; 0: nothing was asked. */
@@ -276,6 +277,15 @@ static share share_of(const cli_score *s, const char *kinds, bool thinking)
     return sum;
 }
 
+bool cli_is_picture(const qw_json *wanted)
+{
+    const char *kind = qw_json_string(qw_json_get(wanted, "kind"), NULL);
+    return kind && is_among(kind, PICTURES " yes_no");
+}
+
+/* A row of pictures on a model that sees none. */
+static bool is_unseen(const cli_score *s, size_t row) { return s->n_unseen && strncmp(rows[row].name, "picture", 7) == 0; }
+
 static double percent(share x) { return x.all ? 100 * (double)x.right / (double)x.all : 0; }
 
 static void put_share(qw_buf *out, share x)
@@ -319,6 +329,8 @@ void cli_score_table(qw_buf *out, const cli_score *s)
     qw_buf_puts(out, "| task | thinking off | thinking on | bar | met |\n|---|---|---|---|---|\n");
     for (size_t i = 0; i < N_ROWS; i++) {
         share off = share_of(s, rows[i].kinds, false), on = share_of(s, rows[i].kinds, true);
+        if (is_unseen(s, i))
+            qw_buf_printf(out, "| %s | - | - |  |  |\n", rows[i].name);
         if (!off.all && !on.all)
             continue;
         qw_buf_printf(out, "| %s |", rows[i].name);
@@ -337,6 +349,13 @@ void cli_score_table(qw_buf *out, const cli_score *s)
         put_share(out, share_of(s, kind, true));
         qw_buf_puts(out, "  |  |\n");
     }
+    if (s->n_unseen)
+        qw_buf_printf(out, "\n%zu requests with pictures were left out: " NO_TOWER "\n", s->n_unseen);
+    if (s->n_failed)
+        qw_buf_printf(out, "\n%zu of %zu requests could not be answered and count as wrong; the first: %s\n", s->n_failed, s->n_asked,
+                      s->failure);
+    if (s->n_missing)
+        qw_buf_printf(out, "\n%zu requests have no answer given and do not count\n", s->n_missing);
 }
 
 static void json_share(qw_buf *out, const char *name, share x)
@@ -350,15 +369,26 @@ void cli_score_json(qw_buf *out, const cli_score *s)
     qw_buf_puts(out, "{\"tasks\": [");
     for (size_t i = 0; i < N_ROWS; i++) {
         share off = share_of(s, rows[i].kinds, false), on = share_of(s, rows[i].kinds, true);
-        if (!off.all && !on.all)
+        bool unseen = is_unseen(s, i);
+        if (!off.all && !on.all && !unseen)
             continue;
         qw_buf_puts(out, first ? "{\"task\": " : ", {\"task\": ");
         first = false;
         qw_json_dump_string(out, rows[i].name, strlen(rows[i].name));
+        if (unseen) {
+            qw_buf_puts(out, ", \"thinking_off\": null, \"thinking_on\": null, \"reason\": \"" NO_TOWER "\"}");
+            continue;
+        }
         json_share(out, "thinking_off", off);
         json_share(out, "thinking_on", on);
         qw_buf_putc(out, '}');
     }
     share off = share_of(s, EVERYTHING, false), on = share_of(s, EVERYTHING, true);
-    qw_buf_printf(out, "], \"right\": %zu, \"all\": %zu}\n", off.right + on.right, off.all + on.all);
+    qw_buf_printf(out, "], \"failed\": %zu, \"failure\": ", s->n_failed);
+    if (s->failure)
+        qw_json_dump_string(out, s->failure, strlen(s->failure));
+    else
+        qw_buf_puts(out, "null");
+    qw_buf_printf(out, ", \"left_out\": %zu, \"unanswered\": %zu", s->n_unseen, s->n_missing);
+    qw_buf_printf(out, ", \"right\": %zu, \"all\": %zu}\n", off.right + on.right, off.all + on.all);
 }

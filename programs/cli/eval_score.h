@@ -16,7 +16,13 @@ typedef struct cli_tally {
 typedef struct cli_score {
     cli_tally *counts; /* owned */
     size_t n;
+    size_t n_asked, n_failed; /* requests, and those of them that were not answered, which count as wrong */
+    const char *failure;      /* why the first was not; NULL */
+    size_t n_unseen;          /* pictures that were not shown: the model has no image tower */
+    size_t n_missing;         /* requests to which a file of answers gives none */
 } cli_score;
+/* Whether this is about a picture. */
+bool cli_is_picture(const qw_json *wanted);
 qwren_status cli_score_add(cli_score *s, const qw_json *wanted, bool right, qwren_error *err);
 void cli_score_free(cli_score *s);
 

@@ -10,42 +10,119 @@
 #include "output.h"
 #include "progress.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct exam {
     const cli_args *args;
-    cli_rows requests, wanted, answers;
+    cli_rows wanted, given;    /* given: requests, or answers */
+    const qw_json **wanted_of; /* for each of given; owned */
     qwren_model *model;
     qwren_session *session;
     cli_score score;
-    size_t n_failed;     /* requests that were not answered at all */
-    qwren_error failure; /* of the first */
+    qwren_error failure; /* of the first request that was not answered at all */
 } exam;
 
 /* ---- the papers */
 
-static qwren_status read_file(cli_rows *out, const char *dir, const char *name, size_t limit, qwren_error *err)
+static qwren_status read_file(cli_rows *out, const char *dir, const char *name, qwren_error *err)
 {
     char *path = qw_path_join(dir, name);
     if (!path)
         return qw_fail_memory(err, strlen(dir), "a path");
-    qwren_status st = cli_rows_read(out, path, limit, err);
+    qwren_status st = cli_rows_read(out, path, 0, err);
     qw_free(path);
     return st;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    return strcmp(cli_row_id(*(const qw_json *const *)a), cli_row_id(*(const qw_json *const *)b));
+}
+
+/* *sorted = the rows by id, which every one has, and no two the same. Free with qw_free(), also after a failure. */
+static qwren_status sort_rows(const cli_rows *r, const char *what, const qw_json ***sorted, qwren_error *err)
+{
+    *sorted = qw_calloc(r->n, sizeof **sorted);
+    if (!*sorted)
+        return qw_fail_memory(err, r->n * sizeof **sorted, "the lines of a file");
+    for (size_t i = 0; i < r->n; i++) {
+        (*sorted)[i] = r->rows[i];
+        if (!cli_row_id(r->rows[i]))
+            return qw_fail(err, QWREN_E_FORMAT, "%s %zu has no \"id\", but others have; give all or none", what, i + 1);
+    }
+    qsort(*sorted, r->n, sizeof **sorted, compare_ids);
+    for (size_t i = 1; i < r->n; i++)
+        if (compare_ids(&(*sorted)[i - 1], &(*sorted)[i]) == 0)
+            return qw_fail(err, QWREN_E_FORMAT, "two of the %ss have the id \"%s\"", what, cli_row_id((*sorted)[i]));
+    return QWREN_OK;
+}
+
+static bool has_ids(const cli_rows *r)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (cli_row_id(r->rows[i]))
+            return true;
+    return false;
+}
+
+static qwren_status match_ids(exam *e, const char *what, qwren_error *err)
+{
+    const qw_json **wanted = NULL, **given = NULL;
+    qwren_status st = sort_rows(&e->wanted, "wanted answer", &wanted, err);
+    if (st == QWREN_OK)
+        st = sort_rows(&e->given, what, &given, err);
+    for (size_t i = 0; st == QWREN_OK && i < e->given.n; i++) {
+        const qw_json *row = e->given.rows[i];
+        const qw_json **found = bsearch(&row, wanted, e->wanted.n, sizeof *wanted, compare_ids);
+        if (!found)
+            st = qw_fail(err, QWREN_E_FORMAT, "%s %zu: there is no wanted answer with its id \"%s\"", what, i + 1, cli_row_id(row));
+        else
+            e->wanted_of[i] = *found;
+    }
+    qw_free(wanted);
+    qw_free(given);
+    return st;
+}
+
+/* What is wanted of each row: by id, or line by line where there are none. */
+static qwren_status match(exam *e, const char *what, bool part, qwren_error *err)
+{
+    e->wanted_of = qw_calloc(e->given.n, sizeof *e->wanted_of);
+    if (!e->wanted_of)
+        return qw_fail_memory(err, e->given.n * sizeof *e->wanted_of, "the lines of a file");
+    bool named = has_ids(&e->given) && (!part || has_ids(&e->wanted));
+    if (e->given.n != e->wanted.n && !(named && part))
+        return qw_fail(err, QWREN_E_FORMAT, "%zu %ss, but %zu wanted answers: the files do not belong together%s", e->given.n, what,
+                       e->wanted.n, part ? "; a part needs the \"id\" of each" : "");
+    if (named)
+        return match_ids(e, what, err);
+    for (size_t i = 0; i < e->given.n; i++)
+        e->wanted_of[i] = e->wanted.rows[i];
+    return QWREN_OK;
 }
 
 static qwren_status read_papers(exam *e, const char *dir, qwren_error *err)
 {
     const char *answers = cli_text(e->args, OPT_ANSWERS, NULL);
-    size_t limit = (size_t)cli_number(e->args, OPT_LIMIT, 0);
-    QW_TRY(read_file(&e->wanted, dir, "expected.jsonl", limit, err));
+    QW_TRY(read_file(&e->wanted, dir, "expected.jsonl", err));
     if (answers)
-        return cli_rows_read(&e->answers, answers, 0, err);
-    QW_TRY(read_file(&e->requests, dir, "requests.jsonl", limit, err));
-    if (e->requests.n != e->wanted.n)
-        return qw_fail(err, QWREN_E_FORMAT, "%s: %zu requests, but %zu wanted answers: the files do not belong together", dir,
-                       e->requests.n, e->wanted.n);
+        QW_TRY(cli_rows_read(&e->given, answers, 0, err));
+    else
+        QW_TRY(read_file(&e->given, dir, "requests.jsonl", err));
+    QW_TRY(match(e, answers ? "answer" : "request", answers != NULL, err));
+    e->score.n_missing = e->wanted.n - e->given.n;
     return QWREN_OK;
+}
+
+/* Whether row i is taken: with a limit, so many, spread evenly. */
+static bool is_taken(const exam *e, size_t i)
+{
+    size_t n = e->given.n, most = (size_t)cli_number(e->args, OPT_LIMIT, 0);
+    if (!most || most >= n)
+        return true;
+    size_t part = i * most / n; /* the middles of equal parts; the middle may belong to this part or the next */
+    return i == (2 * part + 1) * n / (2 * most) || i == (2 * part + 3) * n / (2 * most);
 }
 
 /* ---- answering */
@@ -82,12 +159,15 @@ static qwren_status answer_one(exam *e, size_t i, qw_json **answer, qwren_error 
 {
     qwren_error failure = { 0 };
     *answer = NULL;
-    qwren_status st = ask(e, e->requests.rows[i], answer, &failure);
+    qwren_status st = ask(e, e->given.rows[i], answer, &failure);
+    e->score.n_asked++;
     if (st == QWREN_E_MEMORY)
         return qw_fail(err, st, "%s", failure.text);
-    if (st != QWREN_OK && e->n_failed++ == 0)
+    if (st != QWREN_OK && e->score.n_failed++ == 0) {
         e->failure = failure;
-    return cli_interrupted() ? qw_fail(err, QWREN_E_CANCELLED, "stopped after %zu of %zu requests", i, e->requests.n) : QWREN_OK;
+        e->score.failure = e->failure.text;
+    }
+    return cli_interrupted() ? qw_fail(err, QWREN_E_CANCELLED, "stopped after %zu of %zu requests", i, e->given.n) : QWREN_OK;
 }
 
 /* ---- judging */
@@ -125,34 +205,30 @@ static qwren_status judge(exam *e, const qw_json *answer, const qw_json *wanted,
 
 static qwren_status examine(exam *e, qwren_error *err)
 {
-    for (size_t i = 0; i < e->requests.n; i++) {
+    for (size_t i = 0; i < e->given.n; i++) {
         qw_json *answer = NULL;
-        if (!cli_progress(NULL, "requests", i, e->requests.n))
-            return qw_fail(err, QWREN_E_CANCELLED, "stopped after %zu of %zu requests", i, e->requests.n);
+        bool blind = !qwren_model_get_info(e->model)->has_vision && cli_is_picture(e->wanted_of[i]);
+        if (!is_taken(e, i) || blind) {
+            e->score.n_unseen += is_taken(e, i);
+            continue;
+        }
+        if (!cli_progress(NULL, "requests", i, e->given.n))
+            return qw_fail(err, QWREN_E_CANCELLED, "stopped after %zu of %zu requests", i, e->given.n);
         qwren_status st = answer_one(e, i, &answer, err);
         if (st == QWREN_OK)
-            st = judge(e, answer, e->wanted.rows[i], err);
+            st = judge(e, answer, e->wanted_of[i], err);
         qw_json_free(answer);
         QW_TRY(st);
     }
-    cli_progress(NULL, "requests", e->requests.n, e->requests.n);
+    cli_progress(NULL, "requests", e->given.n, e->given.n);
     return QWREN_OK;
 }
 
-/* Answers with ids may be a part; without, there is one for each request. */
 static qwren_status judge_file(exam *e, qwren_error *err)
 {
-    bool named = cli_row_id(e->answers.rows[0]) != NULL;
-    if (!named && e->answers.n != e->wanted.n)
-        return qw_fail(err, QWREN_E_FORMAT, "%zu answers to %zu requests; give one for each, or answers with the \"id\" of theirs",
-                       e->answers.n, e->wanted.n);
-    for (size_t i = 0; i < e->answers.n; i++) {
-        const char *id = cli_row_id(e->answers.rows[i]);
-        const qw_json *wanted = !named ? e->wanted.rows[i] : id ? cli_rows_find(&e->wanted, id) : NULL;
-        if (!wanted)
-            return qw_fail(err, QWREN_E_FORMAT, "answer %zu: no request has its \"id\"", i + 1);
-        QW_TRY(judge(e, e->answers.rows[i], wanted, err));
-    }
+    for (size_t i = 0; i < e->given.n; i++)
+        if (is_taken(e, i))
+            QW_TRY(judge(e, e->given.rows[i], e->wanted_of[i], err));
     return QWREN_OK;
 }
 
@@ -200,13 +276,16 @@ int cli_eval_tasks(const cli_args *a, const char *const *words, size_t n_words)
     cli_progress_clear();
     if (st == QWREN_OK)
         (cli_has(a, OPT_JSON) ? cli_score_json : cli_score_table)(&out, &e.score);
-    if (st == QWREN_OK && e.n_failed)
-        cli_notice("%zu requests could not be answered and count as wrong; the first: %s", e.n_failed, e.failure.text);
+    bool none = st == QWREN_OK && !file && e.score.n_failed == e.score.n_asked;
+    if (none)
+        qw_fail(&err, QWREN_E_ARGUMENT, "not one of the requests could be answered; the first: %s",
+                e.score.failure ? e.score.failure : "it has a picture, and the model has no image tower");
     qwren_session_free(e.session);
     qwren_model_close(e.model);
     cli_score_free(&e.score);
-    cli_rows_free(&e.requests);
     cli_rows_free(&e.wanted);
-    cli_rows_free(&e.answers);
-    return st == QWREN_OK ? cli_print_taken(&out) : cli_fail(&err);
+    cli_rows_free(&e.given);
+    qw_free(e.wanted_of);
+    int status = st == QWREN_OK ? cli_print_taken(&out) : 0;
+    return st != QWREN_OK || none ? cli_fail(&err) : status;
 }

@@ -116,6 +116,36 @@ timeout 60 "$QWREN" eval -q tasks --answers given . --wrong 1 >/dev/null 2>wrong
 expect "a wrong answer of each kind is shown: $(cat wrong)" [ "$(grep -c '^[256]: .*, wanted ' wrong)" -eq 3 ]
 check "answers to other requests" 1 eval_ tasks --answers answers .
 check "fewer answers" 1 sh -c 'head -3 given >few && timeout 60 "$0" eval tasks --answers few .' "$QWREN"
+# Requests, wanted answers and given ones belong together by their ids, in any order.
+mkdir mixed
+for id in a b c; do
+    echo '{"id": "'$id'", "messages": [{"role": "user", "content": "What is 3 + 4?"}], "enable_thinking": false}' >>mixed/requests.jsonl
+done
+for id in c a b; do
+    [ $id = a ] && content=7 || content=other
+    echo '{"id": "'$id'", "kind": "sum", "thinking": false, "content": "'$content'", "tool_calls": []}' >>mixed/expected.jsonl
+done
+check "answers in another order" 0 sh -c 'echo "{\"id\": \"a\", \"content\": \"7\"}" | timeout 60 "$0" eval -q tasks --answers - mixed --json' "$QWREN"
+expect "are judged by id, the others counted: $(cat out)" grep -q '"unanswered": 2, "right": 1, "all": 1}$' out
+timeout 60 "$QWREN" eval tasks "$NANO" mixed --wrong 9 >/dev/null 2>wrong
+expect "requests too: $(cat wrong)" [ "$(grep -c '^[bc]: .*, wanted "other"' wrong)" = 2 ]
+check "an unknown id" 1 sh -c 'echo "{\"id\": \"z\", \"content\": \"7\"}" | timeout 60 "$0" eval tasks --answers - mixed' "$QWREN"
+expect "is named: $(cat err)" grep -q 'answer 1: there is no wanted answer with its id "z"' err
+check "a doubled id" 1 sh -c 'for i in 1 2; do echo "{\"id\": \"a\", \"content\": \"7\"}"; done | timeout 60 "$0" eval tasks --answers - mixed' "$QWREN"
+expect "is named: $(cat err)" grep -q 'two of the answers have the id "a"' err
+# What could not be answered is told, and is the exit status when that is all.
+check "no room for any request" 1 eval_ tasks "$NANO" mixed --ctx 8 --json
+expect "all failed: $(cat out)" grep -q '"failed": 3, "failure": "[^"]*8[^"]*", "left_out": 0, "unanswered": 0, "right": 0, "all": 3}$' out
+check "in the table" 1 eval_ tasks "$NANO" mixed --ctx 8
+expect "there is a line: $(cat out)" grep -q '^3 of 3 requests could not be answered and count as wrong; the first: ' out
+check "a model without a tower" 0 eval_ tasks blind "$HELDOUT" --limit 8 --json
+expect "pictures are not asked: $(cat out)" grep -q '"thinking_off": null, "thinking_on": null, "reason": "the model has no image tower"}.*"failed": 0, "failure": null, "left_out": [1-7],' out
+# Options of other ways.
+for wrong in "perplexity --text" "perplexity --requests" "perplexity --answers" "perplexity --limit" "kld --ctx" "kld --stride" "kld --wrong" \
+    "tasks --stride" "tasks --text" "tasks --requests"; do
+    check "$wrong" 2 eval_ "${wrong% *}" "$NANO" text "${wrong#* }" 8
+    expect "is told: $(cat err)" grep -q -e "${wrong#* } goes with .*, not with ${wrong% *}" err
+done
 check "no examination here" 1 eval_ tasks "$NANO" nothing
 check "no way" 2 eval_
 check "an unknown way" 2 eval_ everything
