@@ -56,20 +56,7 @@ static qwren_status parse_rows(cli_rows *r, const char *path, const char *text, 
     return r->n ? QWREN_OK : qw_fail(err, QWREN_E_FORMAT, "%s: there are no lines", cli_source_name(path));
 }
 
-/* Keeps the rows in the middle of `limit` equal parts. */
-static void thin_out(cli_rows *r, size_t limit)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < r->n; i++) {
-        if (kept < limit && i == (2 * kept + 1) * r->n / (2 * limit))
-            r->rows[kept++] = r->rows[i];
-        else
-            qw_json_free(r->rows[i]);
-    }
-    r->n = kept;
-}
-
-qwren_status cli_rows_read(cli_rows *out, const char *path, size_t limit, qwren_error *err)
+qwren_status cli_rows_read(cli_rows *out, const char *path, qwren_error *err)
 {
     char *text = NULL;
     size_t len = 0;
@@ -77,8 +64,6 @@ qwren_status cli_rows_read(cli_rows *out, const char *path, size_t limit, qwren_
     QW_TRY(cli_read(path, &text, &len, err));
     qwren_status st = parse_rows(out, path, text, len, err);
     qw_free(text);
-    if (st == QWREN_OK && limit && limit < out->n)
-        thin_out(out, limit);
     return st;
 }
 

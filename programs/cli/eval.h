@@ -15,8 +15,8 @@ typedef struct cli_rows {
     qw_json **rows; /* owned */
     size_t n;
 } cli_rows;
-/* Every line of the file that is not blank. With limit > 0, so many of them, spread evenly. cli_rows_free() is allowed after a failure and on zeros. */
-qwren_status cli_rows_read(cli_rows *out, const char *path, size_t limit, qwren_error *err);
+/* Every line of the file that is not blank. cli_rows_free() is allowed after a failure and on zeros. */
+qwren_status cli_rows_read(cli_rows *out, const char *path, qwren_error *err);
 void cli_rows_free(cli_rows *r);
 /* The row with this "id" (a string); NULL when there is none. */
 const qw_json *cli_rows_find(const cli_rows *r, const char *id);

@@ -108,9 +108,9 @@ static qwren_status lines_of_requests(job *j, const char *path, qwren_error *err
 {
     const char *answers_path = cli_text(j->args, OPT_ANSWERS, NULL);
     cli_rows requests, answers = { 0 };
-    qwren_status st = cli_rows_read(&requests, path, 0, err);
+    qwren_status st = cli_rows_read(&requests, path, err);
     if (st == QWREN_OK && answers_path)
-        st = cli_rows_read(&answers, answers_path, 0, err);
+        st = cli_rows_read(&answers, answers_path, err);
     if (st == QWREN_OK)
         put_rows(j, &requests, &answers);
     if (st == QWREN_OK && !j->lines.len)

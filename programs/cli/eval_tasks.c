@@ -30,7 +30,7 @@ static qwren_status read_file(cli_rows *out, const char *dir, const char *name, 
     char *path = qw_path_join(dir, name);
     if (!path)
         return qw_fail_memory(err, strlen(dir), "a path");
-    qwren_status st = cli_rows_read(out, path, 0, err);
+    qwren_status st = cli_rows_read(out, path, err);
     qw_free(path);
     return st;
 }
@@ -107,7 +107,7 @@ static qwren_status read_papers(exam *e, const char *dir, qwren_error *err)
     const char *answers = cli_text(e->args, OPT_ANSWERS, NULL);
     QW_TRY(read_file(&e->wanted, dir, "expected.jsonl", err));
     if (answers)
-        QW_TRY(cli_rows_read(&e->given, answers, 0, err));
+        QW_TRY(cli_rows_read(&e->given, answers, err));
     else
         QW_TRY(read_file(&e->given, dir, "requests.jsonl", err));
     QW_TRY(match(e, answers ? "answer" : "request", answers != NULL, err));

@@ -119,7 +119,7 @@ const cli_verb cli_verbs[VERB_COUNT] = {
         "told separately. Without --text or --requests a set is used that is built in.\n"
         "\n"
         "tasks lets the model answer the examination in DIR greedily, and prints how many answers of each kind are right. DIR holds requests.jsonl, a chat request "
-        "a line, and expected.jsonl, in the same order the wanted kind, content and tool_calls; without it the examination of qwren-nano is used.\n"
+        "a line, and expected.jsonl, by the same \"id\"s the wanted kind, content and tool_calls; without it the examination of qwren-nano is used.\n"
         "\n"
         "  qwren eval perplexity models/2b-6bit book.txt\n"
         "  qwren eval kld models/2b models/2b-6bit models/2b-4bit\n"
