@@ -2,6 +2,7 @@
 #include "api/doctor.h"
 
 #include "api/options.h"
+#include "api/tokenizer.h"
 #include "base/affix.h"
 #include "base/alloc.h"
 #include "base/file.h"
@@ -59,6 +60,20 @@ qwren_status qw_doctor_tell(qw_doctor *d, qw_check check, bool done, qwren_error
     d->told[check] = text;
     d->done[check] = done;
     return text ? QWREN_OK : qw_fail_memory(err, 128, "a sentence");
+}
+
+qwren_status qw_doctor_note(qw_doctor *d, qw_check check, qwren_error *err, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    char *text = format(fmt, args), *before = d->told[check];
+    va_end(args);
+    d->told[check] = NULL;
+    qwren_status st = text ? qw_doctor_tell(d, check, d->done[check], err, "%s; note: %s", before ? before : "", text)
+                           : qw_fail_memory(err, 128, "a sentence");
+    qw_free(before);
+    qw_free(text);
+    return st;
 }
 
 qwren_status qw_doctor_settle(qw_doctor *d, qw_check check, const char *tensor, qwren_status st, const qwren_error *why, qwren_error *err)
@@ -139,6 +154,44 @@ static qwren_status check_rules(qw_doctor *d, const qw_quant_block *b, const cha
     return QWREN_OK;
 }
 
+/* Whether `name` stands in the folder of the model: a file, or with `folder` a folder. */
+static qwren_status has_beside(const qw_doctor *d, const char *name, bool folder, bool *has, qwren_error *err)
+{
+    char *path = qw_path_join(d->path, name);
+    if (!path)
+        return qw_fail_memory(err, strlen(d->path) + strlen(name), "a path");
+    *has = folder ? qw_dir_exists(path) : qw_file_exists(path);
+    qw_free(path);
+    return QWREN_OK;
+}
+
+static qwren_status check_draft_folder(qw_doctor *d, qwren_error *err)
+{
+    bool has = false;
+    if (qw_weights_layout(d->model.weights) == QW_LAYOUT_MLX && !d->model.has_mtp)
+        QW_TRY(has_beside(d, QW_MTP_FOLDER, true, &has, err));
+    return has ? qw_doctor_find(d, QW_CHECK_FILES, NULL, err,
+                                "the folder " QW_MTP_FOLDER
+                                " holds no draft head that is used: its model.safetensors is missing or has other "
+                                "names, or config.json has no MTP layer")
+               : QWREN_OK;
+}
+
+/* What is promised and not there, or there and not described. */
+static qwren_status note_parts(qw_doctor *d, qwren_error *err)
+{
+    const qw_config *c = &d->model.config;
+    if (c->vision.present && !d->model.has_vision)
+        QW_TRY(qw_doctor_note(d, QW_CHECK_SHAPES, err, "the config promises an image tower, the weights have none: pictures are refused"));
+    if (c->text.mtp_layers && !d->model.has_mtp)
+        QW_TRY(qw_doctor_note(d, QW_CHECK_SHAPES, err, "the config promises a draft head (MTP), the weights have none"));
+    if (d->model.has_vision && c->processor.sizes_assumed)
+        QW_TRY(qw_doctor_note(d, QW_CHECK_SHAPES, err, "picture sizes are not stated%s, assumed %lld..%lld pixels",
+                              qw_weights_gguf(d->model.weights) ? "" : " (preprocessor_config.json)", (long long)c->processor.min_pixels,
+                              (long long)c->processor.max_pixels));
+    return QWREN_OK;
+}
+
 static qwren_status check_headers(qw_doctor *d, qwren_error *err)
 {
     QW_TRY(open_model(d, err));
@@ -154,11 +207,24 @@ static qwren_status check_headers(qw_doctor *d, qwren_error *err)
     }
     QW_TRY(qw_doctor_tell(d, QW_CHECK_FILES, true, err, "the headers are whole; %llu tensors, %llu bytes", (unsigned long long)d->n_tensors,
                           (unsigned long long)d->weights_bytes));
-    return qw_doctor_tell(d, QW_CHECK_SHAPES, true, err, "the tensors against the shapes and widths of %s",
-                          qw_weights_layout(d->model.weights) == QW_LAYOUT_GGUF ? "the GGUF header" : "config.json");
+    QW_TRY(qw_doctor_tell(d, QW_CHECK_SHAPES, true, err, "the tensors against the shapes and widths of %s",
+                          qw_weights_layout(d->model.weights) == QW_LAYOUT_GGUF ? "the GGUF header" : "config.json"));
+    QW_TRY(check_draft_folder(d, err));
+    return note_parts(d, err);
 }
 
 /* ---- tokenizer */
+
+/* A folder without one cannot be talked to; a GGUF file without one may have been made so on purpose. */
+static qwren_status find_no_tokenizer(qw_doctor *d, qwren_error *err)
+{
+    bool has = true;
+    if (!qw_weights_gguf(d->model.weights))
+        QW_TRY(has_beside(d, "tokenizer.json", false, &has, err));
+    return has ? QWREN_OK
+               : qw_doctor_find(d, QW_CHECK_TOKENIZER, NULL, err,
+                                "tokenizer.json is missing: the model computes, but reads and writes no text");
+}
 
 static qwren_status check_tokenizer(qw_doctor *d, qwren_error *err)
 {
@@ -174,6 +240,10 @@ static qwren_status check_tokenizer(qw_doctor *d, qwren_error *err)
     qwren_status st = m && !t ? qw_doctor_tell(d, QW_CHECK_TOKENIZER, false, err, "there is none: ids in, logits out is all that works")
                       : t     ? qw_doctor_tell(d, QW_CHECK_TOKENIZER, true, err, "%d tokens", (int)qwren_token_count(t))
                               : qw_doctor_tell(d, QW_CHECK_TOKENIZER, true, err, "does not fit the model");
+    if (st == QWREN_OK && m && !t)
+        st = find_no_tokenizer(d, err);
+    if (st == QWREN_OK && t && !t->template_kind.present)
+        st = qw_doctor_note(d, QW_CHECK_TOKENIZER, err, "there is no chat template, that of the published models is used");
     qwren_model_close(m);
     return st;
 }
@@ -205,6 +275,8 @@ static qwren_status check_memory(qw_doctor *d, qwren_error *err)
 
 static qwren_status examine(qw_doctor *d, qwren_error *err)
 {
+    if (qw_path_is_special(d->path))
+        return qw_fail(err, QWREN_E_IO, "%s: is no regular file or folder", d->path);
     if (!qw_file_exists(d->path) && !qw_dir_exists(d->path))
         return qw_fail(err, QWREN_E_IO, "%s: there is no such file or folder", d->path);
     QW_TRY(qw_pool_create(&d->pool, d->n_threads, err));

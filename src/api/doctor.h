@@ -67,6 +67,8 @@ qwren_status qw_doctor_run(const char *path, const qwren_doctor_options *opt, do
 qwren_status qw_doctor_find(qw_doctor *d, qw_check check, const char *tensor, qwren_error *err, const char *fmt, ...) QW_PRINTF(5, 6);
 /* What a check looked at; with `done` false, why it did not. The last word counts. */
 qwren_status qw_doctor_tell(qw_doctor *d, qw_check check, bool done, qwren_error *err, const char *fmt, ...) QW_PRINTF(5, 6);
+/* What is no fault, but good to know: behind what was told of the check. */
+qwren_status qw_doctor_note(qw_doctor *d, qw_check check, qwren_error *err, const char *fmt, ...) QW_PRINTF(4, 5);
 /* Passes on short memory and cancelling, makes a finding of every other failure. */
 qwren_status qw_doctor_settle(qw_doctor *d, qw_check check, const char *tensor, qwren_status st, const qwren_error *why, qwren_error *err);
 /* The first finding about a tensor whose name begins with `prefix`, NULL when there is none. */

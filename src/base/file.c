@@ -139,6 +139,12 @@ bool qw_file_exists(const char *path)
     return stat(path, &s) == 0 && S_ISREG(s.st_mode) && access(path, R_OK) == 0;
 }
 
+bool qw_path_is_special(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) == 0 && !S_ISREG(s.st_mode) && !S_ISDIR(s.st_mode);
+}
+
 bool qw_dir_exists(const char *path)
 {
     struct stat s;

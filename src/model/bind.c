@@ -177,4 +177,12 @@ qwren_status qw_bind_norm(const qw_binder *b, const float **out, size_t n, qwren
 }
 
 const qw_tensor *qw_bind_find(const qw_binder *b, const char *our_name) { return qw_weights_find(b->weights, our_name); }
+
+bool qw_bind_has_part(const qw_binder *b, qw_part part)
+{
+    for (size_t i = 0; i < qw_weights_count(b->weights); i++)
+        if (qw_part_of(qw_weights_at(b->weights, i)->name) == part)
+            return true;
+    return false;
+}
 bool qw_bind_has(const qw_binder *b, const char *our_name) { return qw_bind_find(b, our_name) != NULL; }

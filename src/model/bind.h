@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "compute/ops.h"
 #include "model/config_quant.h"
+#include "weights/names.h"
 #include "weights/weights.h"
 
 /* Told of each tensor that cannot be bound (by our name), and why. Binding then goes on with nothing in its place (a matrix without data, NULL for a
@@ -36,6 +37,9 @@ qwren_status qw_bind_norm(const qw_binder *b, const float **out, size_t n, qwren
 /* Whether the files have it; the tensor itself, or NULL. */
 bool qw_bind_has(const qw_binder *b, const char *our_name);
 const qw_tensor *qw_bind_find(const qw_binder *b, const char *our_name);
+
+/* Whether the files have any tensor of it: one that is half there is refused by name, not left out. */
+bool qw_bind_has_part(const qw_binder *b, qw_part part);
 
 /* What says the shapes, for messages: "config.json". */
 const char *qw_bind_config_name(const qw_binder *b);

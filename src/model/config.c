@@ -163,12 +163,26 @@ done:
     return st;
 }
 
+static qwren_status need_config(const char *dir, qwren_error *err)
+{
+    char *path = qw_path_join(dir, "config.json");
+    if (!path)
+        return qw_fail_memory(err, strlen(dir) + 12, "a path");
+    const bool there = access(path, F_OK) == 0;
+    qw_free(path);
+    return there ? QWREN_OK
+                 : qw_fail(err, QWREN_E_IO, "%s: has neither config.json nor a .gguf file; a model is a folder with one of them", dir);
+}
+
 qwren_status qw_config_read(qw_config *out, const char *dir, qwren_error *err)
 {
+    if (qw_path_is_special(dir))
+        return qw_fail(err, QWREN_E_IO, "%s: is no regular file or folder", dir);
     if (!qw_dir_exists(dir))
         return qw_fail(err, QWREN_E_IO,
                        "%s: no such folder; a model is a folder with config.json, tokenizer.json and *.safetensors, or a .gguf file",
                        *dir ? dir : "\"\"");
+    QW_TRY(need_config(dir, err));
     *out = (qw_config){ 0 };
     QW_TRY(read_file(out, dir, "config.json", NULL, true, qw_model_config_read, err));
     QW_TRY(read_file(out, dir, "preprocessor_config.json", "processor_config.json", false, read_processor, err));

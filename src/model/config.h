@@ -36,6 +36,7 @@ typedef struct qw_vision_config {
 typedef struct qw_processor_config { /* preprocessor_config.json; published values when the file is absent */
     int64_t min_pixels, max_pixels;  /* size.shortest_edge / longest_edge: pixel counts */
     double mean[3], std[3];
+    bool sizes_assumed; /* the files do not state both */
 } qw_processor_config;
 
 typedef struct qw_generation_config { /* NAN / -1 where the file says nothing */

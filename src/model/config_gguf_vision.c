@@ -85,6 +85,7 @@ static qwren_status read_processor(const qw_gguf_fields *f, qw_processor_config 
         return qw_gguf_field_fail(f, QWREN_E_FORMAT, "vision.image_min_pixels", "it is larger than vision.image_max_pixels, %d", most);
     out->min_pixels = least;
     out->max_pixels = most;
+    out->sizes_assumed = !qw_gguf_field(f, "vision.image_min_pixels") || !qw_gguf_field(f, "vision.image_max_pixels");
     QW_TRY(read_colours(f, "vision.image_mean", -10, 10, out->mean));
     return read_colours(f, "vision.image_std", 1e-3, 10, out->std);
 }

@@ -108,10 +108,12 @@ static qwren_status read_rules(qw_quant_block *out, const qw_fields *block, qw_a
 
 /* ---- the block */
 
-/* Every other way of quantising names itself here. */
+/* Every other way of quantising names itself here; some files for MLX do as well. */
 static qwren_status refuse_method(const qw_fields *f)
 {
-    return qw_field(f, "quant_method")
+    const qw_json *v = qw_field(f, "quant_method");
+    const char *name = v ? qw_json_string(v, NULL) : NULL;
+    return v && (!name || strcmp(name, "mlx") != 0)
                ? qw_field_fail(f, QWREN_E_UNSUPPORTED, "quant_method", "supported are BF16, F16 and F32, files quantised for MLX, and GGUF")
                : QWREN_OK;
 }
@@ -124,6 +126,9 @@ static qwren_status find_block(qw_fields *out, const qw_fields *top)
     if (out->object)
         return QWREN_OK;
     QW_TRY(qw_field_object(top, "text_config", "text_config.", &text));
+    QW_TRY(qw_field_object(&text, "quantization", "text_config.quantization.", out));
+    if (out->object)
+        return QWREN_OK;
     QW_TRY(qw_field_object(top, "quantization_config", "quantization_config.", out));
     if (!out->object)
         QW_TRY(qw_field_object(&text, "quantization_config", "text_config.quantization_config.", out));

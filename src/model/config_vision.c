@@ -63,6 +63,8 @@ static qwren_status read_pixels(qw_processor_config *out, const qw_fields *f)
     QW_TRY(qw_field_int64_maybe(&size, "max_pixels", 1, QW_MOST_PIXELS, &out->max_pixels));
     QW_TRY(qw_field_int64_maybe(f, "min_pixels", 1, QW_MOST_PIXELS, &out->min_pixels));
     QW_TRY(qw_field_int64_maybe(f, "max_pixels", 1, QW_MOST_PIXELS, &out->max_pixels));
+    out->sizes_assumed = !((qw_field(&size, "shortest_edge") || qw_field(&size, "min_pixels") || qw_field(f, "min_pixels")) &&
+                           (qw_field(&size, "longest_edge") || qw_field(&size, "max_pixels") || qw_field(f, "max_pixels")));
     if (out->min_pixels > out->max_pixels)
         return qw_fail(f->err, QWREN_E_FORMAT, "%s: the least number of pixels, %lld, is larger than the greatest, %lld", f->path,
                        (long long)out->min_pixels, (long long)out->max_pixels);

@@ -92,17 +92,20 @@ static qwren_status make_bound(qw_model *m, qwren_error *err)
     return m->bound ? QWREN_OK : qw_fail_memory(err, n * sizeof *m->bound, "the list of matrices");
 }
 
-/* A config that promises an MTP head whose tensors are not there is common (converted files drop them): it is only not used. */
+/* A config that promises a part none of whose tensors are not there is common (converted files drop them): it is only not used. */
 static qwren_status bind_parts(qw_model *m, const qw_model_params *p, qwren_error *err)
 {
     const qw_binder b = { m->weights, &m->arena, &m->quant, m->bound, p->complain, p->complain_ctx };
     QW_TRY(qw_text_bind(&m->text, &m->config.text, &b, err));
-    m->has_vision = m->config.vision.present && (qw_weights_mmproj(m->weights) || qw_bind_has(&b, "visual.patch_embed.proj.weight"));
+    m->has_vision = m->config.vision.present && (qw_weights_mmproj(m->weights) || qw_bind_has_part(&b, QW_PART_VISION));
     if (m->has_vision)
         QW_TRY(qw_vision_bind(&m->vision, &m->config.vision, &b, err));
     else if (m->config.vision.present)
         qw_log(QWREN_LOG_INFO, "config.json has a vision_config, but the weights have no image tower: pictures are refused");
-    m->has_mtp = m->config.text.mtp_layers > 0 && qw_mtp_present(&b);
+    if (m->has_vision && m->config.processor.sizes_assumed)
+        qw_log(QWREN_LOG_INFO, "picture sizes are not stated, assumed %lld..%lld pixels", (long long)m->config.processor.min_pixels,
+               (long long)m->config.processor.max_pixels);
+    m->has_mtp = m->config.text.mtp_layers > 0 && qw_bind_has_part(&b, QW_PART_MTP);
     if (m->has_mtp)
         QW_TRY(qw_mtp_bind(&m->mtp, &m->config.text, &b, err));
     return refuse_surplus(m, &b, err);

@@ -4,9 +4,6 @@
 
 #include <string.h>
 
-/* Some files have the head without its MLP. */
-bool qw_mtp_present(const qw_binder *b) { return qw_bind_has(b, "mtp.fc.weight") && qw_bind_has(b, "mtp.layers.0.mlp.gate_proj.weight"); }
-
 qwren_status qw_mtp_bind(qw_mtp_model *out, const qw_text_config *c, const qw_binder *b, qwren_error *err)
 {
     const size_t H = (size_t)c->hidden_size;

@@ -11,8 +11,6 @@ typedef struct qw_mtp_model {
     qw_layer layer;                            /* full attention */
 } qw_mtp_model;
 
-/* Whether the files have the whole head. */
-bool qw_mtp_present(const qw_binder *b);
 qwren_status qw_mtp_bind(qw_mtp_model *out, const qw_text_config *c, const qw_binder *b, qwren_error *err);
 
 /* Row i: the token batch->ids[i] and the trunk's hidden state hidden[i] of the token before it. Afterwards s->h [n, H] holds the head's own hidden states: qw_text_logits

@@ -10,6 +10,7 @@
  * thought about. */
 typedef struct qw_template_kind {
     bool thinks_by_default; /* 4B, 9B: true; 0.8B, 2B: false */
+    bool present;           /* there is a text */
     bool known;             /* the text is one of the published templates, byte for byte */
 } qw_template_kind;
 

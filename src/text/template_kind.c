@@ -40,7 +40,7 @@ static size_t tail_begin(const char *s, size_t n)
 
 qw_template_kind qw_template_detect(const char *text, size_t len)
 {
-    qw_template_kind kind = { .thinks_by_default = false, .known = false };
+    qw_template_kind kind = { .thinks_by_default = false, .known = false, .present = text != NULL };
     if (!text)
         return kind;
     size_t at = tail_begin(text, len);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #define PART_BYTES 20 /* "-00001-of-00003.gguf" */
 #define MAX_PARTS 4096
@@ -45,6 +46,35 @@ static bool is_part(const char *name, int *number, int *count)
 }
 
 /* ---- the .gguf files of a folder */
+
+/* What begins with a point was left there by a system of files, not by anybody who made a model. */
+static bool is_shown_gguf(const char *name) { return name[0] != '.' && is_gguf(name); }
+
+/* Takes out what is no regular file, links followed. */
+static qwren_status keep_files(qw_names *l, const char *dir, qwren_error *err)
+{
+    size_t n = 0;
+    qwren_status st = QWREN_OK;
+    for (size_t i = 0; i < l->n; i++) {
+        struct stat s;
+        char *path = qw_path_join(dir, l->at[i]);
+        if (!path)
+            st = qw_fail_memory(err, strlen(dir) + strlen(l->at[i]), "a path");
+        if (path && stat(path, &s) == 0 && S_ISREG(s.st_mode))
+            l->at[n++] = l->at[i];
+        else
+            qw_free(l->at[i]);
+        qw_free(path);
+    }
+    l->n = n;
+    return st;
+}
+
+static qwren_status list_files(qw_names *l, const char *dir, qwren_error *err)
+{
+    QW_TRY(qw_dir_list(l, dir, is_shown_gguf, err));
+    return keep_files(l, dir, err);
+}
 
 /* "a.gguf, b.gguf" of those for which wanted() is `is`. */
 static void join(qw_buf *out, const qw_names *l, bool (*wanted)(const char *), bool is)
@@ -98,12 +128,14 @@ static qwren_status find_model(char **out, const char *path, qwren_error *err)
     qw_names l = { 0 };
     const char *name = NULL;
     if (!qw_dir_exists(path)) {
+        if (qw_path_is_special(path))
+            return qw_fail(err, QWREN_E_IO, "%s: is no regular file or folder", path);
         if (!qw_file_exists(path))
             return qw_fail(err, QWREN_E_IO, "%s: no such file, or it cannot be read", path);
         *out = qw_strdup(path);
         return *out ? QWREN_OK : qw_fail_memory(err, strlen(path) + 1, "a path");
     }
-    qwren_status st = qw_dir_list(&l, path, is_gguf, err);
+    qwren_status st = list_files(&l, path, err);
     if (st == QWREN_OK)
         st = choose_model(&l, path, &name, err);
     if (st == QWREN_OK)
@@ -181,7 +213,7 @@ static qwren_status find_mmproj(char **out, const char *model, qwren_error *err)
     char *dir = folder_of(model);
     if (!dir)
         return qw_fail_memory(err, strlen(model) + 1, "a path");
-    qwren_status st = qw_dir_list(&l, dir, is_gguf, err);
+    qwren_status st = list_files(&l, dir, err);
     if (st == QWREN_OK)
         st = choose_mmproj(&l, dir, &name, err);
     if (st == QWREN_OK && name)
@@ -193,6 +225,8 @@ static qwren_status find_mmproj(char **out, const char *model, qwren_error *err)
 
 static qwren_status take_mmproj(qw_gguf_files *f, const char *mmproj, qwren_error *err)
 {
+    if (!mmproj && is_mmproj(qw_path_base(f->parts[0])))
+        return QWREN_OK; /* a tower by its name: gguf_model.c says so if it is one */
     if (!mmproj)
         return find_mmproj(&f->mmproj, f->parts[0], err);
     if (strcmp(mmproj, "none") == 0)
@@ -209,7 +243,8 @@ static bool is_gguf_folder(const char *path)
     bool has_gguf = false, has_config = false;
     DIR *d = opendir(path);
     for (struct dirent *e; d && (e = readdir(d));) {
-        has_gguf = has_gguf || is_gguf(e->d_name);
+        struct stat s;
+        has_gguf = has_gguf || (is_shown_gguf(e->d_name) && fstatat(dirfd(d), e->d_name, &s, 0) == 0 && S_ISREG(s.st_mode));
         has_config = has_config || strcmp(e->d_name, "config.json") == 0;
     }
     if (d)

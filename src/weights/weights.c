@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "weights/gguf_model.h"
 #include "weights/names.h"
 #include "weights/safetensors.h"
@@ -179,6 +180,27 @@ static qwren_status rename_draft_head(qw_weights *w, size_t first, const char *f
     return QWREN_OK;
 }
 
+static bool has_draft_head(const qw_weights *w, size_t first)
+{
+    for (size_t i = first; i < w->n; i++)
+        if (qw_part_of(w->tensors[i].name) == QW_PART_MTP)
+            return true;
+    return false;
+}
+
+/* Whoever made the folder meant to draft. */
+static qwren_status warn_of_no_head(const char *dir, qwren_error *err)
+{
+    char *path = qw_path_join(dir, QW_MTP_FOLDER);
+    if (!path)
+        return qw_fail_memory(err, strlen(dir) + sizeof QW_MTP_FOLDER, "a path");
+    if (qw_dir_exists(path))
+        qw_log(QWREN_LOG_WARN, "%s: holds no draft head that can be read (model.safetensors with fc.weight and so on): it is not used",
+               path);
+    qw_free(path);
+    return QWREN_OK;
+}
+
 static qwren_status add_draft_head(qw_weights *w, const char *dir, qwren_error *err)
 {
     static const char file[] = QW_MTP_FOLDER "/model.safetensors";
@@ -189,9 +211,12 @@ static qwren_status add_draft_head(qw_weights *w, const char *dir, qwren_error *
     bool exists = qw_file_exists(path);
     qwren_status st = exists ? add_file(w, path, err) : QWREN_OK;
     qw_free(path);
-    if (!exists || st != QWREN_OK)
-        return st;
+    QW_TRY(st);
+    if (!exists)
+        return warn_of_no_head(dir, err);
     QW_TRY(rename_draft_head(w, first, file, err));
+    if (!has_draft_head(w, first))
+        QW_TRY(warn_of_no_head(dir, err));
     return sort_names(w, err);
 }
 

@@ -1,14 +1,17 @@
 # qwren doctor: healthy models, and models that were damaged on purpose: the damage is named by tensor.
 . "$(dirname "$0")/_lib.sh"
 
-mixed=$QW_TEST_DATA/mlx/tiny-b-mixed
+bare=$QW_TEST_DATA/mlx/tiny-b-mixed # has no tokenizer
+mixed=whole
 gate=layers.1.mlp.gate_proj # 5 bits in groups of 64
 
 # A copy of the MLX model that may be damaged.
 copy_mixed() {
     rm -rf "$1"
-    mkdir -p "$1" && cp -RL "$mixed/." "$1/" && chmod -R u+w "$1"
+    mkdir -p "$1" && cp -RL "$bare/." "$1/" && chmod -R u+w "$1"
+    cp "$QW_TEST_DATA"/text/tiny-b/hf/tokenizer* "$1/" && chmod -R u+w "$1"
 }
+copy_mixed whole
 doctor() { # name, exit status, command line
     check "$@"
     [ "$2" -eq 0 ] || expect "$1: what stderr says" grep -q 'is not healthy: [0-9]* finding' err
@@ -49,6 +52,8 @@ refute "no weight was looked at" grep -q '^values' out
 # ---- what cannot be examined at all
 check "no such model" 1 "$QWREN" doctor /no/model
 expect "named" grep -q '/no/model' err
+check "no file and no folder" 1 "$QWREN" doctor /dev/null
+expect "is said" grep -q '/dev/null: is no regular file or folder' err
 check "two models" 2 "$QWREN" doctor -m "$NANO" "$mixed"
 
 # ---- scales that are no number: the tensor, then the layer that it spoils
@@ -100,6 +105,31 @@ expect "named" grep -q 'files .*config.json' out
 copy_model words && echo '{}' >words/tokenizer.json
 doctor "a damaged tokenizer" 1 "$QWREN" doctor words
 expect "named" grep -q 'tokenizer .*tokenizer.json' out
+
+copy_mixed plain && rm plain/tokenizer.json
+doctor "no tokenizer" 1 "$QWREN" doctor plain
+expect "named" grep -q 'tokenizer .*tokenizer.json is missing' out
+copy_model silent && rm silent/chat_template.jinja silent/preprocessor_config.json
+sed -i '/"chat_template"/d' silent/tokenizer_config.json
+doctor "no template, no sizes of pictures" 0 "$QWREN" doctor silent
+expect "one note" grep -q 'note: there is no chat template' out
+expect "and another" grep -q 'note: picture sizes are not stated (preprocessor_config.json), assumed 65536..16777216 pixels' out
+copy_mixed head && mkdir head/mtp && cp head/model.safetensors head/mtp/ && : >head/mtp/config.json && echo '{}' >head/mtp/config.json
+rm head/mtp/model.safetensors
+doctor "a folder for a draft head, without one" 1 "$QWREN" doctor head
+expect "named" grep -q 'files .*the folder mtp holds no draft head' out
+"$QWREN" inspect head >out 2>err
+expect "as a warning: $(cat err)" grep -q 'head/mtp: holds no draft head' err
+
+# ---- a part that is half there
+halve() { # from, tensor: as if the file did not have it
+    sed -i "s/\"$2\"/\"$(echo "$2" | sed 's/./x/g')\"/" "$1/model.safetensors"
+}
+for gone in model.visual.patch_embed.proj.weight mtp.fc.weight; do
+    copy_model half && halve half $gone
+    check "half a part" 1 "$QWREN" inspect half
+    expect "the first that is missing is named: $(cat err)" grep -q "no tensor ${gone#model.}" err
+done
 
 # ---- records: what quantize wrote down about a tensor
 copy_mixed recorded

@@ -65,6 +65,19 @@ expect "the path: $(cat out)" grep -q "\"path\": \"$MODEL\"" out
 expect "a tower" grep -q '"has_vision": true\|"vision": {' out
 check "inspect without the tower" 0 "$QWREN" inspect --mmproj none "$MODEL" --json
 
+cp both/mmproj-model.gguf both/mmproj-b.gguf
+check "inspect a tower, beside another" 1 "$QWREN" inspect both/mmproj-b.gguf
+expect "is told what it is: $(cat err)" grep -q 'mmproj-b.gguf: is the image tower of a model; give the path of the model' err
+rm both/mmproj-b.gguf
+mkdir empty.gguf
+check "an empty folder" 1 "$QWREN" inspect empty.gguf
+expect "what is missing: $(cat err)" grep -q 'empty.gguf: has neither config.json nor a .gguf file' err
+mkfifo pipe.gguf
+for path in pipe.gguf /dev/null; do
+    check "no regular file: $path" 1 "$QWREN" inspect $path
+    expect "is told: $(cat err)" grep -q "$path: is no regular file or folder" err
+done
+
 # ---- damaged files
 for n in 3 1000 20000 100000; do
     head -c $n "$MODEL" >cut.gguf

@@ -62,7 +62,7 @@ static void bind(const qw_config *c, const qw_weights *w)
         abort();
     if (c->vision.present)
         (void)qw_vision_bind(&vision, &c->vision, &b, &err);
-    if (c->text.mtp_layers && qw_mtp_present(&b))
+    if (c->text.mtp_layers && qw_bind_has_part(&b, QW_PART_MTP))
         (void)qw_mtp_bind(&mtp, &c->text, &b, &err);
     qw_arena_deinit(&arena);
 }

@@ -449,7 +449,7 @@ static void test_refuses_files(void **state)
 {
     (void)state;
     qw_config c;
-    expect_refusal("no file", QWREN_E_IO, "/config.json", "cannot be opened");
+    expect_refusal("no file", QWREN_E_IO, "has neither config.json", ".gguf file");
     assert_int_equal(qw_config_read(&c, "/nowhere/at/all", NULL), QWREN_E_IO);
     static const char *const texts[] = { "", "{", "[]", "3", "null", "\"x\"", "{\"a\":1,}", "{}{}" };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)

@@ -110,7 +110,7 @@ static void a_whole_model(void **state)
     assert_true(v->patch_size == 2 && v->temporal_patch_size == 2 && v->merge_size == 2 && v->in_channels == 3 && v->n_positions == 16);
     assert_true(v->layer_norm_eps == 1e-6 && v->rope_theta == 10000);
     const qw_processor_config *p = &m.config.processor;
-    assert_true(p->min_pixels == 65536 && p->max_pixels == 16777216 && p->mean[2] == 0.5 && p->std[0] == 0.5);
+    assert_true(p->min_pixels == 65536 && p->max_pixels == 16777216 && p->sizes_assumed && p->mean[2] == 0.5 && p->std[0] == 0.5);
     assert_true(m.config.image_token == 6 && m.config.video_token == 7 && m.config.vision_start_token == 4 &&
                 m.config.vision_end_token == 5);
     assert_true(m.config.n_eos == 1 && m.config.eos[0] == 3);

@@ -95,6 +95,9 @@ static void test_places(void **state)
         { "{'quantization':{'bits':4},'quantization_config':{'quant_method':'fp8'}}", 4 },
         { "{'quantization':{'mode':'nvfp4','bits':4,'group_size':16}}", 4 },
         { "{'quantization':{'mode':'mxfp8'}}", 0 },
+        { "{'text_config':{'quantization':{'bits':3}}}", 3 },
+        { "{'quantization':{'bits':4},'text_config':{'quantization':{'bits':3}}}", 4 },
+        { "{'quantization_config':{'quant_method':'mlx','bits':5}}", 5 },
         { "{'quantization':{}}", 0 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -135,6 +138,7 @@ static const struct refusal {
     { "{'quantization_config':7}", QWREN_E_FORMAT, "quantization_config is 7", "object" },
     { "{'quantization_config':{'quant_method':'fp8'}}", QWREN_E_UNSUPPORTED, "quantization_config.quant_method is \"fp8\"",
       "quantised for MLX, and GGUF" },
+    { "{'quantization_config':{'quant_method':7}}", QWREN_E_UNSUPPORTED, "quant_method is 7", "BF16" },
     { "{'quantization_config':{'quant_method':'gptq','bits':4}}", QWREN_E_UNSUPPORTED, "is \"gptq\"", "BF16" },
     { "{'quantization_config':{'quant_method':'awq','bits':4}}", QWREN_E_UNSUPPORTED, "is \"awq\"", "BF16" },
     { "{'text_config':{'quantization_config':{'quant_method':'compressed-tensors'}}}", QWREN_E_UNSUPPORTED,

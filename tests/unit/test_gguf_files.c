@@ -5,6 +5,8 @@
 
 #include <cmocka.h>
 
+#include <sys/stat.h>
+
 #include "support/fault.h"
 #include "support/gguf_make.h"
 #include "weights/gguf_files.h"
@@ -132,6 +134,10 @@ static void several_models_in_a_folder(void **state)
     write_part("a-00002-of-00002.gguf", "output_norm.weight", 1, 2, 2);
     refused(dir, NULL, QWREN_E_ARGUMENT, "several models; give the path of one: a-00001-of-00002.gguf, ", "b.gguf");
     unlink(in_folder("b.gguf"));
+    write_part("._a.gguf", "token_embd.weight", 0, 0, 0); /* as other systems leave them */
+    assert_int_equal(symlink("/dev/null", in_folder("null.gguf")), 0);
+    assert_int_equal(symlink("nothing", in_folder("broken.gguf")), 0);
+    assert_int_equal(mkfifo(in_folder("pipe.gguf"), 0600), 0);
     qw_weights *w = open_good(dir, NULL);
     assert_int_equal(qw_weights_count(w), 2 + 22);
     qw_weights_close(w);
