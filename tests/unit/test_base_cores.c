@@ -12,38 +12,7 @@
 #include <cmocka.h>
 
 #include "base/cores.h"
-
-static char root[64];
-
-static int make_machine(void **state)
-{
-    (void)state;
-    strcpy(root, "/tmp/qwren-test-XXXXXX");
-    return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_machine(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r '%s'", root);
-    return system(command);
-}
-
-/* Writes root/path, making the folders on the way. */
-static void put(const char *path, const char *text)
-{
-    char full[512];
-    snprintf(full, sizeof full, "%s/%s", root, path);
-    for (char *p = full + strlen(root) + 1; (p = strchr(p, '/')); *p++ = '/') {
-        *p = '\0';
-        mkdir(full, 0700);
-    }
-    FILE *f = fopen(full, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
+#include "support/machine.h"
 
 static void topology(int cpu, const char *package, const char *core)
 {

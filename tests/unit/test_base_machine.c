@@ -12,40 +12,9 @@
 #include <cmocka.h>
 
 #include "base/machine.h"
+#include "support/machine.h"
 
 #define MEMINFO "MemTotal:       16000 kB\nMemFree:          100 kB\nMemAvailable:    9000 kB\n"
-
-static char root[64];
-
-static int make_machine(void **state)
-{
-    (void)state;
-    strcpy(root, "/tmp/qwren-test-XXXXXX");
-    return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_machine(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r '%s'", root);
-    return system(command);
-}
-
-/* Writes root/path, making the folders on the way. */
-static void put(const char *path, const char *text)
-{
-    char full[512];
-    snprintf(full, sizeof full, "%s/%s", root, path);
-    for (char *p = full + strlen(root) + 1; (p = strchr(p, '/')); *p++ = '/') {
-        *p = '\0';
-        mkdir(full, 0700);
-    }
-    FILE *f = fopen(full, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
 
 static void memory_is(uint64_t total, uint64_t available)
 {
