@@ -5,7 +5,7 @@
 end=$(printf '<|im_end|>' | "$QWREN" tokenize -m "$NANO" | tr -d '[] \n')
 eot=$(printf '<|endoftext|>' | "$QWREN" tokenize -m "$NANO" | tr -d '[] \n')
 endless() { # an answer that would fill the context
-    timeout --preserve-status -s INT "$1" "$QWREN" run -m "$NANO" -t 1 --greedy --no-loop-guard --no-think -n 1000000 \
+    timeout --foreground --preserve-status -s INT "$1" "$QWREN" run -m "$NANO" -t 1 --greedy --no-loop-guard --no-think -n 1000000 \
         --logit-bias "$end:-1000" --logit-bias "$eot:-1000" "$2" "Hello"
 }
 patience=$((3 * $(slowness) + 1))
@@ -19,7 +19,7 @@ expect "the result says so" grep -q '"finish_reason": "cancelled"' out
 # An evaluation of a minute and more: no word, nothing half printed.
 for way in "kld $NANO $NANO" "tasks $NANO $tests/../heldout"; do
     # shellcheck disable=SC2086
-    check "Ctrl-C in eval $way" 130 timeout --preserve-status -s INT $patience "$QWREN" eval -t 1 $way
+    check "Ctrl-C in eval $way" 130 timeout --foreground --preserve-status -s INT $patience "$QWREN" eval -t 1 $way
     expect "eval: no word: $(cat err)" [ ! -s err ]
     expect "eval: nothing" [ ! -s out ]
 done
@@ -27,7 +27,7 @@ done
 # While it waits for its input: no answer, no word.
 mkfifo silent
 exec 3<>silent
-waiting() { timeout --preserve-status -s INT $patience "$QWREN" run -m "$NANO" "$@" <&3; }
+waiting() { timeout --foreground --preserve-status -s INT $patience "$QWREN" run -m "$NANO" "$@" <&3; }
 for source in - '--jsonl -' '--request silent'; do
     # shellcheck disable=SC2086
     check "Ctrl-C in the reading of $source" 130 waiting $source

@@ -125,10 +125,10 @@ fi
 # Each try has more time than the one before. One that ends before it was ever stopped is begun anew with half the time, so a machine that
 # becomes faster changes nothing.
 written() { cat broken.partial/qwren-journal 2>/dev/null | wc -c; }
-interrupted() { # milliseconds; true when it came to its end
+interrupted() { # milliseconds; true when it came to its end. --foreground: one signal, a second would end it on the spot
     before=$(written)
     # shellcheck disable=SC2086
-    timeout --preserve-status -s INT "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))" "$QWREN" quantize -t 1 $slow "$TINY" broken >out 2>err
+    timeout --foreground --preserve-status -s INT "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))" "$QWREN" quantize -t 1 $slow "$TINY" broken >out 2>err
     status=$?
     [ $status -eq 0 ]
 }

@@ -38,26 +38,29 @@ on_terminal "'$QWREN' inspect \"\$ODD\"; '$QWREN' inspect \"\$ODD/no\"; '$QWREN'
 expect "a name is shown" grep -q 'odd�\[31m�name' seen
 refute "without its control characters" grep -q "$escape\\|$(printf '\302\233')" raw
 
-# ---- a conversation. Each line is typed when the terminal shows what must come before it: a slow machine changes nothing.
+# ---- a conversation. Each line is typed when the terminal shows what must come before it: a slow machine changes nothing. A line for the editor
+# waits for the prompt, which libedit shows when it reads keys.
 # typed [PATTERN LINE]... LAST: types LINE (or runs the command after its "!") when PATTERN stands in what was shown since
-# the line before; at the end it waits for LAST.
-shows() {
-    for _ in $(seq 1200); do
+# the line before; at the end it waits for LAST. A command (/...) that has no effect in half a minute is typed again.
+shows() { # pattern, the line that was typed
+    for tenth in $(seq 1200); do
         tail -c "+$from" raw >since && plain since | grep -q "$1" && return
+        case $2 in /*) [ $((tenth % 300)) -ne 0 ] || printf "\\025$2" ;; esac
         sleep 0.1
     done
-    echo "the terminal does not show: $1" >&2
+    echo "the terminal does not show: $1; its last lines:" >&2
+    tail -5 raw | cat -v >&2
 }
 typed() {
-    from=1
+    from=1 last=
     while [ $# -gt 1 ]; do
-        shows "$1"
-        sleep 0.2 # the line editor sets the terminal up after it has shown the prompt
+        shows "$1" "$last"
         from=$(($(wc -c <raw) + 1))
-        case $2 in !*) eval "${2#!}" ;; *) printf "$2" ;; esac
+        last=$2
+        case $last in !*) eval "${last#!}" ;; *) printf "$last" ;; esac
         shift 2
     done
-    shows "$1"
+    shows "$1" "$last"
 }
 # converse COMMAND [PATTERN LINE]... LAST
 converse() {
@@ -66,9 +69,9 @@ converse() {
     : >raw
     typed "$@" | on_terminal "$command"
 }
-room='tokens of room used' prompt='^> $'
+prompt='^> $'
 converse "'$QWREN' chat -m '$NANO' --no-think --greedy -n 24" "$prompt" 'What is 17 + 25?\r' \
-    "$prompt" 'half a line' 'half a line' '\003' 'leaves' '/think on\r' '(thinking on)' '/quit\r' '^status'
+    "$prompt" 'half a line' 'half a line' '\003' "$prompt" '/think on\r' "$prompt" '/quit\r' '^status'
 expect "a greeting" grep -q '/help lists the commands' seen
 expect "a prompt" grep -q '^> ' seen
 expect "Ctrl-C at the prompt says how to leave" grep -q '/quit or Ctrl-D leaves' seen
@@ -85,9 +88,9 @@ fi
 end=$(printf '<|im_end|>' | "$QWREN" tokenize -m "$NANO" | tr -d '[] \n')
 eot=$(printf '<|endoftext|>' | "$QWREN" tokenize -m "$NANO" | tr -d '[] \n')
 converse "'$QWREN' chat -m '$NANO' -t 1 --no-think --greedy --no-loop-guard -n 1000000 --logit-bias $end:-1000 --logit-bias $eot:-1000" \
-    "$prompt" 'say hello\r' '^[A-Z]' '\003' '(stopped)' '/stats\r' "$room" '/quit\r' '^status'
+    "$prompt" 'say hello\r' '^[A-Z]' '\003' "$prompt" '/stats\r' "$prompt" '/quit\r' '^status'
 expect "Ctrl-C stops the answer" grep -q '(stopped)' seen
-expect "without leaving" grep -q "$room" seen
+expect "without leaving" grep -q 'tokens of room used' seen
 expect "status 0 after /quit" grep -q '^status 0' seen
 if [ -f "$XDG_STATE_HOME/qwren/history" ]; then
     converse "sh -c 'echo \$\$ >pid; exec \"\$@\"' - '$QWREN' chat -m '$NANO' -n 4" \
