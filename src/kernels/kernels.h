@@ -3,9 +3,8 @@
 #ifndef QW_KERNELS_H
 #define QW_KERNELS_H
 
-#include "quant/matrix.h"
-
-#include <stdint.h>
+#include "kernels/cpu.h"
+#include "kernels/q8.h"
 
 /* One query of one head against n keys, softmax in one pass. Strides in floats. */
 typedef struct qw_attend_args {
@@ -37,6 +36,14 @@ typedef struct qw_kernels {
      * alone, so a token's result is the same whatever is computed beside it. */
     void (*matmul[QW_TYPE_COUNT])(float *y, size_t y_stride, const qw_matrix *w, size_t first, size_t n_rows, const float *x,
                                   size_t x_stride, size_t n_tokens);
+    /* The same with activations in eight bits (q8.h); NULL for types that are multiplied in float alone. */
+    void (*matmul_q8[QW_TYPE_COUNT])(const qw_q8_matmul *a);
+    /* Groups [group, group + n_groups) of row `token` of `out`; x holds their columns alone. */
+    void (*quantize)(const qw_q8 *out, size_t token, size_t group, size_t n_groups, const float *x);
+    /* BF16 weights with activations in bf16 (as matmul otherwise), and the rounding to it, nearest even; NULL where the processor has no such product. */
+    void (*matmul_bf16)(float *y, size_t y_stride, const qw_matrix *w, size_t first, size_t n_rows, const uint16_t *x, size_t x_stride,
+                        size_t n_tokens);
+    void (*to_bf16)(uint16_t *y, const float *x, size_t n);
     /* one row of weights as floats [w->cols] */
     void (*decode[QW_TYPE_COUNT])(float *out, const qw_matrix *w, size_t row);
     void (*rmsnorm)(float *y, const float *x, const float *w, size_t n, float eps);                   /* y = x / rms(x) * w; y may be x */
@@ -57,7 +64,9 @@ typedef struct qw_kernels {
     void (*delta_chunk)(const qw_delta_args *a); /* QW_DELTA_CHUNK tokens at a time; the same up to rounding */
 } qw_kernels;
 
-/* The best table for this machine. */
+/* The table of a level that this machine can run (cpu.h). Slots that a level does not fill are those of the level before it. */
+qw_kernels qw_kernels_of(qw_cpu_level level);
+/* The best one. */
 qw_kernels qw_kernels_get(void);
 
 #endif

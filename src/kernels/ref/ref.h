@@ -9,6 +9,15 @@ void qw_matmul_ref(float *y, size_t y_stride, const qw_matrix *w, size_t first, 
                    size_t n_tokens);
 void qw_decode_ref(float *out, const qw_matrix *w, size_t row);
 
+/* q8.c */
+bool qw_q8_has(qw_type t); /* multiplied in eight bits */
+void qw_quantize_ref(const qw_q8 *out, size_t token, size_t group, size_t n_groups, const float *x);
+void qw_matmul_q8_ref(const qw_q8_matmul *a);
+void qw_to_bf16_ref(uint16_t *y, const float *x, size_t n);
+/* Weights [col, col + n) of a row as q8.h multiplies them, n columns that share a scale at most: unsigned codes, scale, bias. */
+size_t qw_q8_unit(const qw_matrix *w); /* columns of a unit: 16, 32 or 64 */
+void qw_q8_codes(const qw_matrix *w, size_t row, size_t col, uint8_t *codes, float *scale, float *bias);
+
 /* norm.c */
 void qw_rmsnorm_ref(float *y, const float *x, const float *w, size_t n, float eps);
 void qw_layernorm_ref(float *y, const float *x, const float *w, const float *b, size_t n, float eps);

@@ -1,0 +1,4 @@
+/* Attention, level neon. Tested by tests/unit/test_kernels.c. */
+#include "kernels/levels.h"
+
+void qw_attn_neon(qw_kernels *k) { (void)k; }

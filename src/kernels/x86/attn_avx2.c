@@ -1,0 +1,4 @@
+/* Attention, level avx2. Tested by tests/unit/test_kernels.c. */
+#include "kernels/levels.h"
+
+void qw_attn_avx2(qw_kernels *k) { (void)k; }
