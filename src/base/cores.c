@@ -1,11 +1,12 @@
 /* Cores this process may use: the affinity mask, folded to physical cores (two hyper-threads share one set of multipliers and gain a matrix
- * product nothing), then limited by the control group's CPU quota, versions 1 and 2. On other systems: what they call physical cores.
+ * product nothing) of the fast kind, then limited by the control group's CPU quota, versions 1 and 2. On other systems: what they call physical cores.
  * Tested by tests/unit/test_base_cores.c on made-up machines. */
 #include "base/cores.h"
 
 #include "base/cgroup.h"
 #include "base/thread.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #if defined(__linux__)
@@ -77,6 +78,56 @@ int qw_cores_physical(const char *root, const unsigned char *usable, int n_cpus)
     return n;
 }
 
+/* "0-7,16,18": marks what is listed. */
+static void parse_list(const char *text, unsigned char *marks, int n_cpus)
+{
+    int first, last, used;
+    for (; sscanf(text, "%d%n", &first, &used) == 1; text += *text == ',') {
+        text += used;
+        last = first;
+        if (*text == '-' && sscanf(text + 1, "%d%n", &last, &used) == 1)
+            text += 1 + used;
+        for (int cpu = first < 0 ? 0 : first; cpu <= last && cpu < n_cpus; cpu++)
+            marks[cpu] = 1;
+    }
+}
+
+/* The list of Intel's hybrid machines; false where there is none. */
+static bool listed_as_fast(const char *root, unsigned char *fast, int n_cpus)
+{
+    char text[4096];
+    const char *list = qw_system_text(text, sizeof text, root, "sys/devices/cpu_core/cpus");
+    if (!*list)
+        return false;
+    parse_list(list, fast, n_cpus);
+    return true;
+}
+
+static void fast_by_capacity(const char *root, const unsigned char *usable, unsigned char *fast, int n_cpus)
+{
+    long long capacity[MOST_CORES], best = 0;
+    for (int cpu = 0; cpu < n_cpus && cpu < MOST_CORES; cpu++) {
+        char folder[64];
+        snprintf(folder, sizeof folder, "sys/devices/system/cpu/cpu%d", cpu);
+        capacity[cpu] = usable[cpu] ? qw_system_number(root, folder, "cpu_capacity", 0) : 0;
+        best = capacity[cpu] > best ? capacity[cpu] : best;
+    }
+    for (int cpu = 0; cpu < n_cpus && cpu < MOST_CORES; cpu++)
+        fast[cpu] = 5 * capacity[cpu] >= 3 * best;
+}
+
+void qw_cores_keep_fast(const char *root, unsigned char *usable, int n_cpus)
+{
+    unsigned char fast[MOST_CORES] = { 0 };
+    int n = 0;
+    if (!listed_as_fast(root, fast, n_cpus < MOST_CORES ? n_cpus : MOST_CORES))
+        fast_by_capacity(root, usable, fast, n_cpus);
+    for (int cpu = 0; cpu < n_cpus && cpu < MOST_CORES; cpu++)
+        n += usable[cpu] && fast[cpu];
+    for (int cpu = 0; n && cpu < n_cpus && cpu < MOST_CORES; cpu++)
+        usable[cpu] = usable[cpu] && fast[cpu];
+}
+
 #if defined(__linux__)
 static int system_cores(void)
 {
@@ -86,6 +137,7 @@ static int system_cores(void)
         return 1;
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
         usable[cpu] = CPU_ISSET((size_t)cpu, &mask) != 0;
+    qw_cores_keep_fast("", usable, CPU_SETSIZE);
     return qw_cores_physical("", usable, CPU_SETSIZE);
 }
 #elif defined(__APPLE__)

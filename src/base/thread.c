@@ -1,14 +1,20 @@
-/* The pool of workers behind every parallel loop (thread.h). A loop is published under one mutex, its pieces are taken by an atomic counter, and
- * the caller works too; workers sleep between loops. Tested by tests/unit/test_base_thread.c, also under the thread sanitizer. */
+/* The pool of workers behind every parallel loop (thread.h). A loop is opened at a gate, one atomic word; workers come in while it is open and take pieces by an
+ * atomic counter, the caller too. When no piece is left the caller closes the gate and waits only for those that are still inside: one that wakes late finds it
+ * closed and costs nobody time. Workers wait for the next loop spinning, since those of one token follow within microseconds, and sleep when none comes.
+ * Tested by tests/unit/test_base_thread.c, also under the thread sanitizer. */
 #include "base/thread.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #define MAX_THREADS 1024
+#define SPIN_SECONDS 60e-6 /* longer than what a token's pass does between two loops, shorter than anyone would see on a battery */
+#define SPINS 64           /* looks at the gate between two looks at the clock */
 
 /* One parallel loop: pieces of `grain` items, the last one shorter. */
 typedef struct loop {
@@ -23,18 +29,32 @@ typedef struct worker {
     int index; /* 1 .. size-1; the caller is worker 0 */
 } worker;
 
+/* The gate: the number of the loop, whether it is open, and how many workers are inside. */
+#define GATE_INSIDE 0xFFFFU
+#define GATE_OPEN 0x10000U
+#define GATE_LOOP 0x20000U /* added for each loop; wraps around after 2^47 */
+
 struct qw_pool {
     int size, n_started;
     worker *workers;      /* [size - 1] */
     pthread_mutex_t turn; /* held by the caller whose loop is running */
-    pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t wake, done;
-    loop loop;
-    unsigned long round; /* counts loops; a worker sleeps while it has seen this one */
-    int n_busy;          /* workers that have not finished this round */
-    bool stop;
-    atomic_size_t next; /* the next piece */
+    loop loop;            /* written while the gate is closed and nobody is inside */
+    _Alignas(64) atomic_uint_least64_t gate;
+    _Alignas(64) atomic_size_t next; /* the next piece */
+    _Alignas(64) atomic_int n_asleep;
+    atomic_bool stop;
+    pthread_mutex_t lock; /* for sleeping alone */
+    pthread_cond_t wake;
 };
+
+static inline void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb"); /* `yield` does nothing on most cores, this waits some dozen cycles */
+#endif
+}
 
 static void run_pieces(qw_pool *p, const loop *l, int index)
 {
@@ -47,28 +67,108 @@ static void run_pieces(qw_pool *p, const loop *l, int index)
     }
 }
 
+/* ---- workers */
+
+static bool has_news(qw_pool *p, uint64_t seen)
+{
+    return (atomic_load(&p->gate) & ~(uint64_t)GATE_INSIDE) != seen || atomic_load(&p->stop);
+}
+
+/* Returns when the gate is another one than `seen`: soon, by spinning, or late, by sleeping. The order of the counter of sleepers and the look at the gate is
+ * the reverse of open_gate()'s, so one of the two sees the other. */
+static void wait_for_news(qw_pool *p, uint64_t seen)
+{
+    const double until = qw_now_s() + SPIN_SECONDS;
+    do {
+        for (int i = 0; i < SPINS; i++) {
+            if (has_news(p, seen))
+                return;
+            relax();
+        }
+    } while (qw_now_s() < until);
+    pthread_mutex_lock(&p->lock);
+    atomic_fetch_add(&p->n_asleep, 1);
+    while (!has_news(p, seen))
+        pthread_cond_wait(&p->wake, &p->lock);
+    atomic_fetch_sub(&p->n_asleep, 1);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Goes in if the gate is open. False: it is closed; *seen says what it was. */
+static bool come_in(qw_pool *p, uint64_t *seen)
+{
+    uint_least64_t gate = atomic_load(&p->gate);
+    do {
+        *seen = gate & ~(uint64_t)GATE_INSIDE;
+        if (!(gate & GATE_OPEN))
+            return false;
+    } while (!atomic_compare_exchange_weak(&p->gate, &gate, gate + 1));
+    return true;
+}
+
 static void *work(void *arg)
 {
     worker *w = arg;
     qw_pool *p = w->pool;
-    unsigned long seen = 0;
-    pthread_mutex_lock(&p->lock);
-    for (;;) {
-        while (p->round == seen && !p->stop)
-            pthread_cond_wait(&p->wake, &p->lock);
-        if (p->stop)
-            break;
-        seen = p->round;
-        loop l = p->loop;
-        pthread_mutex_unlock(&p->lock);
-        run_pieces(p, &l, w->index);
-        pthread_mutex_lock(&p->lock);
-        if (--p->n_busy == 0)
-            pthread_cond_signal(&p->done);
+    uint64_t seen = 0;
+    while (!atomic_load(&p->stop)) {
+        if (come_in(p, &seen)) {
+            run_pieces(p, &p->loop, w->index);
+            atomic_fetch_sub_explicit(&p->gate, 1, memory_order_release);
+        }
+        wait_for_news(p, seen);
     }
-    pthread_mutex_unlock(&p->lock);
     return NULL;
 }
+
+/* ---- the caller */
+
+static void wake_sleepers(qw_pool *p)
+{
+    if (atomic_load(&p->n_asleep) == 0)
+        return;
+    pthread_mutex_lock(&p->lock);
+    pthread_cond_broadcast(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void wait_until_empty(qw_pool *p)
+{
+    for (int i = 1; atomic_load_explicit(&p->gate, memory_order_acquire) & GATE_INSIDE; i++) {
+        if (i % 1024 == 0)
+            sched_yield(); /* the worker inside may have no core */
+        relax();
+    }
+}
+
+/* Opens the gate for the loop, takes part, closes it, and waits for those inside. */
+static void run_together(qw_pool *p, const loop *l)
+{
+    p->loop = *l;
+    atomic_fetch_add(&p->gate, GATE_LOOP + GATE_OPEN);
+    wake_sleepers(p);
+    run_pieces(p, l, 0);
+    atomic_fetch_sub(&p->gate, GATE_OPEN);
+    wait_until_empty(p);
+}
+
+void qw_parallel_for(qw_pool *p, size_t n, size_t grain, qw_range_fn fn, void *ctx)
+{
+    if (n == 0)
+        return;
+    if (grain == 0)
+        grain = 1;
+    loop l = { fn, ctx, n, grain, n / grain + (n % grain != 0) };
+    pthread_mutex_lock(&p->turn); /* also for loops that the caller runs alone: worker 0 is unique */
+    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    if (p->size == 1 || l.n_pieces == 1)
+        run_pieces(p, &l, 0);
+    else
+        run_together(p, &l);
+    pthread_mutex_unlock(&p->turn);
+}
+
+/* ---- making it */
 
 static qwren_status start_workers(qw_pool *p, qwren_error *err)
 {
@@ -88,19 +188,19 @@ qwren_status qw_pool_create(qw_pool **out, int n_threads, qwren_error *err)
     *out = NULL;
     if (n_threads < 1 || n_threads > MAX_THREADS)
         return qw_fail(err, QWREN_E_ARGUMENT, "%d threads: a number from 1 to %d is needed", n_threads, MAX_THREADS);
-    qw_pool *p = qw_calloc(1, sizeof *p);
+    qw_pool *p = qw_alloc_aligned(sizeof *p);
     worker *workers = qw_calloc((size_t)n_threads, sizeof *workers);
     if (!p || !workers) {
-        qw_free(p);
+        qw_free_aligned(p);
         qw_free(workers);
         return qw_fail_memory(err, sizeof *p + (size_t)n_threads * sizeof *workers, "a pool of threads");
     }
+    memset(p, 0, sizeof *p);
     p->size = n_threads;
     p->workers = workers;
     pthread_mutex_init(&p->turn, NULL);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
-    pthread_cond_init(&p->done, NULL);
     qwren_status st = start_workers(p, err);
     if (st != QWREN_OK) {
         qw_pool_free(p);
@@ -114,50 +214,17 @@ void qw_pool_free(qw_pool *p)
 {
     if (!p)
         return;
+    atomic_store(&p->stop, true);
     pthread_mutex_lock(&p->lock);
-    p->stop = true;
     pthread_cond_broadcast(&p->wake);
     pthread_mutex_unlock(&p->lock);
     for (int i = 0; i < p->n_started; i++)
         pthread_join(p->workers[i].thread, NULL);
-    pthread_cond_destroy(&p->done);
     pthread_cond_destroy(&p->wake);
     pthread_mutex_destroy(&p->lock);
     pthread_mutex_destroy(&p->turn);
     qw_free(p->workers);
-    qw_free(p);
+    qw_free_aligned(p);
 }
 
 int qw_pool_size(const qw_pool *p) { return p->size; }
-
-/* Wakes everybody for the loop, takes part, and waits until the last worker is done with it. */
-static void run_together(qw_pool *p, const loop *l)
-{
-    pthread_mutex_lock(&p->lock);
-    p->loop = *l;
-    p->round++;
-    p->n_busy = p->n_started;
-    pthread_cond_broadcast(&p->wake);
-    pthread_mutex_unlock(&p->lock);
-    run_pieces(p, l, 0);
-    pthread_mutex_lock(&p->lock);
-    while (p->n_busy > 0)
-        pthread_cond_wait(&p->done, &p->lock);
-    pthread_mutex_unlock(&p->lock);
-}
-
-void qw_parallel_for(qw_pool *p, size_t n, size_t grain, qw_range_fn fn, void *ctx)
-{
-    if (n == 0)
-        return;
-    if (grain == 0)
-        grain = 1;
-    loop l = { fn, ctx, n, grain, n / grain + (n % grain != 0) };
-    pthread_mutex_lock(&p->turn); /* also for loops that the caller runs alone: worker 0 is unique */
-    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-    if (p->size == 1 || l.n_pieces == 1)
-        run_pieces(p, &l, 0);
-    else
-        run_together(p, &l);
-    pthread_mutex_unlock(&p->turn);
-}

@@ -7,10 +7,10 @@
 
 typedef struct qw_pool qw_pool;
 
-/* Physical cores this process may use (affinity mask and cgroup CPU quota respected), at least 1. */
+/* Physical performance cores this process may use (affinity mask and cgroup CPU quota respected), at least 1. */
 int qw_cpu_count(void);
 
-/* n_threads counts the caller: 1 starts no thread. Workers sleep between loops. */
+/* n_threads counts the caller: 1 starts no thread. Workers spin some 60 microseconds for the next loop, then sleep: an idle pool uses no CPU. */
 qwren_status qw_pool_create(qw_pool **out, int n_threads, qwren_error *err);
 void qw_pool_free(qw_pool *p);
 int qw_pool_size(const qw_pool *p);

@@ -6,9 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/thread.h"
 #include "support/fault.h"
 
@@ -106,6 +108,34 @@ static void results_are_visible_to_the_caller(void **state)
     qw_pool_free(p);
 }
 
+/* Pauses longer than workers spin: they sleep, and a loop wakes them. */
+static void loops_after_a_pause_wake_the_workers(void **state)
+{
+    (void)state;
+    qw_pool *p;
+    assert_int_equal(qw_pool_create(&p, 3, NULL), QWREN_OK);
+    for (int i = 0; i < 60; i++) {
+        nanosleep(&(struct timespec){ .tv_nsec = (i % 5) * 100000 }, NULL);
+        expect_each_once(p, 100, 3);
+    }
+    qw_pool_free(p);
+}
+
+static void an_idle_pool_uses_no_cpu(void **state)
+{
+    (void)state;
+    qw_pool *p;
+    assert_int_equal(qw_pool_create(&p, 4, NULL), QWREN_OK);
+    expect_each_once(p, 100, 1);
+    nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL); /* they fall asleep */
+    const double before = qw_cpu_s();
+    nanosleep(&(struct timespec){ .tv_nsec = 300000000 }, NULL);
+    const double used = qw_cpu_s() - before;
+    qw_pool_free(p);
+    if (used > 0.05) /* of 0.3 s, on three workers */
+        fail_msg("an idle pool used %g s", used);
+}
+
 typedef struct caller {
     qw_pool *pool;
     atomic_int *total;
@@ -199,10 +229,16 @@ static void a_pool_without_memory_is_an_error_and_leaks_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_item_is_visited_exactly_once),       cmocka_unit_test(many_short_loops_in_a_row_lose_nothing),
-        cmocka_unit_test(results_are_visible_to_the_caller),        cmocka_unit_test(several_callers_take_turns),
-        cmocka_unit_test(one_thread_means_the_callers_own),         cmocka_unit_test(the_machine_has_at_least_one_core),
-        cmocka_unit_test(a_senseless_number_of_threads_is_refused), cmocka_unit_test(a_pool_without_memory_is_an_error_and_leaks_nothing),
+        cmocka_unit_test(every_item_is_visited_exactly_once),
+        cmocka_unit_test(many_short_loops_in_a_row_lose_nothing),
+        cmocka_unit_test(results_are_visible_to_the_caller),
+        cmocka_unit_test(loops_after_a_pause_wake_the_workers),
+        cmocka_unit_test(an_idle_pool_uses_no_cpu),
+        cmocka_unit_test(several_callers_take_turns),
+        cmocka_unit_test(one_thread_means_the_callers_own),
+        cmocka_unit_test(the_machine_has_at_least_one_core),
+        cmocka_unit_test(a_senseless_number_of_threads_is_refused),
+        cmocka_unit_test(a_pool_without_memory_is_an_error_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
