@@ -33,8 +33,7 @@ static qw_kernels portable(void)
         .rope = qw_rope_ref,
         .attend = qw_attend_ref,
         .conv_silu = qw_conv_silu_ref,
-        .delta_step = qw_delta_step_ref,
-        .delta_chunk = qw_delta_chunk_ref,
+        .delta = qw_delta_ref,
     };
     fill_matmul(&k);
     return k;

@@ -27,8 +27,9 @@ typedef struct qw_delta_args {
     float *scratch; /* [qw_delta_scratch(key_dim, value_dim)] */
 } qw_delta_args;
 
-#define QW_DELTA_CHUNK 64
-/* floats of scratch that both delta kernels need */
+#define QW_DELTA_BLOCK 64 /* tokens whose q, k and v are made ready at once */
+#define QW_DELTA_SLICE 32 /* columns of the state that go through a block's tokens at once */
+/* floats of scratch that the slot delta needs, for any number of tokens */
 size_t qw_delta_scratch(size_t key_dim, size_t value_dim);
 
 typedef struct qw_kernels {
@@ -60,8 +61,8 @@ typedef struct qw_kernels {
     /* Depthwise causal convolution and silu over channels [0, n) of rows that are `stride` apart: y[t] = silu(sum_j w[j] * x[t - taps + 1 + j]). `tail` [taps - 1,
      * stride] holds the inputs before the first, oldest first, and receives the last ones. w is [taps, stride]. */
     void (*conv_silu)(float *y, const float *x, float *tail, const float *w, size_t stride, size_t n, size_t n_tokens, size_t taps);
-    void (*delta_step)(const qw_delta_args *a);  /* token by token */
-    void (*delta_chunk)(const qw_delta_args *a); /* QW_DELTA_CHUNK tokens at a time; the same up to rounding */
+    /* Tokens in order: the same bits however they are cut into calls. */
+    void (*delta)(const qw_delta_args *a);
 } qw_kernels;
 
 /* The table of a level that this machine can run (cpu.h). Slots that a level does not fill are those of the level before it. */

@@ -357,117 +357,6 @@ static void convolution_carries_its_tail(void **state)
     }
 }
 
-/* ---- delta rule: by tokens and by chunks, every length from 1 to 200, a state that is not empty */
-
-static void delta_both_ways(size_t T, size_t dk, size_t dv)
-{
-    const size_t row = 2 * dk + dv + 3;
-    float *in = guarded(T * row, true), *decay = guarded(T, true), *beta = guarded(T, true),
-          *scratch = guarded(qw_delta_scratch(dk, dv), false);
-    float *out[2], *S[2];
-    for (size_t t = 0; t < T; t++) {
-        decay[t] = -3 * fabsf(decay[t]) * (t % 5 == 0 ? 10 : 0.05F); /* also decays that forget everything: e^-30 */
-        beta[t] = fabsf(beta[t]);
-    }
-    for (int way = 0; way < 2; way++) {
-        out[way] = guarded(T * dv, false);
-        S[way] = guarded(dk * dv, false);
-        for (size_t i = 0; i < dk * dv; i++)
-            S[way][i] = way ? S[0][i] : uniform();
-    }
-    float *start = guarded(dk * dv, false);
-    memcpy(start, S[0], dk * dv * sizeof *start);
-    for (int way = 0; way < 2; way++) {
-        memcpy(S[way], start, dk * dv * sizeof *start);
-        qw_delta_args a = { .out = out[way],
-                            .state = S[way],
-                            .q = in,
-                            .k = in + dk,
-                            .v = in + 2 * dk,
-                            .log_decay = decay,
-                            .beta = beta,
-                            .out_stride = dv,
-                            .in_stride = row,
-                            .gate_stride = 1,
-                            .n_tokens = T,
-                            .key_dim = dk,
-                            .value_dim = dv,
-                            .scratch = scratch };
-        (way ? k->delta_chunk : k->delta_step)(&a);
-    }
-    for (size_t i = 0; i < T * dv; i++)
-        near("chunked output", out[1][i], out[0][i], 1e-5);
-    for (size_t i = 0; i < dk * dv; i++)
-        near("chunked state", S[1][i], S[0][i], 1e-5);
-    free_guarded(start, dk * dv), free_guarded(in, T * row), free_guarded(decay, T), free_guarded(beta, T);
-    free_guarded(scratch, qw_delta_scratch(dk, dv));
-    for (int way = 0; way < 2; way++)
-        free_guarded(out[way], T * dv), free_guarded(S[way], dk * dv);
-}
-
-/* The recurrence as it is written in docs/model.md, in double. */
-static void delta_step_is_the_recurrence(void **state)
-{
-    (void)state;
-    enum { DK = 5, DV = 3, T = 9 };
-    float in[T][2 * DK + DV], decay[T], beta[T], S[DK][DV], out[T][DV];
-    double M[DK][DV];
-    float *scratch = guarded(qw_delta_scratch(DK, DV), false);
-    for (int t = 0; t < T; t++) {
-        decay[t] = -fabsf(uniform());
-        beta[t] = fabsf(uniform());
-        for (int i = 0; i < 2 * DK + DV; i++)
-            in[t][i] = uniform();
-    }
-    for (int i = 0; i < DK; i++)
-        for (int j = 0; j < DV; j++)
-            M[i][j] = S[i][j] = uniform();
-    qw_delta_args a = { .out = out[0],
-                        .state = S[0],
-                        .q = in[0],
-                        .k = in[0] + DK,
-                        .v = in[0] + 2 * DK,
-                        .log_decay = decay,
-                        .beta = beta,
-                        .out_stride = DV,
-                        .in_stride = 2 * DK + DV,
-                        .gate_stride = 1,
-                        .n_tokens = T,
-                        .key_dim = DK,
-                        .value_dim = DV,
-                        .scratch = scratch };
-    k->delta_step(&a);
-    for (int t = 0; t < T; t++) {
-        double q[DK], key[DK], qq = 1e-6, kk = 1e-6;
-        for (int i = 0; i < DK; i++) {
-            qq += (double)in[t][i] * in[t][i];
-            kk += (double)in[t][DK + i] * in[t][DK + i];
-        }
-        for (int i = 0; i < DK; i++) {
-            q[i] = in[t][i] / sqrt(qq) / sqrt(DK);
-            key[i] = in[t][DK + i] / sqrt(kk);
-        }
-        for (int j = 0; j < DV; j++) {
-            double read = 0, answer = 0;
-            for (int i = 0; i < DK; i++)
-                read += (M[i][j] *= exp(decay[t])) * key[i];
-            double delta = beta[t] * (in[t][2 * DK + j] - read);
-            for (int i = 0; i < DK; i++)
-                answer += (M[i][j] += key[i] * delta) * q[i];
-            near("recurrence", out[t][j], answer, 1e-6);
-        }
-    }
-    free_guarded(scratch, qw_delta_scratch(DK, DV));
-}
-
-static void delta_chunks_equal_steps(void **state)
-{
-    (void)state;
-    for (size_t T = 1; T <= 200; T++)
-        delta_both_ways(T, between(1, 20), between(1, 20));
-    delta_both_ways(130, 128, 128);
-}
-
 static int start(void **state)
 {
     (void)state;
@@ -487,8 +376,6 @@ int main(void)
         cmocka_unit_test(rotation_turns_pairs),
         cmocka_unit_test(attention_is_softmax),
         cmocka_unit_test(convolution_carries_its_tail),
-        cmocka_unit_test(delta_step_is_the_recurrence),
-        cmocka_unit_test(delta_chunks_equal_steps),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -114,9 +114,6 @@ typedef struct delta_job {
     const qw_delta_op_args *a;
 } delta_job;
 
-/* Below this many tokens the matrix products of a chunk do not pay. */
-#define SHORT 8
-
 static void delta_heads(void *ctx, size_t begin, size_t end, int worker)
 {
     const qw_ops *ops = ((const delta_job *)ctx)->ops;
@@ -140,10 +137,7 @@ static void delta_heads(void *ctx, size_t begin, size_t end, int worker)
             .value_dim = a->value_dim,
             .scratch = ops->delta_scratch + (size_t)worker * ops->delta_floats,
         };
-        if (a->n < SHORT)
-            ops->kernels.delta_step(&one);
-        else
-            ops->kernels.delta_chunk(&one);
+        ops->kernels.delta(&one);
     }
 }
 
