@@ -58,9 +58,10 @@ typedef struct qw_kernels {
     void (*gelu_erf)(float *x, size_t n);                                     /* in place, exact */
     void (*rope)(float *x, const float *cos, const float *sin, size_t half);  /* pairs (i, i + half), in place */
     void (*attend)(const qw_attend_args *a);
-    /* Depthwise causal convolution and silu over channels [0, n) of rows that are `stride` apart: y[t] = silu(sum_j w[j] * x[t - taps + 1 + j]). `tail` [taps - 1,
+    /* Depthwise causal convolution and silu over channels [0, n) of rows that are `stride` apart (those of y `y_stride`): y[t] = silu(sum_j w[j] * x[t - taps + 1 + j]). `tail` [taps - 1,
      * stride] holds the inputs before the first, oldest first, and receives the last ones. w is [taps, stride]. */
-    void (*conv_silu)(float *y, const float *x, float *tail, const float *w, size_t stride, size_t n, size_t n_tokens, size_t taps);
+    void (*conv_silu)(float *y, size_t y_stride, const float *x, float *tail, const float *w, size_t stride, size_t n, size_t n_tokens,
+                      size_t taps);
     /* Tokens in order: the same bits however they are cut into calls. */
     void (*delta)(const qw_delta_args *a);
 } qw_kernels;

@@ -336,7 +336,7 @@ static void convolution_carries_its_tail(void **state)
         float *x = guarded(T * stride, true), *w = guarded(taps * stride, true), *whole = guarded(T * stride, false),
               *y = guarded(T * stride, false);
         float *tail = guarded(4 * stride, false), *end = guarded(4 * stride, false);
-        k->conv_silu(whole, x, end, w, stride, n, T, taps);
+        k->conv_silu(whole, stride, x, end, w, stride, n, T, taps);
         for (size_t t = 0; t < T; t++)
             for (size_t c = 0; c < n; c++) {
                 double sum = 0;
@@ -348,7 +348,7 @@ static void convolution_carries_its_tail(void **state)
         for (size_t piece = 1; piece <= T; piece++) {
             memset(tail, 0, 4 * stride * sizeof *tail);
             for (size_t t = 0; t < T; t += piece)
-                k->conv_silu(y + t * stride, x + t * stride, tail, w, stride, n, T - t < piece ? T - t : piece, taps);
+                k->conv_silu(y + t * stride, stride, x + t * stride, tail, w, stride, n, T - t < piece ? T - t : piece, taps);
             assert_memory_equal(y, whole, T * stride * sizeof *y);
             assert_memory_equal(tail, end, 4 * stride * sizeof *tail);
         }

@@ -97,7 +97,7 @@ typedef struct conv_job {
 static void conv_channels(void *ctx, size_t begin, size_t end, int worker)
 {
     const conv_job *j = ctx;
-    j->kernels->conv_silu(j->y + begin, j->x + begin, j->tail + begin, j->w + begin, j->channels, end - begin, j->n, j->taps);
+    j->kernels->conv_silu(j->y + begin, j->channels, j->x + begin, j->tail + begin, j->w + begin, j->channels, end - begin, j->n, j->taps);
     (void)worker;
 }
 

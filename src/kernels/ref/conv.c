@@ -17,10 +17,11 @@ static void keep_tail(float *tail, const float *x, size_t stride, size_t n, size
     }
 }
 
-void qw_conv_silu_ref(float *y, const float *x, float *tail, const float *w, size_t stride, size_t n, size_t n_tokens, size_t taps)
+void qw_conv_silu_ref(float *y, size_t y_stride, const float *x, float *tail, const float *w, size_t stride, size_t n, size_t n_tokens,
+                      size_t taps)
 {
     for (size_t t = 0; t < n_tokens; t++) {
-        float *out = y + t * stride;
+        float *out = y + t * y_stride;
         for (size_t c = 0; c < n; c++)
             out[c] = 0;
         for (size_t j = 0; j < taps; j++) {

@@ -33,7 +33,8 @@ void qw_rope_ref(float *x, const float *cos, const float *sin, size_t half);
 
 /* attn.c, conv.c, delta.c */
 void qw_attend_ref(const qw_attend_args *a);
-void qw_conv_silu_ref(float *y, const float *x, float *tail, const float *w, size_t stride, size_t n, size_t n_tokens, size_t taps);
+void qw_conv_silu_ref(float *y, size_t y_stride, const float *x, float *tail, const float *w, size_t stride, size_t n, size_t n_tokens,
+                      size_t taps);
 void qw_delta_ref(const qw_delta_args *a);
 
 /* 1 / (1 + e^-x) without overflow for any x */
