@@ -143,6 +143,11 @@ QWREN_API qwren_model_options qwren_model_options_default(void);
 QWREN_API qwren_status qwren_model_open(qwren_model **out, const char *path, const qwren_model_options *opt, qwren_error *err);
 QWREN_API void qwren_model_close(qwren_model *m); /* NULL is allowed */
 
+/* A made-up model in memory, for measuring without files: the published shape "0.8B", "2B", "4B" or "9B" with its image tower and draft head, weights drawn at random (the
+ * same ones each time) in the formats that qwren_quantize() would choose for the recipe (NULL: "6bit"), or "bf16". What it computes means nothing, but takes the
+ * time and memory of a real one. It has no tokenizer, as with no_tokenizer. `path` of its info is "random SHAPE". Close with qwren_model_close(). */
+QWREN_API qwren_status qwren_model_random(qwren_model **out, const char *shape, const char *recipe, const qwren_model_options *opt, qwren_error *err);
+
 /* The model's tokenizer; belongs to the model. NULL when it was opened with no_tokenizer, or with config_only and has none. */
 QWREN_API const qwren_tokenizer *qwren_model_tokenizer(const qwren_model *m);
 

@@ -111,9 +111,10 @@ qwren_status qw_model_describe(qwren_model *m, qwren_error *err)
     info->has_mtp = m->core.has_mtp;
     if (m->core.has_vision)
         describe_vision(info, &m->core.config.vision, &m->core.config.processor);
-    QW_TRY(read_records(m, err));
+    if (!m->made_by)
+        QW_TRY(read_records(m, err));
     info->format = qw_layout_name(qw_weights_layout(m->core.weights));
-    info->recipe = qw_records_recipe(m->records);
+    info->recipe = m->made_by ? m->made_by : qw_records_recipe(m->records);
     QW_TRY(list_tensors(m, err));
     count_tensors(m, info);
     return QWREN_OK;

@@ -103,6 +103,13 @@ static qwren_status open_tokenizer(qwren_model *m, const qwren_model_options *op
     return QWREN_OK;
 }
 
+qwren_status qw_model_check_threads(const qwren_model_options *opt, qwren_error *err)
+{
+    return opt->n_threads >= 0 ? QWREN_OK
+                               : qw_fail(err, QWREN_E_ARGUMENT, "n_threads is %d; give a positive number, or 0 for all physical cores",
+                                         opt->n_threads);
+}
+
 static qwren_status open_model(qwren_model *m, const char *path, const qwren_model_options *opt, qwren_error *err)
 {
     qw_model_params params = {
@@ -112,14 +119,23 @@ static qwren_status open_model(qwren_model *m, const char *path, const qwren_mod
         .progress_ctx = opt->progress_ctx,
         .mmproj = opt->mmproj,
     };
-    if (opt->n_threads < 0)
-        return qw_fail(err, QWREN_E_ARGUMENT, "n_threads is %d; give a positive number, or 0 for all physical cores", opt->n_threads);
+    QW_TRY(qw_model_check_threads(opt, err));
     m->path = qw_strdup(path);
     if (!m->path)
         return qw_fail_memory(err, strlen(path) + 1, "a path");
     QW_TRY(qw_model_init(&m->core, path, &params, err));
     QW_TRY(qw_model_describe(m, err));
     return open_tokenizer(m, opt, err);
+}
+
+qwren_model *qw_model_new(qwren_error *err)
+{
+    qwren_model *m = qw_calloc(1, sizeof *m);
+    if (!m)
+        qw_fail_memory(err, sizeof *m, "a model");
+    for (int tag = 0; m && tag < QW_TAG_COUNT; tag++)
+        m->tags[tag] = -1;
+    return m;
 }
 
 qwren_status qwren_model_open(qwren_model **out, const char *path, const qwren_model_options *opt, qwren_error *err)
@@ -129,11 +145,9 @@ qwren_status qwren_model_open(qwren_model **out, const char *path, const qwren_m
     QW_TRY(qw_options_read(&options, sizeof options, opt, "qwren_model_options", err));
     if (!path)
         return qw_fail(err, QWREN_E_ARGUMENT, "qwren_model_open: path is NULL; give the directory of a checkpoint or a .gguf file");
-    qwren_model *m = qw_calloc(1, sizeof *m);
+    qwren_model *m = qw_model_new(err);
     if (!m)
-        return qw_fail_memory(err, sizeof *m, "a model");
-    for (int tag = 0; tag < QW_TAG_COUNT; tag++)
-        m->tags[tag] = -1;
+        return QWREN_E_MEMORY;
     qwren_status st = open_model(m, path, &options, err);
     if (st == QWREN_OK)
         *out = m;
@@ -150,6 +164,7 @@ void qwren_model_close(qwren_model *m)
     qw_free(m->tensors);
     qw_records_free(m->records);
     qw_model_deinit(&m->core);
+    qw_free(m->made_by);
     qw_free(m->path);
     qw_free(m);
 }

@@ -11,6 +11,7 @@ struct qwren_model {
     qw_model core;
     qwren_tokenizer *tokenizer; /* NULL only when opened for inspection and the directory has none */
     char *path;                 /* as opened */
+    char *made_by;              /* the recipe of a model that is in no files (model_random.c); NULL otherwise */
     qwren_model_info info;
     qw_logical *tensors;         /* [info.n_tensors] as a person counts them */
     qw_records *records;         /* of qwren quantize; NULL when there are none */
@@ -19,6 +20,9 @@ struct qwren_model {
     int n_eos;
 };
 
+/* One without anything in it; NULL when memory is short. */
+qwren_model *qw_model_new(qwren_error *err);
+qwren_status qw_model_check_threads(const qwren_model_options *opt, qwren_error *err);
 /* Fills info, tensors and records. */
 qwren_status qw_model_describe(qwren_model *m, qwren_error *err);
 const char *qw_layout_name(qw_layout layout); /* "Hugging Face", "MLX", "GGUF" */

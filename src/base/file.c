@@ -59,6 +59,21 @@ qwren_status qw_map_open(qw_map *out, const char *path, qwren_error *err)
     return st;
 }
 
+qwren_status qw_map_make(qw_map *out, uint8_t **bytes, size_t size, qwren_error *err)
+{
+    *out = (qw_map){ NULL, 0 };
+    *bytes = NULL;
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return qw_fail_memory(err, size, "a mapping");
+#if defined(MADV_HUGEPAGE)
+    madvise(p, size, MADV_HUGEPAGE);
+#endif
+    *bytes = p;
+    *out = (qw_map){ p, size };
+    return QWREN_OK;
+}
+
 void qw_map_close(qw_map *m)
 {
     if (m->data) {

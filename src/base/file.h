@@ -10,6 +10,8 @@ typedef struct qw_map {
     size_t size;
 } qw_map;
 qwren_status qw_map_open(qw_map *out, const char *path, qwren_error *err);
+/* Fresh memory of its own in the same form: zeros, in huge pages where the system gives them. *bytes is where it may be written. */
+qwren_status qw_map_make(qw_map *out, uint8_t **bytes, size_t size, qwren_error *err);
 void qw_map_close(qw_map *m); /* safe on a zeroed struct */
 /* Bytes of a mapping that were read and are not needed for now: their pages leave this process's memory. Touched again they come back from the file. */
 void qw_map_release(const void *p, size_t n);

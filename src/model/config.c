@@ -188,16 +188,3 @@ qwren_status qw_config_read(qw_config *out, const char *dir, qwren_error *err)
     QW_TRY(read_file(out, dir, "preprocessor_config.json", "processor_config.json", false, read_processor, err));
     return read_file(out, dir, "generation_config.json", NULL, false, read_generation, err);
 }
-
-const char *qw_config_size_name(const qw_config *c)
-{
-    static const struct {
-        int layers, hidden, intermediate;
-        const char *name;
-    } sizes[] = { { 24, 1024, 3584, "0.8B" }, { 24, 2048, 6144, "2B" }, { 32, 2560, 9216, "4B" }, { 32, 4096, 12288, "9B" } };
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
-        if (c->text.n_layers == sizes[i].layers && c->text.hidden_size == sizes[i].hidden &&
-            c->text.intermediate_size == sizes[i].intermediate)
-            return sizes[i].name;
-    return "custom";
-}

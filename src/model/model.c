@@ -130,7 +130,9 @@ static qwren_status open_gguf(qw_model *m, const char *path, const char *mmproj,
 
 static qwren_status init(qw_model *m, const char *dir, const qw_model_params *p, qwren_error *err)
 {
-    if (qw_gguf_is_model(dir))
+    if (p->made_weights)
+        m->config = *p->made_config;
+    else if (qw_gguf_is_model(dir))
         QW_TRY(open_gguf(m, dir, p->mmproj, err));
     else
         QW_TRY(open_folder(m, dir, p->mmproj, err));
@@ -148,6 +150,7 @@ static qwren_status init(qw_model *m, const char *dir, const qw_model_params *p,
 qwren_status qw_model_init(qw_model *m, const char *dir, const qw_model_params *p, qwren_error *err)
 {
     memset(m, 0, sizeof *m);
+    m->weights = p->made_weights;
     qw_arena_init(&m->arena, 64 * 1024);
     qwren_status st = init(m, dir, p, err);
     if (st != QWREN_OK)

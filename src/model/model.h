@@ -27,6 +27,8 @@ typedef struct qw_model_params {
     void *progress_ctx;
     qw_bind_complaint complain; /* bind.h: not NULL, for looking at a model that may be damaged, which must then be config_only */
     void *complain_ctx;
+    const qw_config *made_config; /* a model that is in no files: its config, */
+    qw_weights *made_weights;     /* and its weights, which are taken over, after a failure too; `dir` is then but a name */
     const char *mmproj; /* GGUF: the file of the image tower, or "none"; NULL: the one beside the model, if any */
 } qw_model_params;
 

@@ -1,5 +1,5 @@
 /* The weights of a model: which files a checkpoint's folder has, their mappings, and tensors found by our name. The containers are read in safetensors.c and gguf.c.
- * Tested by tests/unit/test_weights.c and tests/unit/test_safetensors.c. */
+ * Tested by tests/unit/test_weights.c, tests/unit/test_model_random.c and tests/unit/test_safetensors.c. */
 #include "weights/weights.h"
 
 #include "base/affix.h"
@@ -295,6 +295,32 @@ qwren_status qw_weights_open_file(qw_weights **out, const char *path, qwren_erro
 {
     QW_TRY(create(out, err));
     return finish(out, add_one_file(*out, path, err));
+}
+
+static qwren_status add_made(qw_weights *w, const qw_tensor *tensors, size_t n, qw_map *memory, qwren_error *err)
+{
+    w->maps = qw_alloc_array(1, sizeof *w->maps);
+    if (!w->maps)
+        return qw_fail_memory(err, sizeof *w->maps, "the list of files");
+    w->maps[w->n_maps++] = *memory;
+    *memory = (qw_map){ NULL, 0 };
+    QW_TRY(append(w, tensors, n, err));
+    for (size_t i = 0; i < n; i++) {
+        w->tensors[i].name = w->tensors[i].file_name = qw_arena_strndup(&w->names, tensors[i].name, strlen(tensors[i].name));
+        if (!w->tensors[i].name)
+            return qw_fail_memory(err, strlen(tensors[i].name), "the name of a tensor");
+    }
+    QW_TRY(sort_names(w, err));
+    return find_layout(w, err);
+}
+
+qwren_status qw_weights_make(qw_weights **out, const qw_tensor *tensors, size_t n, qw_map *memory, qwren_error *err)
+{
+    qwren_status st = create(out, err);
+    if (st == QWREN_OK)
+        st = finish(out, add_made(*out, tensors, n, memory, err));
+    qw_map_close(memory);
+    return st;
 }
 
 void qw_weights_close(qw_weights *w)

@@ -28,6 +28,9 @@ qwren_status qw_weights_open_gguf(qw_weights **out, const char *path, const char
 qwren_status qw_weights_read_gguf(qw_weights **out, const qw_map *model, const qw_map *mmproj, qwren_error *err);
 /* The same for one safetensors file, whatever its name. */
 qwren_status qw_weights_open_file(qw_weights **out, const char *path, qwren_error *err);
+/* The same for tensors in memory, with our names, in the layout that they show. Names are copied; `memory`, where their data lies, is taken over, after a
+ * failure too. */
+qwren_status qw_weights_make(qw_weights **out, const qw_tensor *tensors, size_t n, qw_map *memory, qwren_error *err);
 qw_layout qw_weights_layout(const qw_weights *w);
 const qw_gguf *qw_weights_gguf(const qw_weights *w);   /* the file with the settings; NULL for safetensors */
 const qw_gguf *qw_weights_mmproj(const qw_weights *w); /* the file of the image tower; NULL when there is none */
