@@ -250,6 +250,10 @@ QWREN_API const uint8_t *qwren_image_pixels(const qwren_image *img);
 QWREN_API qwren_status qwren_image_preprocess(const qwren_model *m, const qwren_image *img, float **patches, size_t *n_rows,
                                               size_t *row_len, int grid[3], qwren_error *err);
 
+/* What the decoder sees in place of the picture's tokens: *rows [n_rows, row_len], out of the image tower. Give back with qwren_free(). */
+QWREN_API qwren_status qwren_image_encode(const qwren_model *m, const qwren_image *img, float **rows, size_t *n_rows, size_t *row_len,
+                                          qwren_error *err);
+
 /* --------------------------------------------------------------------------------------------- 6  prompts and parsing */
 
 /* A *request* is a JSON object as OpenAI's chat completions take it: messages, tools, tool_choice, chat_template_kwargs
@@ -324,6 +328,10 @@ QWREN_API size_t qwren_session_capacity(const qwren_session *s);
  * no memory) the session is reset. */
 QWREN_API qwren_status qwren_session_eval(qwren_session *s, const int32_t *ids, size_t n_ids, const qwren_image *const *images, size_t n_images,
                                           float **all_logits, size_t *n_rows, qwren_error *err);
+/* One more token for each of n different sessions on one model: ids[i] behind what sessions[i] holds. Together they take hardly longer than one while the weights' way
+ * from memory is what lasts; results are those of each alone. With n = 1 this is the decode step, without a heap allocation. On failure no session has changed.
+ * E_ARGUMENT: an id that is not in the vocabulary, sessions of different models, or the same one twice. E_LIMIT: a session is full. */
+QWREN_API qwren_status qwren_session_step_many(qwren_session *const *sessions, const int32_t *ids, size_t n, qwren_error *err);
 /* Logits after the last token, float [vocab_size]; NULL when the session is empty, or went back to an earlier length and nothing was
  * computed since. Valid until the next eval, chat, reset or free. */
 QWREN_API const float *qwren_session_logits(const qwren_session *s);
@@ -491,6 +499,45 @@ QWREN_API qwren_doctor_options qwren_doctor_options_default(void);
  *             without them it is faster, context: tokens that both figures are for, formats: [{type, group, weights, bytes, decode_s, prefill_s: what they
  *             cost a token}], mixing_decode_s, mixing_prefill_s: the same of attention and DeltaNet} */
 QWREN_API qwren_status qwren_doctor(const char *path, const qwren_doctor_options *opt, char **report, qwren_error *err);
+
+/* ------------------------------------------------------------------------ 12  the machine, and what a token asks of it */
+
+typedef struct qwren_cpu_info {
+    char name[64];         /* "AMD EPYC"; "" when the system does not say */
+    char level[16];        /* the kernels that are used: "avx512"; the environment variable QWREN_CPU names another */
+    char levels[96];       /* all that this machine can run, the better ones last: "portable avx2 avx512" */
+    char features[192];    /* extensions that kernels care for: "avx fma avx2" */
+    int n_cores;           /* physical cores that this process may use: the default number of threads */
+    int n_logical;         /* processors that the system runs */
+    size_t cache_bytes[3]; /* data caches of levels 1 to 3 as a core sees them, shared or not; 0 = none, or not known */
+} qwren_cpu_info;
+/* E_ARGUMENT when QWREN_CPU names a level that does not exist or that this machine cannot run; *out is all zeros then. */
+QWREN_API qwren_status qwren_get_cpu_info(qwren_cpu_info *out, qwren_error *err);
+
+/* What the machine can do at most with the instructions of its level, measured with all threads at once. */
+typedef struct qwren_machine_speed {
+    int n_threads;
+    double read_bytes_per_s;            /* from a buffer much larger than the caches */
+    double dot_ops_per_s;               /* products of bytes in registers; a multiply-add is two operations */
+    double float_ops_per_s;             /* of floats, or of bf16 where the level has that */
+    char dot_name[32], float_name[32];  /* the instructions: "vpdpbusd, 512 bits" */
+} qwren_machine_speed;
+/* Takes about half a second and 256 MB (an eighth of what the machine has left, if that is less). n_threads 0 = n_cores. E_MEMORY, E_ARGUMENT. */
+QWREN_API qwren_status qwren_measure_machine(int n_threads, qwren_machine_speed *out, qwren_error *err);
+
+/* What one token asks of the machine, by the model's shape: what must be moved at least to decode it, what must be multiplied when it is part of a prompt. */
+typedef struct qwren_token_cost {
+    uint64_t weight_bytes; /* layers and head read once, one row of the embeddings */
+    uint64_t state_bytes;  /* DeltaNet's states, read and written */
+    uint64_t cache_bytes;  /* keys and values of `depth` tokens read, of one written */
+    uint64_t layer_ops;    /* of the layers' matrices; a multiply-add is two */
+    uint64_t head_ops;     /* of the head, which a prompt meets once */
+    bool is_float;         /* most weights are floats, so that their products are held against float_ops_per_s */
+} qwren_token_cost;
+/* For a token behind `depth` others. E_LIMIT when the model takes no more than that. */
+QWREN_API qwren_status qwren_model_get_token_cost(const qwren_model *m, size_t depth, qwren_token_cost *out, qwren_error *err);
+/* Operations of the image tower for a picture of so many patches (rows of qwren_image_preprocess()), attention included; 0 without a tower. */
+QWREN_API uint64_t qwren_model_get_image_ops(const qwren_model *m, size_t n_patches);
 
 #ifdef __cplusplus
 }

@@ -105,9 +105,9 @@ static qwren_status open_tokenizer(qwren_model *m, const qwren_model_options *op
 
 qwren_status qw_model_check_threads(const qwren_model_options *opt, qwren_error *err)
 {
-    return opt->n_threads >= 0 ? QWREN_OK
-                               : qw_fail(err, QWREN_E_ARGUMENT, "n_threads is %d; give a positive number, or 0 for all physical cores",
-                                         opt->n_threads);
+    return opt->n_threads >= 0
+               ? QWREN_OK
+               : qw_fail(err, QWREN_E_ARGUMENT, "n_threads is %d; give a positive number, or 0 for all physical cores", opt->n_threads);
 }
 
 static qwren_status open_model(qwren_model *m, const char *path, const qwren_model_options *opt, qwren_error *err)

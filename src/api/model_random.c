@@ -179,15 +179,16 @@ static qwren_status fill(making *m, int n_threads, qwren_error *err)
 
 /* ---- the model of it */
 
-static qwren_status make_weights(qw_weights **out, making *m, int n_threads, qwren_error *err)
+/* What nobody will compute with stays as the system gives it, zeros without memory behind them. */
+static qwren_status make_weights(qw_weights **out, making *m, const qwren_model_options *opt, qwren_error *err)
 {
     qw_map memory;
     qw_tensor *tensors = qw_alloc_array(m->n, sizeof *tensors);
     if (!tensors)
         return qw_fail_memory(err, m->n * sizeof *tensors, "the list of tensors");
     qwren_status st = qw_map_make(&memory, &m->bytes, m->n_bytes, err);
-    if (st == QWREN_OK)
-        st = fill(m, n_threads, err);
+    if (st == QWREN_OK && !opt->config_only)
+        st = fill(m, opt->n_threads, err);
     for (size_t i = 0; st == QWREN_OK && i < m->n; i++) {
         const made *t = &m->list[i];
         tensors[i] = (qw_tensor){ .name = t->name,
@@ -213,7 +214,7 @@ static qwren_status read_recipe(qw_recipe *r, const char *name, bool *is_bf16, q
     return *is_bf16 ? QWREN_OK : qw_recipe_make(r, &(qw_recipe_wish){ .name = name }, err);
 }
 
-static qwren_status make_tensors(qw_weights **out, const qw_config *c, const char *recipe, int n_threads, qwren_error *err)
+static qwren_status make_tensors(qw_weights **out, const qw_config *c, const char *recipe, const qwren_model_options *opt, qwren_error *err)
 {
     qw_recipe r;
     bool is_bf16;
@@ -223,7 +224,7 @@ static qwren_status make_tensors(qw_weights **out, const qw_config *c, const cha
         return qw_fail_memory(err, MOST_TENSORS * sizeof *m.list, "the list of tensors");
     qwren_status st = qw_config_each_tensor(c, add_tensor, &m, err);
     if (st == QWREN_OK)
-        st = make_weights(out, &m, n_threads, err);
+        st = make_weights(out, &m, opt, err);
     qw_free(m.list);
     return st;
 }
@@ -242,7 +243,7 @@ static qwren_status make_model(qwren_model *m, const qw_config *c, const char *s
                                .progress = opt->progress,
                                .progress_ctx = opt->progress_ctx,
                                .made_config = c };
-    QW_TRY(make_tensors(&params.made_weights, c, recipe, opt->n_threads, err));
+    QW_TRY(make_tensors(&params.made_weights, c, recipe, opt, err));
     QW_TRY(qw_model_init(&m->core, m->path, &params, err));
     return qw_model_describe(m, err);
 }

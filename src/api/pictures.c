@@ -1,5 +1,5 @@
-/* Pictures of a request -> rows of the decoder's width (pictures.h), and qwren_image_preprocess, which stops one step before. Between
- * image/ and model/merge.c. Tested by tests/unit/test_api_session.c and tests/unit/test_chat.c. */
+/* Pictures of a request -> rows of the decoder's width (pictures.h), and qwren_image_preprocess, which stops one step before, and
+ * qwren_image_encode. Between image/ and model/merge.c. Tested by tests/unit/test_api_session.c and tests/unit/test_chat.c. */
 #include "api/pictures.h"
 
 #include "api/image.h"
@@ -124,4 +124,23 @@ qwren_status qwren_image_preprocess(const qwren_model *m, const qwren_image *img
     grid[1] = g.h;
     grid[2] = g.w;
     return QWREN_OK;
+}
+
+qwren_status qwren_image_encode(const qwren_model *m, const qwren_image *img, float **rows, size_t *n_rows, size_t *row_len,
+                                qwren_error *err)
+{
+    *rows = NULL;
+    *n_rows = *row_len = 0;
+    if (!m->core.has_vision)
+        return qw_fail(err, QWREN_E_UNSUPPORTED, "%s: this model has no image tower, so it sees no picture", m->path);
+    if (!m->core.ops)
+        return qw_fail(err, QWREN_E_ARGUMENT, "%s was opened with config_only; open it without to see a picture", m->path);
+    qw_patch_config c = qw_model_patch_config(&m->core);
+    qw_pixels pixels = { 0 };
+    qw_grid g;
+    QW_TRY(fit(m, img, &pixels, &g, err));
+    qwren_status st = qw_vision_forward(m->core.ops, &m->core.vision, &c, &pixels, g, NULL, rows, n_rows, err);
+    qw_pixels_free(&pixels);
+    *row_len = st == QWREN_OK ? (size_t)m->core.config.vision.out_hidden_size : 0;
+    return st;
 }

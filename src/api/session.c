@@ -115,3 +115,33 @@ qwren_status qwren_session_eval(qwren_session *s, const int32_t *ids, size_t n_i
     qw_pictures_deinit(&e.pictures);
     return st;
 }
+
+/* ---- many at once */
+
+static qwren_status check_step(qwren_session *const *sessions, const int32_t *ids, size_t n, qwren_error *err)
+{
+    if (!n || !sessions || !ids)
+        return qw_fail(err, QWREN_E_ARGUMENT, "qwren_session_step_many: there are no sessions; give at least one, and an id for each");
+    for (size_t i = 0; i < n; i++) {
+        const qwren_session *s = sessions[i];
+        if (s->model != sessions[0]->model)
+            return qw_fail(err, QWREN_E_ARGUMENT, "sessions 0 and %zu are of different models; step those of one model together", i);
+        if (ids[i] < 0 || ids[i] >= s->model->core.config.text.vocab_size)
+            return qw_fail(err, QWREN_E_ARGUMENT, "token %d is not in the vocabulary of %d", ids[i], s->model->core.config.text.vocab_size);
+        if (qwren_session_length(s) == qwren_session_capacity(s))
+            return qw_fail(err, QWREN_E_LIMIT, "session %zu is full: it has room for %zu tokens; make it larger (n_ctx)", i,
+                           qwren_session_capacity(s));
+        for (size_t k = 0; k < i; k++)
+            if (sessions[k] == s)
+                return qw_fail(err, QWREN_E_ARGUMENT, "sessions %zu and %zu are the same; each takes one token", k, i);
+    }
+    return QWREN_OK;
+}
+
+qwren_status qwren_session_step_many(qwren_session *const *sessions, const int32_t *ids, size_t n, qwren_error *err)
+{
+    QW_TRY(check_step(sessions, ids, n, err));
+    for (size_t i = 0; i < n; i++)
+        QW_TRY(qw_session_step(sessions[i]->core, ids[i], err));
+    return QWREN_OK;
+}

@@ -62,12 +62,34 @@ static bool processor_can(qw_cpu_level level)
     }
 }
 
+/* avx512 as a word stands for F, BW, DQ and VL, which come together. */
+static const struct {
+    const char *name;
+    unsigned leaf, subleaf;
+    int reg, bit;
+} features[] = {
+    { "avx", 1, 0, 2, 28 },        { "f16c", 1, 0, 2, 29 },      { "fma", 1, 0, 2, 12 },        { "avx2", 7, 0, 1, 5 },
+    { "bmi2", 7, 0, 1, 8 },        { "avxvnni", 7, 1, 0, 4 },    { "avx512", 7, 0, 1, 30 },     { "avx512vbmi", 7, 0, 2, 1 },
+    { "avx512vnni", 7, 0, 2, 11 }, { "avx512bf16", 7, 1, 0, 5 }, { "avx512fp16", 7, 0, 3, 23 }, { "amx-int8", 7, 0, 3, 25 },
+};
+#  define N_FEATURES (sizeof features / sizeof *features)
+static bool has_feature(size_t i) { return has(features[i].leaf, features[i].subleaf, features[i].reg, features[i].bit); }
+
 #elif defined(__aarch64__)
 #  define THIS_ARCH ARM
 
 #  if defined(__linux__)
 #    define HWCAP_DOTPROD (1UL << 20)
 #    define HWCAP2_I8MM_BIT (1UL << 13)
+static const struct {
+    const char *name;
+    unsigned long hwcap, hwcap2;
+} features[] = {
+    { "fp16", 1UL << 10, 0 }, { "dotprod", HWCAP_DOTPROD, 0 }, { "sve", 1UL << 22, 0 },
+    { "sve2", 0, 1UL << 1 },  { "i8mm", 0, HWCAP2_I8MM_BIT },  { "bf16", 0, 1UL << 14 },
+};
+#    define N_FEATURES (sizeof features / sizeof *features)
+static bool has_feature(size_t i) { return (getauxval(AT_HWCAP) & features[i].hwcap) || (getauxval(AT_HWCAP2) & features[i].hwcap2); }
 static bool processor_can(qw_cpu_level level)
 {
     const bool dotprod = getauxval(AT_HWCAP) & HWCAP_DOTPROD, i8mm = getauxval(AT_HWCAP2) & HWCAP2_I8MM_BIT;
@@ -80,6 +102,14 @@ static bool feature(const char *name)
     size_t size = sizeof value;
     return sysctlbyname(name, &value, &size, NULL, 0) == 0 && value;
 }
+static const struct {
+    const char *name, *key;
+} features[] = { { "fp16", "hw.optional.arm.FEAT_FP16" },
+                 { "dotprod", "hw.optional.arm.FEAT_DotProd" },
+                 { "i8mm", "hw.optional.arm.FEAT_I8MM" },
+                 { "bf16", "hw.optional.arm.FEAT_BF16" } };
+#    define N_FEATURES (sizeof features / sizeof *features)
+static bool has_feature(size_t i) { return feature(features[i].key); }
 static bool processor_can(qw_cpu_level level)
 {
     const bool dotprod = feature("hw.optional.arm.FEAT_DotProd"), i8mm = feature("hw.optional.arm.FEAT_I8MM");
@@ -103,6 +133,20 @@ const char *qw_cpu_list(char *text, size_t size)
     for (qw_cpu_level l = 0; l < QW_CPU_LEVELS; l++)
         if (qw_cpu_can(l) && used < size)
             used += (size_t)snprintf(text + used, size - used, "%s%s", used ? " " : "", levels[l].name);
+    return text;
+}
+
+const char *qw_cpu_features(char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+#if defined(N_FEATURES)
+    for (size_t i = 0; i < N_FEATURES; i++)
+        if (has_feature(i) && used < size)
+            used += (size_t)snprintf(text + used, size - used, "%s%s", used ? " " : "", features[i].name);
+#endif
+    (void)used;
+    (void)size;
     return text;
 }
 

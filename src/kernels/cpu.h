@@ -20,5 +20,7 @@ bool qw_cpu_can(qw_cpu_level level);
 qwren_status qw_cpu_choose(qw_cpu_level *out, qwren_error *err);
 /* The names of the levels that this machine can run, "portable avx2 avx512", in `text` [size]; returns text. */
 const char *qw_cpu_list(char *text, size_t size);
+/* The names of the instruction-set extensions that matter to kernels and that this machine has, likewise. */
+const char *qw_cpu_features(char *text, size_t size);
 
 #endif

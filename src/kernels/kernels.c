@@ -34,6 +34,9 @@ static qw_kernels portable(void)
         .attend = qw_attend_ref,
         .conv_silu = qw_conv_silu_ref,
         .delta = qw_delta_ref,
+        .dot_peak = { "float, plain C", qw_dot_peak_ref },
+        .float_peak = { "float, plain C", qw_dot_peak_ref },
+        .read = qw_read_ref,
     };
     fill_matmul(&k);
     return k;
@@ -50,18 +53,24 @@ qw_kernels qw_kernels_of(qw_cpu_level level)
         qw_q8_avx2(&k);
         qw_attn_avx2(&k);
         qw_delta_avx2(&k);
+        qw_peak_avx2(&k);
     }
-    if (level == QW_CPU_AVXVNNI)
+    if (level == QW_CPU_AVXVNNI) {
         qw_q8_avxvnni(&k);
+        qw_peak_avxvnni(&k);
+    }
     if (level >= QW_CPU_AVX512) {
         qw_vec_avx512(&k);
         qw_dot_avx512(&k);
         qw_q8_avx512(&k);
         qw_attn_avx512(&k);
         qw_delta_avx512(&k);
+        qw_peak_avx512(&k);
     }
-    if (level >= QW_CPU_AVX512BF16)
+    if (level >= QW_CPU_AVX512BF16) {
         qw_dot_avx512bf16(&k);
+        qw_peak_avx512bf16(&k);
+    }
 #elif defined(__aarch64__)
     if (level >= QW_CPU_NEON) {
         qw_vec_neon(&k);
@@ -69,9 +78,12 @@ qw_kernels qw_kernels_of(qw_cpu_level level)
         qw_q8_neon(&k);
         qw_attn_neon(&k);
         qw_delta_neon(&k);
+        qw_peak_neon(&k);
     }
-    if (level >= QW_CPU_I8MM)
+    if (level >= QW_CPU_I8MM) {
         qw_q8_i8mm(&k);
+        qw_peak_i8mm(&k);
+    }
 #endif
     (void)level;
     return k;

@@ -32,6 +32,13 @@ typedef struct qw_delta_args {
 /* floats of scratch that the slot delta needs, for any number of tokens */
 size_t qw_delta_scratch(size_t key_dim, size_t value_dim);
 
+/* What a level's own instruction can do at most, in registers: `run` does so many rounds of it and returns the operations (a multiply-add is two). What
+ * comes out is added to *sink, so that it is computed. */
+typedef struct qw_peak {
+    const char *name; /* of the instruction */
+    uint64_t (*run)(uint64_t rounds, float *sink);
+} qw_peak;
+
 typedef struct qw_kernels {
     /* y[t][r] = w[first + r] . x[t] for r < n_rows and tokens t; NULL for types that are no weights. The order of the sum depends on w->cols
      * alone, so a token's result is the same whatever is computed beside it. */
@@ -64,6 +71,9 @@ typedef struct qw_kernels {
                       size_t taps);
     /* Tokens in order: the same bits however they are cut into calls. */
     void (*delta)(const qw_delta_args *a);
+    /* For measuring the machine: products of bytes, and of floats or bf16, whichever is faster; reading n bytes once, a multiple of 256: the sum of their words. */
+    qw_peak dot_peak, float_peak;
+    uint64_t (*read)(const void *p, size_t n);
 } qw_kernels;
 
 /* The table of a level that this machine can run (cpu.h). Slots that a level does not fill are those of the level before it. */

@@ -37,6 +37,10 @@ void qw_conv_silu_ref(float *y, size_t y_stride, const float *x, float *tail, co
                       size_t taps);
 void qw_delta_ref(const qw_delta_args *a);
 
+/* peak.c */
+uint64_t qw_dot_peak_ref(uint64_t rounds, float *sink);
+uint64_t qw_read_ref(const void *p, size_t n);
+
 /* 1 / (1 + e^-x) without overflow for any x */
 float qw_sigmoid_ref(float x);
 /* sum of a[i] * b[i] in a fixed order of QW_LANES partial sums */

@@ -1,0 +1,165 @@
+/* The machine as the public API tells it (qwren.h, section 12): its processor, what it can do at most, and what a token asks of it. Tested by
+ * tests/unit/test_api_machine.c. */
+#include "api/model.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/machine.h"
+#include "base/processor.h"
+#include "base/thread.h"
+#include "kernels/kernels.h"
+#include "runtime/traffic.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BUFFER_BYTES ((size_t)256 << 20) /* caches hold a small part of it; a machine with little memory lends an eighth of what is left */
+#define SMALLEST_BUFFER_BYTES ((size_t)32 << 20)
+#define PIECE_BYTES ((size_t)256 << 10) /* that a thread reads at a time */
+#define PIECES_PER_THREAD 8             /* of the rounds of a peak, so that threads which begin late do less */
+#define PIECE_S 1.5e-3
+#define TRIES 8
+
+/* ---- the processor */
+
+qwren_status qwren_get_cpu_info(qwren_cpu_info *out, qwren_error *err)
+{
+    qw_cpu_level level;
+    const qw_processor p = qw_processor_get();
+    *out = (qwren_cpu_info){ 0 };
+    QW_TRY(qw_cpu_choose(&level, err));
+    snprintf(out->name, sizeof out->name, "%s", p.name);
+    snprintf(out->level, sizeof out->level, "%s", qw_cpu_level_name(level));
+    qw_cpu_list(out->levels, sizeof out->levels);
+    qw_cpu_features(out->features, sizeof out->features);
+    out->n_cores = qw_cpu_count();
+    out->n_logical = p.n_logical;
+    memcpy(out->cache_bytes, p.cache_bytes, sizeof out->cache_bytes);
+    return QWREN_OK;
+}
+
+/* ---- what it can do at most */
+
+typedef struct reading {
+    const qw_kernels *k;
+    const uint8_t *bytes;
+    size_t n;
+    _Atomic uint64_t sum; /* so that reading is not left out */
+} reading;
+
+static void read_pieces(void *ctx, size_t begin, size_t end, int worker)
+{
+    reading *r = ctx;
+    const size_t from = begin * PIECE_BYTES, to = end * PIECE_BYTES < r->n ? end * PIECE_BYTES : r->n;
+    (void)worker;
+    atomic_fetch_add_explicit(&r->sum, r->k->read(r->bytes + from, to - from), memory_order_relaxed);
+}
+
+/* Pieces that are taken in turn, and a stretch for each thread: memory prefers one or the other. The best of several, for whatever disturbs makes it slower. */
+static double best_read(qw_pool *pool, reading *r)
+{
+    const size_t pieces = r->n / PIECE_BYTES, stretch = pieces / (size_t)qw_pool_size(pool) + 1;
+    double best = 0;
+    for (int i = 0; i < 2 * TRIES; i++) {
+        const double start = qw_now_s();
+        qw_parallel_for(pool, pieces, i % 2 ? 4 : stretch, read_pieces, r);
+        const double rate = (double)(pieces * PIECE_BYTES) / (qw_now_s() - start);
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+static qwren_status measure_read(double *out, qw_pool *pool, const qw_kernels *k, qwren_error *err)
+{
+    const uint64_t part = qw_machine_get_memory().available / 8;
+    const size_t bytes = part > BUFFER_BYTES ? BUFFER_BYTES : part < SMALLEST_BUFFER_BYTES ? SMALLEST_BUFFER_BYTES : (size_t)part;
+    qw_map map;
+    uint8_t *p;
+    QW_TRY(qw_map_make(&map, &p, bytes, err));
+    memset(p, 1, bytes); /* pages of their own */
+    reading r = { k, p, bytes, 0 };
+    *out = best_read(pool, &r);
+    qw_map_close(&map);
+    return QWREN_OK;
+}
+
+typedef struct peak_run {
+    const qw_peak *peak;
+    uint64_t rounds;
+    _Atomic uint64_t ops;
+} peak_run;
+
+static void run_peak(void *ctx, size_t begin, size_t end, int worker)
+{
+    peak_run *r = ctx;
+    float sink = 0;
+    uint64_t ops = 0;
+    (void)worker;
+    for (size_t i = begin; i < end; i++)
+        ops += r->peak->run(r->rounds, &sink);
+    atomic_fetch_add_explicit(&r->ops, isnan(sink) ? 0 : ops, memory_order_relaxed);
+}
+
+/* Rounds that take about PIECE_S. */
+static uint64_t rounds_of(const qw_peak *peak)
+{
+    float sink = 0;
+    uint64_t rounds = 1000;
+    for (double took = 0; took < PIECE_S / 2; rounds *= 2) {
+        const double start = qw_now_s();
+        peak->run(rounds, &sink);
+        took = qw_now_s() - start;
+    }
+    return rounds;
+}
+
+static double measure_peak(qw_pool *pool, const qw_peak *peak)
+{
+    const uint64_t rounds = rounds_of(peak);
+    double best = 0;
+    for (int i = 0; i < TRIES; i++) {
+        peak_run r = { .peak = peak, .rounds = rounds };
+        const double start = qw_now_s();
+        qw_parallel_for(pool, PIECES_PER_THREAD * (size_t)qw_pool_size(pool), 1, run_peak, &r);
+        const double rate = (double)r.ops / (qw_now_s() - start);
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+qwren_status qwren_measure_machine(int n_threads, qwren_machine_speed *out, qwren_error *err)
+{
+    qw_cpu_level level;
+    qw_pool *pool;
+    *out = (qwren_machine_speed){ 0 };
+    if (n_threads < 0)
+        return qw_fail(err, QWREN_E_ARGUMENT, "n_threads is %d; give a positive number, or 0 for all physical cores", n_threads);
+    QW_TRY(qw_cpu_choose(&level, err));
+    const qw_kernels k = qw_kernels_of(level);
+    QW_TRY(qw_pool_create(&pool, n_threads ? n_threads : qw_cpu_count(), err));
+    out->n_threads = qw_pool_size(pool);
+    qwren_status st = measure_read(&out->read_bytes_per_s, pool, &k, err);
+    out->dot_ops_per_s = measure_peak(pool, &k.dot_peak);
+    out->float_ops_per_s = measure_peak(pool, &k.float_peak);
+    snprintf(out->dot_name, sizeof out->dot_name, "%s", k.dot_peak.name);
+    snprintf(out->float_name, sizeof out->float_name, "%s", k.float_peak.name);
+    qw_pool_free(pool);
+    if (st != QWREN_OK)
+        *out = (qwren_machine_speed){ 0 };
+    return st;
+}
+
+/* ---- what a token costs */
+
+qwren_status qwren_model_get_token_cost(const qwren_model *m, size_t depth, qwren_token_cost *out, qwren_error *err)
+{
+    qw_traffic t;
+    *out = (qwren_token_cost){ 0 };
+    QW_TRY(qw_traffic_of(&t, &m->core, depth, err));
+    *out = (qwren_token_cost){ t.weight_bytes, t.state_bytes, t.cache_bytes, t.layer_ops, t.head_ops, t.is_float };
+    return QWREN_OK;
+}
+
+uint64_t qwren_model_get_image_ops(const qwren_model *m, size_t n_patches) { return qw_traffic_image_ops(&m->core, n_patches); }
