@@ -17,6 +17,15 @@ static void fill_matmul(qw_kernels *k)
         }
 }
 
+static void fill_attend(qw_kernels *k)
+{
+    for (qw_kv_type t = 0; t < QW_KV_BF16; t++) {
+        k->kv_append[t] = qw_kv_append_ref;
+        k->attend[t] = qw_attend_ref;
+        k->attend_split[t] = qw_attend_split_ref;
+    }
+}
+
 static qw_kernels portable(void)
 {
     qw_kernels k = {
@@ -31,7 +40,8 @@ static qw_kernels portable(void)
         .gelu_tanh = qw_gelu_tanh_ref,
         .gelu_erf = qw_gelu_erf_ref,
         .rope = qw_rope_ref,
-        .attend = qw_attend_ref,
+        .attend_rows = qw_attend_rows_ref,
+        .attend_merge = qw_attend_merge_ref,
         .conv_silu = qw_conv_silu_ref,
         .delta = qw_delta_ref,
         .dot_peak = { "float, plain C", qw_dot_peak_ref },
@@ -39,6 +49,7 @@ static qw_kernels portable(void)
         .read = qw_read_ref,
     };
     fill_matmul(&k);
+    fill_attend(&k);
     return k;
 }
 

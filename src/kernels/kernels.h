@@ -4,16 +4,17 @@
 #define QW_KERNELS_H
 
 #include "kernels/cpu.h"
+#include "kernels/kv.h"
 #include "kernels/q8.h"
 
-/* One query of one head against n keys, softmax in one pass. Strides in floats. */
-typedef struct qw_attend_args {
+/* One query of one head against n rows of keys, softmax in one pass. Strides in floats. What compute calls until its keys and values lie as in kv.h. */
+typedef struct qw_attend_rows_args {
     float *out;         /* [head_dim] */
     const float *q;     /* [head_dim] */
     const float *k, *v; /* key j at k + j * kv_stride, [head_dim] */
     size_t kv_stride, n_keys, head_dim;
     float scale;
-} qw_attend_args;
+} qw_attend_rows_args;
 
 /* The gated delta rule for one value head over n tokens (docs/model.md, section 4). Token i's rows stand i * its stride behind the first. */
 typedef struct qw_delta_args {
@@ -64,7 +65,14 @@ typedef struct qw_kernels {
     void (*gelu_tanh)(float *x, size_t n);                                    /* in place, the tanh form */
     void (*gelu_erf)(float *x, size_t n);                                     /* in place, exact */
     void (*rope)(float *x, const float *cos, const float *sin, size_t half);  /* pairs (i, i + half), in place */
-    void (*attend)(const qw_attend_args *a);
+    void (*attend_rows)(const qw_attend_rows_args *a);
+    /* Keys and values (kv.h); NULL for BF16 where the processor has no such product. */
+    void (*kv_append[QW_KV_TYPES])(const qw_kv_append_args *a);
+    void (*attend[QW_KV_TYPES])(const qw_attend_args *a);
+    /* parts [n_tokens * n_heads, qw_attend_part_floats(head_dim)] of split number `split` */
+    void (*attend_split[QW_KV_TYPES])(const qw_attend_args *a, size_t split, float *parts);
+    /* One query's result from its parts, which lie part_stride floats apart. */
+    void (*attend_merge)(float *out, size_t head_dim, const float *parts, size_t part_stride, size_t n_parts);
     /* Depthwise causal convolution and silu over channels [0, n) of rows that are `stride` apart (those of y `y_stride`): y[t] = silu(sum_j w[j] * x[t - taps + 1 + j]). `tail` [taps - 1,
      * stride] holds the inputs before the first, oldest first, and receives the last ones. w is [taps, stride]. */
     void (*conv_silu)(float *y, size_t y_stride, const float *x, float *tail, const float *w, size_t stride, size_t n, size_t n_tokens,

@@ -295,7 +295,7 @@ static void one_attend(size_t n_keys, float size)
     double *score = malloc(n_keys * sizeof *score), top = -INFINITY, total = 0;
     for (size_t i = 0; i < hd; i++)
         q[i] *= size;
-    k->attend(&(qw_attend_args){
+    k->attend_rows(&(qw_attend_rows_args){
         .out = out, .q = q, .k = keys, .v = values, .kv_stride = stride, .n_keys = n_keys, .head_dim = hd, .scale = 0.3F });
     for (size_t j = 0; j < n_keys; j++) {
         score[j] = 0;

@@ -40,7 +40,7 @@ static void attention_queries(void *ctx, size_t begin, size_t end, int worker)
     const qw_attention_args *a = ((const attention_job *)ctx)->a;
     for (size_t item = begin; item < end; item++) {
         size_t h = item / a->n_queries, i = item % a->n_queries, g = h / (a->n_heads / a->n_kv_heads);
-        qw_attend_args one = {
+        qw_attend_rows_args one = {
             .out = a->out + i * a->out_stride + h * a->head_dim,
             .q = a->q + i * a->q_token_stride + h * a->q_head_stride,
             .k = a->k + g * a->kv_head_stride,
@@ -50,7 +50,7 @@ static void attention_queries(void *ctx, size_t begin, size_t end, int worker)
             .head_dim = a->head_dim,
             .scale = a->scale,
         };
-        kernels->attend(&one);
+        kernels->attend_rows(&one);
     }
     (void)worker;
 }

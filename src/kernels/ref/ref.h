@@ -31,8 +31,16 @@ void qw_gelu_tanh_ref(float *x, size_t n);
 void qw_gelu_erf_ref(float *x, size_t n);
 void qw_rope_ref(float *x, const float *cos, const float *sin, size_t half);
 
-/* attn.c, conv.c, delta.c */
+/* kv.c */
+void qw_kv_append_ref(const qw_kv_append_args *a);
+void qw_kv_widen_keys(const qw_kv *kv, size_t block, float *out);           /* [head_dim][16] */
+void qw_kv_widen_values(const qw_kv *kv, size_t pos, size_t n, float *out); /* [n][padded] */
+
+/* attn.c, rows.c, conv.c, delta.c */
 void qw_attend_ref(const qw_attend_args *a);
+void qw_attend_split_ref(const qw_attend_args *a, size_t split, float *parts);
+void qw_attend_merge_ref(float *out, size_t head_dim, const float *parts, size_t part_stride, size_t n_parts);
+void qw_attend_rows_ref(const qw_attend_rows_args *a);
 void qw_conv_silu_ref(float *y, size_t y_stride, const float *x, float *tail, const float *w, size_t stride, size_t n, size_t n_tokens,
                       size_t taps);
 void qw_delta_ref(const qw_delta_args *a);
