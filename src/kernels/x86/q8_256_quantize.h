@@ -1,0 +1,116 @@
+/* Making activations of eight bits, a group of 64 at a time (kernels/q8.h). Included by q8_256_body.h. Tested by tests/unit/test_kernels_q8_levels.c. */
+#include "kernels/x86/q8_256_codes.h"
+
+#include <math.h>
+
+INLINE float largest_lane(__m256 x)
+{
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
+/* The largest magnitudes of the 16 quads: of quad q in lane quad_lane(q) of the two vectors; NaN counts as 0. */
+INLINE void quad_maxima(const float *x, __m256 m[2])
+{
+    const __m256 sign = _mm256_set1_ps(-0.0F), zero = _mm256_setzero_ps();
+    for (int i = 0; i < 2; i++) {
+        __m256 a[4], b[2];
+        for (int k = 0; k < 4; k++) /* quads 8 i + k and 8 i + 4 + k */
+            a[k] = _mm256_max_ps(_mm256_andnot_ps(sign, _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(x + 32 * i + 4 * k)),
+                                                                             _mm_loadu_ps(x + 32 * i + 16 + 4 * k), 1)),
+                                 zero);
+        for (int k = 0; k < 2; k++)
+            b[k] = _mm256_max_ps(_mm256_unpacklo_ps(a[2 * k], a[2 * k + 1]), _mm256_unpackhi_ps(a[2 * k], a[2 * k + 1]));
+        m[i] = _mm256_max_ps(_mm256_shuffle_ps(b[0], b[1], 0x44), _mm256_shuffle_ps(b[0], b[1], 0xEE));
+    }
+}
+
+/* The numbers of the n_fix largest of m [16], which become -1; of equal ones the first. */
+INLINE void pick_quads(qw_q8_fix *fixes, int n_fix, __m256 m[2])
+{
+    const __m256 lane = _mm256_castsi256_ps(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)), gone = _mm256_set1_ps(-1);
+    for (int f = 0; f < n_fix; f++) {
+        const __m256 best = _mm256_set1_ps(largest_lane(_mm256_max_ps(m[0], m[1])));
+        const int low = _mm256_movemask_ps(_mm256_cmp_ps(m[0], best, _CMP_EQ_OQ)),
+                  high = _mm256_movemask_ps(_mm256_cmp_ps(m[1], best, _CMP_EQ_OQ));
+        const int quad = __builtin_ctz((unsigned)(low | high << 8));
+        fixes[f] = (qw_q8_fix){ .quad = (uint32_t)quad };
+        for (int i = 0; i < 2; i++) {
+            const __m256i here = _mm256_cmpeq_epi32(_mm256_castps_si256(lane), _mm256_set1_epi32(quad - 8 * i));
+            m[i] = _mm256_blendv_ps(m[i], gone, _mm256_castsi256_ps(here));
+        }
+    }
+}
+
+/* Sums of v over 16, 32 and 64 columns, times the scale. */
+INLINE void set_sums(qw_q8_group *g, const __m256i v[8])
+{
+    const __m256i a = _mm256_hadd_epi32(_mm256_add_epi32(v[0], v[1]), _mm256_add_epi32(v[2], v[3]));
+    const __m256i b = _mm256_hadd_epi32(_mm256_add_epi32(v[4], v[5]), _mm256_add_epi32(v[6], v[7]));
+    const __m256i c = _mm256_hadd_epi32(a, b);
+    const __m128i sum16 = _mm_add_epi32(_mm256_castsi256_si128(c), _mm256_extracti128_si256(c, 1));
+    const __m128i sum32 = _mm_hadd_epi32(sum16, sum16), sum64 = _mm_hadd_epi32(sum32, sum32);
+    const __m128 scale = _mm_set1_ps(g->scale);
+    _mm_storeu_ps(g->sum16, _mm_mul_ps(scale, _mm_cvtepi32_ps(sum16)));
+    _mm_storel_pi((__m64 *)(void *)g->sum32, _mm_mul_ps(scale, _mm_cvtepi32_ps(sum32)));
+    g->sum64 = _mm_cvtss_f32(_mm_mul_ss(scale, _mm_cvtepi32_ps(sum64)));
+}
+
+/* 15-bit values of the fixed quads as upper bits, and the lower ones in their place */
+INLINE void split_quads(int8_t *low, qw_q8_fix *fixes, int n_fix, const int16_t *v)
+{
+    for (int f = 0; f < n_fix; f++) {
+        const __m128i value = _mm_loadl_epi64((const __m128i *)(v + 4 * fixes[f].quad));
+        const __m128i high = _mm_srai_epi16(_mm_add_epi16(value, _mm_set1_epi16(64)), 7);
+        const __m128i rest = _mm_sub_epi16(value, _mm_slli_epi16(high, 7));
+        const int32_t packed_high = _mm_cvtsi128_si32(_mm_packs_epi16(high, high)), packed = _mm_cvtsi128_si32(_mm_packs_epi16(rest, rest));
+        memcpy(fixes[f].high, &packed_high, sizeof packed_high);
+        memcpy(low + 4 * fixes[f].quad, &packed, sizeof packed);
+    }
+}
+
+INLINE void quantize_group(int8_t *low, qw_q8_group *g, qw_q8_fix *fixes, int n_fix, const float *x)
+{
+    __m256 m[2];
+    __m256i v[8];
+    _Alignas(32) int16_t values[QW_Q8_GROUP];
+    quad_maxima(x, m);
+    const float all = largest_lane(_mm256_max_ps(m[0], m[1]));
+    pick_quads(fixes, n_fix, m);
+    const float rest = largest_lane(_mm256_max_ps(_mm256_max_ps(m[0], m[1]), _mm256_setzero_ps()));
+    g->scale = fmaxf(rest * (1 / 127.0F), all * (1 / 16256.0F));
+    if (g->scale < 1e-30F)
+        g->scale = 0;
+    const __m256 inverse = _mm256_set1_ps(g->scale > 0 ? 1.0F / g->scale : 0.0F);
+    __m256 odd = _mm256_setzero_ps(); /* x - x: NaN where x is not finite */
+    for (int i = 0; i < 8; i++) {
+        const __m256 y = _mm256_loadu_ps(x + 8 * i);
+        odd = _mm256_or_ps(odd, _mm256_cmp_ps(_mm256_sub_ps(y, y), _mm256_setzero_ps(), _CMP_UNORD_Q));
+        v[i] = _mm256_cvtps_epi32(_mm256_mul_ps(y, inverse));
+    }
+    if (_mm256_movemask_ps(odd)) {
+        g->scale = NAN;
+        for (int i = 0; i < 8; i++)
+            v[i] = _mm256_setzero_si256();
+    }
+    set_sums(g, v);
+    for (int i = 0; i < 4; i++) {
+        const __m256i two = _mm256_permute4x64_epi64(_mm256_packs_epi32(v[2 * i], v[2 * i + 1]), 0xD8);
+        _mm256_store_si256((__m256i *)(values + 16 * i), two);
+    }
+    for (int i = 0; i < 2; i++) {
+        const __m256i *two = (const __m256i *)(values + 32 * i);
+        _mm256_storeu_si256((__m256i *)(low + 32 * i), _mm256_permute4x64_epi64(_mm256_packs_epi16(two[0], two[1]), 0xD8));
+    }
+    split_quads(low, fixes, n_fix, values);
+}
+
+static void quantize(const qw_q8 *out, size_t token, size_t group, size_t n_groups, const float *x)
+{
+    const size_t all = out->cols / QW_Q8_GROUP, n_fix = (size_t)out->n_fix;
+    for (size_t g = group; g < group + n_groups; g++, x += QW_Q8_GROUP) {
+        const size_t at = token * all + g;
+        quantize_group(out->low + at * QW_Q8_GROUP, out->groups + at, out->fixes + at * n_fix, out->n_fix, x);
+    }
+}
