@@ -5,10 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-/* A block's decays, betas, q, k and v, and a slice of the state. */
+/* A slice of the state, and of a block of tokens v in whole vectors, decays, betas, q and k. */
 size_t qw_delta_scratch(size_t key_dim, size_t value_dim)
 {
-    return QW_DELTA_BLOCK * (2 + 2 * key_dim + value_dim + QW_DELTA_SLICE) + key_dim * QW_DELTA_SLICE;
+    return key_dim * QW_DELTA_SLICE + QW_DELTA_BLOCK * ((value_dim + 15) / 16 * 16 + 2 + 2 * key_dim);
 }
 
 /* x / sqrt(sum x^2 + 1e-6) * scale */

@@ -1,0 +1,191 @@
+/* The gated delta rule for one value head over v16, in place of ref/delta.c. Included by x86/delta_*.c and arm/delta_neon.c; tested by
+ * tests/unit/test_kernels_delta.c.
+ *
+ * Columns of the state do not know of each other, so a slice of them goes through all tokens of a block and stays in the first-level cache meanwhile: 128 x 32
+ * floats are 16 KB. Each token is one pass over the slice: S <- g S + k delta, o += S q and, for the next token, r += S k', which makes its
+ * delta = beta (v - g r). That is one load, one store and four operations of the multiplier per 16 values; sums go over the rows in order, so neither the width
+ * of a slice nor the cut of the tokens can be seen in a result. */
+#include "kernels/kernels.h"
+#include "kernels/vec/v16.h"
+
+#include <math.h>
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* Tokens made ready: rows of q and k normalised, v padded with zeros to whole vectors. All in the caller's scratch. */
+typedef struct block {
+    size_t n;
+    float *decay, *beta; /* [n] */
+    float *q, *k;        /* [n, dk] */
+    float *v;            /* [n, v_stride] */
+    size_t v_stride;
+    float *slice; /* [dk, QW_DELTA_SLICE] */
+} block;
+
+/* y = x / sqrt(sum x^2 + 1e-6) * scale */
+static void normalise(float *y, const float *x, size_t n, float scale)
+{
+    v16 sum = v16_zero();
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        v16 part = v16_load(x + i);
+        sum = v16_fma(part, part, sum);
+    }
+    if (i < n) {
+        v16 part = v16_load_n(x + i, n - i);
+        sum = v16_fma(part, part, sum);
+    }
+    const v16 factor = v16_set(scale / sqrtf(v16_sum(sum) + 1e-6F));
+    for (i = 0; i + 16 <= n; i += 16)
+        v16_store(y + i, v16_mul(v16_load(x + i), factor));
+    if (i < n)
+        v16_store_n(y + i, v16_mul(v16_load_n(x + i, n - i), factor), n - i);
+}
+
+static void copy_padded(float *y, const float *x, size_t n)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        v16_store(y + i, v16_load(x + i));
+    if (i < n)
+        v16_store(y + i, v16_load_n(x + i, n - i));
+}
+
+static block make_block(const qw_delta_args *a, size_t first)
+{
+    const size_t left = a->n_tokens - first, dk = a->key_dim;
+    block b = { .n = left < QW_DELTA_BLOCK ? left : QW_DELTA_BLOCK, .v_stride = (a->value_dim + 15) / 16 * 16 };
+    b.slice = a->scratch; /* first, where an aligned scratch keeps it aligned */
+    b.v = b.slice + dk * QW_DELTA_SLICE;
+    b.decay = b.v + QW_DELTA_BLOCK * b.v_stride;
+    b.beta = b.decay + QW_DELTA_BLOCK;
+    b.q = b.beta + QW_DELTA_BLOCK;
+    b.k = b.q + QW_DELTA_BLOCK * dk;
+    const float scale = 1.0F / sqrtf((float)dk);
+    for (size_t i = 0; i < b.n; i++) {
+        const size_t t = first + i;
+        b.decay[i] = expf(a->log_decay[t * a->gate_stride]);
+        b.beta[i] = a->beta[t * a->gate_stride];
+        normalise(b.q + i * dk, a->q + t * a->in_stride, dk, scale);
+        normalise(b.k + i * dk, a->k + t * a->in_stride, dk, 1.0F);
+        copy_padded(b.v + i * b.v_stride, a->v + t * a->in_stride, a->value_dim);
+    }
+    return b;
+}
+
+/* W vectors of columns of a state or a copy of it */
+typedef struct columns {
+    float *p;
+    size_t stride;
+} columns;
+
+/* r [16 W] = S^T k; with `copy`, the columns also go there */
+ALWAYS_INLINE void read_state(v16 *r, columns S, const columns *copy, size_t dk, const float *k, const int W)
+{
+    for (int w = 0; w < W; w++)
+        r[w] = v16_zero();
+    for (size_t i = 0; i < dk; i++) {
+        const v16 ki = v16_set(k[i]);
+#pragma GCC unroll 8
+        for (int w = 0; w < W; w++) {
+            const v16 s = v16_load(S.p + i * S.stride + 16 * w);
+            if (copy)
+                v16_store(copy->p + i * copy->stride + 16 * w, s);
+            r[w] = v16_fma(s, ki, r[w]);
+        }
+    }
+}
+
+/* One token: to = g S + k d^T and o = to^T q; unless it is the last one, also r = to^T next. */
+ALWAYS_INLINE void pass(v16 *o, v16 *r, columns S, columns to, size_t dk, float decay, const v16 *d, const float *k, const float *q,
+                        const float *next, const int W)
+{
+    const v16 g = v16_set(decay);
+    for (int w = 0; w < W; w++)
+        o[w] = r[w] = v16_zero();
+    for (size_t i = 0; i < dk; i++) {
+        const v16 ki = v16_set(k[i]), qi = v16_set(q[i]), ni = next ? v16_set(next[i]) : v16_zero();
+#pragma GCC unroll 8
+        for (int w = 0; w < W; w++) {
+            const v16 s = v16_fma(ki, d[w], v16_mul(g, v16_load(S.p + i * S.stride + 16 * w)));
+            v16_store(to.p + i * to.stride + 16 * w, s);
+            o[w] = v16_fma(s, qi, o[w]);
+            if (next)
+                r[w] = v16_fma(s, ni, r[w]);
+        }
+    }
+}
+
+/* d = beta (v - g r) */
+ALWAYS_INLINE void correction(v16 *d, const v16 *r, const float *v, float g, float beta, const int W)
+{
+    for (int w = 0; w < W; w++)
+        d[w] = v16_mul(v16_set(beta), v16_fnma(v16_set(g), r[w], v16_load(v + 16 * w)));
+}
+
+ALWAYS_INLINE void put(float *out, const v16 *o, size_t n, const int W)
+{
+    for (int w = 0; w < W; w++)
+        if (n >= 16 * (size_t)w + 16)
+            v16_store(out + 16 * w, o[w]);
+        else if (n > 16 * (size_t)w)
+            v16_store_n(out + 16 * w, o[w], n - 16 * (size_t)w);
+}
+
+/* All tokens of a block through the columns S [dk, 16 W], of which n are written to `out`. */
+ALWAYS_INLINE void tokens(const block *b, columns S, size_t dk, const float *v, float *out, size_t out_stride, size_t n, const int W)
+{
+    v16 r[8], d[8], o[8];
+    const columns kept = { b->slice, QW_DELTA_SLICE };
+    if (b->n == 1) {
+        read_state(r, S, NULL, dk, b->k, W);
+        correction(d, r, v, b->decay[0], b->beta[0], W);
+        pass(o, r, S, S, dk, b->decay[0], d, b->k, b->q, NULL, W);
+        put(out, o, n, W);
+        return;
+    }
+    read_state(r, S, &kept, dk, b->k, W);
+    for (size_t i = 0; i < b->n; i++) {
+        const float *k = b->k + i * dk, *q = b->q + i * dk;
+        correction(d, r, v + i * b->v_stride, b->decay[i], b->beta[i], W);
+        if (i + 1 < b->n)
+            pass(o, r, kept, kept, dk, b->decay[i], d, k, q, k + dk, W);
+        else
+            pass(o, r, kept, S, dk, b->decay[i], d, k, q, NULL, W);
+        put(out + i * out_stride, o, n, W);
+    }
+}
+
+/* Fewer than 16 columns: through a padded copy. */
+static void narrow_tokens(const block *b, columns S, size_t dk, const float *v, float *out, size_t out_stride, size_t n)
+{
+    const columns padded = { b->slice + 16, QW_DELTA_SLICE }; /* the right half: the left one holds the block's copy */
+    for (size_t i = 0; i < dk; i++)
+        v16_store(padded.p + i * padded.stride, v16_load_n(S.p + i * S.stride, n));
+    tokens(b, padded, dk, v, out, out_stride, n, 1);
+    for (size_t i = 0; i < dk; i++)
+        v16_store_n(S.p + i * S.stride, v16_load(padded.p + i * padded.stride), n);
+}
+
+static void delta_block(const block *b, const qw_delta_args *a, size_t first)
+{
+    float *out = a->out + first * a->out_stride;
+    const size_t dk = a->key_dim, dv = a->value_dim;
+    size_t c = 0;
+    for (; b->n == 1 && c + 16 * DELTA_WIDE <= dv; c += 16 * DELTA_WIDE)
+        tokens(b, (columns){ a->state + c, dv }, dk, b->v + c, out + c, a->out_stride, 16 * DELTA_WIDE, DELTA_WIDE);
+    for (; c + 32 <= dv; c += 32)
+        tokens(b, (columns){ a->state + c, dv }, dk, b->v + c, out + c, a->out_stride, 32, 2);
+    for (; c + 16 <= dv; c += 16)
+        tokens(b, (columns){ a->state + c, dv }, dk, b->v + c, out + c, a->out_stride, 16, 1);
+    if (c < dv)
+        narrow_tokens(b, (columns){ a->state + c, dv }, dk, b->v + c, out + c, a->out_stride, dv - c);
+}
+
+static void delta_v16(const qw_delta_args *a)
+{
+    for (size_t first = 0; first < a->n_tokens; first += QW_DELTA_BLOCK) {
+        const block b = make_block(a, first);
+        delta_block(&b, a, first);
+    }
+}
