@@ -40,6 +40,8 @@ static qw_kernels portable(void)
         .gelu_tanh = qw_gelu_tanh_ref,
         .gelu_erf = qw_gelu_erf_ref,
         .rope = qw_rope_ref,
+        .max = qw_max_ref,
+        .delta_gates = qw_delta_gates_ref,
         .attend_rows = qw_attend_rows_ref,
         .attend_merge = qw_attend_merge_ref,
         .conv_silu = qw_conv_silu_ref,

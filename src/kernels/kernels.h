@@ -65,6 +65,10 @@ typedef struct qw_kernels {
     void (*gelu_tanh)(float *x, size_t n);                                    /* in place, the tanh form */
     void (*gelu_erf)(float *x, size_t n);                                     /* in place, exact */
     void (*rope)(float *x, const float *cos, const float *sin, size_t half);  /* pairs (i, i + half), in place */
+    float (*max)(const float *x, size_t n);                                   /* the largest; -infinity for none, NaN is passed over */
+    /* log_decay = neg_exp_a * ln(1 + e^(a + dt_bias)), beta = sigmoid(b): [n, heads], neg_exp_a and dt_bias [heads]; log_decay may be a, beta may be b */
+    void (*delta_gates)(float *log_decay, float *beta, const float *a, const float *b, const float *neg_exp_a, const float *dt_bias,
+                        size_t n, size_t heads);
     void (*attend_rows)(const qw_attend_rows_args *a);
     /* Keys and values (kv.h); NULL for BF16 where the processor has no such product. */
     void (*kv_append[QW_KV_TYPES])(const qw_kv_append_args *a);

@@ -1,4 +1,5 @@
-/* Kernels: each slot of the table against a slow and plain statement of what it means, on random shapes with odd tails, with guard values around every output. */
+/* Kernels: each slot of the table of every level that this machine can run against a slow and plain statement of what it means, on random shapes with odd tails,
+ * with guard values around every output; and the levels that have vectors against each other, to the bit. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,11 +11,13 @@
 
 #include "base/rng.h"
 #include "kernels/kernels.h"
+#include "quant/half.h"
 
 #define GUARD 16 /* values on either side of an output that nobody may touch */
 static const float guard_value = 12345.0F;
 
 static qw_rng rng;
+static qw_cpu_level level;
 static qw_kernels table;
 static const qw_kernels *k;
 
@@ -285,6 +288,101 @@ static void rotation_turns_pairs(void **state)
     }
 }
 
+/* In units of the last place of what is wanted; below the smallest normal number of the places there. */
+static void near_in_ulp(const char *what, float x, float got, double want, double limit)
+{
+    const double size = fmax(fabs(want), 0x1p-126), ulp = ldexp(1, ilogb(size) - 23);
+    if (!(fabs(got - want) <= limit * ulp))
+        fail_msg("%s(%.9g): %.9g, wanted %.9g, %.2f ulp away", what, (double)x, (double)got, want, fabs(got - want) / ulp);
+}
+
+/* ln(1 + e^x) in double */
+static double softplus(double x) { return fmax(x, 0) + log1p(exp(-fabs(x))); }
+
+/* Sigmoid, silu and softplus alone, over floats of all sizes: the errors that kernels/vec/math.h states. */
+static void functions_within_ulps(void **state)
+{
+    (void)state;
+    enum { N = 4096 };
+    float *x = guarded(N, false), *one = guarded(N, false), *zero = guarded(N, false), *y = guarded(N, false), *beta = guarded(N, false);
+    for (int round = 0; round < 8; round++) {
+        for (size_t i = 0; i < N; i++) {
+            x[i] = fmaxf(-86, fminf(86, uniform() * ldexpf(1, (int)between(0, 20) - 12)));
+            one[i] = y[i] = 1;
+        }
+        k->sigmoid_mul(y, x, N);
+        for (size_t i = 0; i < N; i++)
+            near_in_ulp("sigmoid", x[i], y[i], 1 / (1 + exp(-(double)x[i])), 3);
+        k->silu_mul(y, x, one, N);
+        for (size_t i = 0; i < N; i++)
+            near_in_ulp("silu", x[i], y[i], x[i] / (1 + exp(-(double)x[i])), 3);
+        k->delta_gates(y, beta, x, x, one, zero, 1, N);
+        for (size_t i = 0; i < N; i++)
+            near_in_ulp("softplus", x[i], y[i], softplus(x[i]), 3);
+    }
+    free_guarded(x, N), free_guarded(one, N), free_guarded(zero, N), free_guarded(y, N), free_guarded(beta, N);
+}
+
+static void gates_of_the_delta_rule(void **state)
+{
+    (void)state;
+    for (size_t heads = 1; heads < 50; heads++) {
+        const size_t n = between(1, 5), all = n * heads;
+        float *a = guarded(all, true), *b = guarded(all, true), *decay = guarded(all, false), *beta = guarded(all, false),
+              *neg_exp_a = guarded(heads, true), *bias = guarded(heads, true);
+        for (size_t i = 0; i < all; i++)
+            a[i] = i < N_EXTREMES ? extremes[i] : 8 * a[i];
+        k->delta_gates(decay, beta, a, b, neg_exp_a, bias, n, heads);
+        for (size_t i = 0; i < all; i++) {
+            const double want = neg_exp_a[i % heads] * softplus((double)a[i] + bias[i % heads]);
+            near("decay", decay[i], want, 1e-6 * (1 + fabs(want)));
+            near("beta", beta[i], 1 / (1 + exp(-(double)b[i])), 1e-6);
+        }
+        k->delta_gates(a, b, a, b, neg_exp_a, bias, n, heads); /* in place */
+        assert_memory_equal(a, decay, all * sizeof *a);
+        assert_memory_equal(b, beta, all * sizeof *b);
+        free_guarded(a, all), free_guarded(b, all), free_guarded(decay, all), free_guarded(beta, all);
+        free_guarded(neg_exp_a, heads), free_guarded(bias, heads);
+    }
+}
+
+static void the_largest_value(void **state)
+{
+    (void)state;
+    assert_true(k->max(NULL, 0) == -INFINITY);
+    for (size_t n = 1; n < 300; n++) {
+        float *x = guarded(n, true);
+        const size_t top = between(0, n - 1);
+        for (size_t i = 0; i < n; i++)
+            x[i] -= 5;
+        x[between(0, n - 1)] = NAN;
+        x[top] = -1;
+        if (k->max(x, n) != -1)
+            fail_msg("the largest of %zu values at %zu: %g", n, top, (double)k->max(x, n));
+        free_guarded(x, n);
+    }
+}
+
+/* Any bits: subnormal numbers, infinities, NaN with their payload, values halfway between two. */
+static void rounding_to_bf16(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n < 100; n++) {
+        float *x = guarded(n, false);
+        uint16_t y[102];
+        memset(y, 0x55, sizeof y);
+        for (size_t i = 0; i < n; i++) {
+            const uint32_t bits = i % 4 == 0 ? qw_rng_u32(&rng) | 0x7F800000 : i % 4 == 1 ? qw_rng_u32(&rng) << 15 : qw_rng_u32(&rng);
+            memcpy(&x[i], &bits, sizeof bits);
+        }
+        k->to_bf16(y + 1, x, n);
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(y[1 + i], qw_f32_to_bf16(x[i]));
+        assert_true(y[0] == 0x5555 && y[1 + n] == 0x5555);
+        free_guarded(x, n);
+    }
+}
+
 /* ---- attention */
 
 static void one_attend(size_t n_keys, float size)
@@ -357,11 +455,63 @@ static void convolution_carries_its_tail(void **state)
     }
 }
 
+/* ---- levels with vectors against each other */
+
+/* Every slot that kernels/vec says over v16, on the same inputs: y [9, n]. */
+static void values_of_a_level(const qw_kernels *t, float *y, const float *x, const float *w, const float *b, size_t n)
+{
+    t->rmsnorm(y, x, w, n, 1e-6F), y += n;
+    t->layernorm(y, x, w, b, n, 1e-6F), y += n;
+    t->gated_rmsnorm(y, x, w, b, n, 1e-6F), y += n;
+    t->silu_mul(y, x, w, n), y += n;
+    memcpy(y, x, n * sizeof *y), t->sigmoid_mul(y, w, n), y += n;
+    memcpy(y, x, n * sizeof *y), t->gelu_tanh(y, n), y += n;
+    memcpy(y, x, n * sizeof *y), t->gelu_erf(y, n), y += n;
+    memcpy(y, x, n * sizeof *y), t->rope(y, w, b, n / 2), y += n;
+    t->delta_gates(y, y + n, x, w, b, w, 1, n);
+}
+
+static void agree_on_values(qw_cpu_level a, qw_cpu_level b)
+{
+    const qw_kernels less = qw_kernels_of(a), more = qw_kernels_of(b);
+    for (int round = 0; round < 100; round++) {
+        const size_t n = between(1, 700), all = 10 * n;
+        float *x = guarded(n, true), *w = guarded(n, true), *z = guarded(n, true), *y[2] = { guarded(all, false), guarded(all, false) };
+        for (size_t i = 0; i < n; i++)
+            x[i] *= round % 2 ? 1 : 30;
+        values_of_a_level(&less, y[0], x, w, z, n);
+        values_of_a_level(&more, y[1], x, w, z, n);
+        for (size_t i = 0; i < all; i++)
+            if (memcmp(&y[0][i], &y[1][i], sizeof **y))
+                fail_msg("slot %zu, value %zu of %zu: %s %.9g, %s %.9g", i / n, i % n, n, qw_cpu_level_name(a), (double)y[0][i],
+                         qw_cpu_level_name(b), (double)y[1][i]);
+        free_guarded(x, n), free_guarded(w, n), free_guarded(z, n), free_guarded(y[0], all), free_guarded(y[1], all);
+    }
+}
+
+/* Each level with the one below it that this machine can run; plain C adds in another order. */
+static void each_level_with_the_one_below(void (*agree)(qw_cpu_level a, qw_cpu_level b))
+{
+    qw_cpu_level below = QW_CPU_PORTABLE;
+    for (qw_cpu_level l = QW_CPU_PORTABLE + 1; l < QW_CPU_LEVELS; l++)
+        if (qw_cpu_can(l)) {
+            if (below != QW_CPU_PORTABLE)
+                agree(below, l);
+            below = l;
+        }
+}
+
+static void levels_agree_on_values(void **state)
+{
+    (void)state;
+    each_level_with_the_one_below(agree_on_values);
+}
+
 static int start(void **state)
 {
     (void)state;
     qw_rng_seed(&rng, 20260401);
-    table = qw_kernels_get();
+    table = qw_kernels_of(level);
     k = &table;
     return 0;
 }
@@ -374,8 +524,20 @@ int main(void)
         cmocka_unit_test(norms),
         cmocka_unit_test(activations),
         cmocka_unit_test(rotation_turns_pairs),
+        cmocka_unit_test(functions_within_ulps),
+        cmocka_unit_test(gates_of_the_delta_rule),
+        cmocka_unit_test(the_largest_value),
+        cmocka_unit_test(rounding_to_bf16),
         cmocka_unit_test(attention_is_softmax),
         cmocka_unit_test(convolution_carries_its_tail),
     };
-    return cmocka_run_group_tests(tests, start, NULL);
+    const struct CMUnitTest between_levels[] = {
+        cmocka_unit_test(levels_agree_on_values),
+    };
+    int failed = 0;
+    for (level = 0; level < QW_CPU_LEVELS; level++)
+        if (qw_cpu_can(level))
+            failed += cmocka_run_group_tests_name(qw_cpu_level_name(level), tests, start, NULL);
+    level = QW_CPU_PORTABLE;
+    return failed + cmocka_run_group_tests_name("levels", between_levels, start, NULL);
 }

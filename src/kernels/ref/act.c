@@ -1,4 +1,4 @@
-/* What happens value by value: sums, gates, activations, rotation. Plain C. Tested by tests/unit/test_kernels.c. */
+/* What happens value by value: sums, gates, activations, rotation, the largest. Plain C. Tested by tests/unit/test_kernels.c. */
 #include "kernels/ref/ref.h"
 
 #include <math.h>
@@ -42,5 +42,25 @@ void qw_rope_ref(float *x, const float *cos, const float *sin, size_t half)
         float a = x[i], b = x[i + half];
         x[i] = a * cos[i] - b * sin[i];
         x[i + half] = b * cos[i] + a * sin[i];
+    }
+}
+
+float qw_max_ref(const float *x, size_t n)
+{
+    float best = -INFINITY;
+    for (size_t i = 0; i < n; i++)
+        best = x[i] > best ? x[i] : best;
+    return best;
+}
+
+/* ln(1 + e^x), exact where e^x would overflow */
+static float softplus(float x) { return x > 20.0F ? x : log1pf(expf(x)); }
+
+void qw_delta_gates_ref(float *log_decay, float *beta, const float *a, const float *b, const float *neg_exp_a, const float *dt_bias,
+                        size_t n, size_t heads)
+{
+    for (size_t i = 0; i < n * heads; i++) {
+        log_decay[i] = neg_exp_a[i % heads] * softplus(a[i] + dt_bias[i % heads]);
+        beta[i] = qw_sigmoid_ref(b[i]);
     }
 }

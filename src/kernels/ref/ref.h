@@ -30,6 +30,9 @@ void qw_sigmoid_mul_ref(float *y, const float *gate, size_t n);
 void qw_gelu_tanh_ref(float *x, size_t n);
 void qw_gelu_erf_ref(float *x, size_t n);
 void qw_rope_ref(float *x, const float *cos, const float *sin, size_t half);
+float qw_max_ref(const float *x, size_t n);
+void qw_delta_gates_ref(float *log_decay, float *beta, const float *a, const float *b, const float *neg_exp_a, const float *dt_bias,
+                        size_t n, size_t heads);
 
 /* kv.c */
 void qw_kv_append_ref(const qw_kv_append_args *a);

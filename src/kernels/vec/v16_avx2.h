@@ -60,6 +60,18 @@ static inline v16 v16_load_bf16(const uint16_t *p)
     return (v16){ _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(h)), 16)),
                   _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(h + 1)), 16)) };
 }
+static inline __m256i v8_round_bf16(__m256 x) /* eight 32-bit lanes */
+{
+    const __m256i bits = _mm256_castps_si256(x), high = _mm256_srli_epi32(bits, 16);
+    const __m256i r = _mm256_add_epi32(bits, _mm256_add_epi32(_mm256_set1_epi32(0x7FFF), _mm256_and_si256(high, _mm256_set1_epi32(1))));
+    const __m256i quiet = _mm256_or_si256(high, _mm256_set1_epi32(0x40)), nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    return _mm256_blendv_epi8(_mm256_srli_epi32(r, 16), quiet, nan);
+}
+static inline void v16_store_bf16(uint16_t *p, v16 x) /* nearest even, as qw_f32_to_bf16 */
+{
+    const __m256i r = _mm256_packus_epi32(v8_round_bf16(x.a), v8_round_bf16(x.b)); /* by halves of registers */
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permute4x64_epi64(r, 0xD8));
+}
 QW_V16_BINARY(v16_add, _mm256_add_ps)
 QW_V16_BINARY(v16_sub, _mm256_sub_ps)
 QW_V16_BINARY(v16_mul, _mm256_mul_ps)

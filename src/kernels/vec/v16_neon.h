@@ -42,6 +42,15 @@ static inline void v16_store_f16(uint16_t *p, v16 x) /* nearest even */
         vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(x.val[i])));
 }
 static inline v16 v16_load_bf16(const uint16_t *p) { QW_V16_EACH(v16, vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16))); }
+static inline void v16_store_bf16(uint16_t *p, v16 x) /* nearest even, as qw_f32_to_bf16 */
+{
+    for (int i = 0; i < 4; i++) {
+        const uint32x4_t bits = vreinterpretq_u32_f32(x.val[i]), high = vshrq_n_u32(bits, 16);
+        const uint32x4_t r = vaddq_u32(bits, vaddq_u32(vdupq_n_u32(0x7FFF), vandq_u32(high, vdupq_n_u32(1))));
+        const uint32x4_t quiet = vorrq_u32(high, vdupq_n_u32(0x40)), number = vceqq_f32(x.val[i], x.val[i]);
+        vst1_u16(p + 4 * i, vmovn_u32(vbslq_u32(number, vshrq_n_u32(r, 16), quiet)));
+    }
+}
 static inline v16 v16_add(v16 x, v16 y) { QW_V16_EACH(v16, vaddq_f32(x.val[i], y.val[i])); }
 static inline v16 v16_sub(v16 x, v16 y) { QW_V16_EACH(v16, vsubq_f32(x.val[i], y.val[i])); }
 static inline v16 v16_mul(v16 x, v16 y) { QW_V16_EACH(v16, vmulq_f32(x.val[i], y.val[i])); }

@@ -1,4 +1,11 @@
-/* Norms, activations, rotation, convolution, conversions, level avx512. Tested by tests/unit/test_kernels.c. */
+/* Norms, activations, rotation, gates, conversions, level avx512: what kernels/vec says over v16. Tested by tests/unit/test_kernels.c. */
 #include "kernels/levels.h"
 
-void qw_vec_avx512(qw_kernels *k) { (void)k; }
+#include "kernels/vec/norm_body.h"
+#include "kernels/vec/values_body.h"
+
+void qw_vec_avx512(qw_kernels *k)
+{
+    fill_values(k);
+    fill_norms(k);
+}
