@@ -133,6 +133,7 @@ typedef struct qwren_model_options {
     void *progress_ctx;
     bool no_tokenizer;          /* leave the text side alone: ids in, logits out; qwren_chat is refused */
     const char *mmproj;         /* GGUF: the file of the image tower, or "none" for a model without; NULL: the one *mmproj*.gguf beside the model */
+    bool lock_memory;           /* the weights must stay in memory and are never paged out (mlock); QWREN_E_LIMIT when the system does not allow it */
 } qwren_model_options;
 QWREN_API qwren_model_options qwren_model_options_default(void);
 

@@ -36,6 +36,7 @@ extern const cli_verb cli_verbs[VERB_COUNT];
 typedef enum cli_id {
     OPT_MODEL,
     OPT_MMPROJ,
+    OPT_MLOCK,
     OPT_IMAGE,
     OPT_SYSTEM,
     OPT_REQUEST,

@@ -100,6 +100,7 @@ static qwren_status open_path(const cli_args *a, const char *path, cli_model_use
     opt.config_only = use == MODEL_HEADERS || use == MODEL_PICTURES;
     opt.no_tokenizer = use == MODEL_NUMBERS || use == MODEL_PICTURES;
     opt.mmproj = cli_text(a, OPT_MMPROJ, NULL);
+    opt.lock_memory = cli_has(a, OPT_MLOCK);
     opt.progress = cli_progress;
     return qwren_model_open(out, path, &opt, err);
 }

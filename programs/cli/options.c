@@ -136,6 +136,7 @@ const cli_option cli_options[] = {
       "perplexity: windows of N tokens; without it 2048. tasks: room for N tokens." },
     { OPT_STRIDE, E, 0, "stride", "N", CLI_WHOLE, 1, INT32_MAX, NULL,
       "perplexity: move each window on by N tokens; without it half a window. Tokens that an earlier window scored are context." },
+    { OPT_MLOCK, R | C, 0, "mlock", NULL, FLAG, "Keep the weights in memory: the system may not page them out." },
     { OPT_THREADS, R | C | M | L | E | Q, 't', "threads", "N", CLI_WHOLE, 1, 1024, NULL, "Compute with N threads; without it one per physical core." },
     { OPT_QUIET, R | C | T | D | P | L | X | I | M | E | Q, 'q', "quiet", NULL, FLAG, "No notices and no progress; errors are still told." },
     { OPT_HELP, R | C | I | M | T | D | P | O | L | X | E | Q | H, 'h', "help", NULL, FLAG, "Explain the verb and leave." },

@@ -118,6 +118,7 @@ static qwren_status open_model(qwren_model *m, const char *path, const qwren_mod
         .progress = opt->progress,
         .progress_ctx = opt->progress_ctx,
         .mmproj = opt->mmproj,
+        .lock = opt->lock_memory,
     };
     QW_TRY(qw_model_check_threads(opt, err));
     m->path = qw_strdup(path);

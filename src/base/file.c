@@ -86,13 +86,39 @@ void qw_map_close(qw_map *m)
     *m = (qw_map){ NULL, 0 };
 }
 
-/* A hint: where it is refused the pages stay, which costs memory and nothing else. Whole pages around the bytes: their neighbours come back alike. */
-void qw_map_release(const void *p, size_t n)
+/* Whole pages around the bytes: what lies beside them comes and goes alike. */
+typedef struct pages {
+    void *begin;
+    size_t size;
+} pages;
+
+static pages pages_of(const void *p, size_t n)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)p / page * page,
                     end = ((uintptr_t)p + n + page - 1) / page * page;
-    if (n)
-        madvise((void *)begin, end - begin, MADV_DONTNEED); // NOLINT(performance-no-int-to-ptr)
+    return (pages){ (void *)begin, n ? end - begin : 0 }; // NOLINT(performance-no-int-to-ptr)
+}
+
+/* Both are hints: where they are refused it costs memory or time and nothing else. */
+static void advise(const void *p, size_t n, int advice)
+{
+    const pages all = pages_of(p, n);
+    if (all.size)
+        madvise(all.begin, all.size, advice);
+}
+
+void qw_map_release(const void *p, size_t n) { advise(p, n, MADV_DONTNEED); }
+void qw_map_expect(const void *p, size_t n) { advise(p, n, MADV_WILLNEED); }
+
+qwren_status qw_map_lock(const void *p, size_t n, qwren_error *err)
+{
+    const pages all = pages_of(p, n);
+    if (!all.size || mlock(all.begin, all.size) == 0)
+        return QWREN_OK;
+    return qw_fail(
+        err, QWREN_E_LIMIT,
+        "the weights cannot be locked in memory: %s; raise the limit (`ulimit -l`, or LimitMEMLOCK= of a service), or do without",
+        strerror(errno));
 }
 
 static qwren_status fail_large(qwren_error *err, const char *name, size_t max_bytes)

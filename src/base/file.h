@@ -15,6 +15,10 @@ qwren_status qw_map_make(qw_map *out, uint8_t **bytes, size_t size, qwren_error 
 void qw_map_close(qw_map *m); /* safe on a zeroed struct */
 /* Bytes of a mapping that were read and are not needed for now: their pages leave this process's memory. Touched again they come back from the file. */
 void qw_map_release(const void *p, size_t n);
+/* Bytes of a mapping that will be read soon: the system may begin to. */
+void qw_map_expect(const void *p, size_t n);
+/* Bytes of a mapping that must stay in memory until it is closed. E_LIMIT: the system does not let this process keep so much. */
+qwren_status qw_map_lock(const void *p, size_t n, qwren_error *err);
 
 /* Whole regular file into fresh memory (qw_free), NUL-terminated; larger than max_bytes is QWREN_E_LIMIT. */
 qwren_status qw_file_read(const char *path, size_t max_bytes, char **out, size_t *len, qwren_error *err);

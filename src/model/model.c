@@ -140,8 +140,10 @@ static qwren_status init(qw_model *m, const char *dir, const qw_model_params *p,
         return qw_fail(err, QWREN_E_CANCELLED, "%s: opening was cancelled", dir);
     QW_TRY(make_bound(m, err));
     QW_TRY(bind_parts(m, p, err));
-    if (!p->config_only)
+    if (!p->config_only) {
+        QW_TRY(qw_weights_expect(m->weights, p->lock, err));
         QW_TRY(make_device(m, p, err));
+    }
     if (!report(p, "headers", 2, 2))
         return qw_fail(err, QWREN_E_CANCELLED, "%s: opening was cancelled", dir);
     return QWREN_OK;

@@ -323,6 +323,17 @@ qwren_status qw_weights_make(qw_weights **out, const qw_tensor *tensors, size_t 
     return st;
 }
 
+qwren_status qw_weights_expect(const qw_weights *w, bool lock, qwren_error *err)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        const qw_tensor *t = &w->tensors[i];
+        qw_map_expect(t->data, t->n_bytes);
+        if (lock)
+            QW_TRY(qw_map_lock(t->data, t->n_bytes, err));
+    }
+    return QWREN_OK;
+}
+
 void qw_weights_close(qw_weights *w)
 {
     if (!w)

@@ -36,6 +36,8 @@ const qw_gguf *qw_weights_gguf(const qw_weights *w);   /* the file with the sett
 const qw_gguf *qw_weights_mmproj(const qw_weights *w); /* the file of the image tower; NULL when there is none */
 void qw_weights_close(qw_weights *w);                  /* NULL is allowed */
 
+/* Tells the system that all tensors will be read; with `lock` they must stay in memory from now on. E_LIMIT. */
+qwren_status qw_weights_expect(const qw_weights *w, bool lock, qwren_error *err);
 size_t qw_weights_count(const qw_weights *w);
 const qw_tensor *qw_weights_at(const qw_weights *w, size_t i);               /* in file order; i < count */
 const qw_tensor *qw_weights_find(const qw_weights *w, const char *our_name); /* NULL when absent */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <dirent.h>
 #include <unistd.h>
@@ -267,9 +268,39 @@ static void without_memory_nothing_leaks_and_nothing_is_half_written(void **stat
     unlink(in_folder("to"));
 }
 
+/* Advice changes nothing that is read; a lock is granted, or refused with a sentence. */
+static void mappings_can_be_advised_and_locked(void **state)
+{
+    (void)state;
+    enum { N = 100000 };
+    static char bytes[N];
+    memset(bytes, 'x', N);
+    put("a", bytes, N);
+    qw_map m;
+    qwren_error err;
+    assert_int_equal(qw_map_open(&m, in_folder("a"), &err), QWREN_OK);
+    qw_map_expect(m.data + 5000, 70000);
+    qw_map_release(m.data, N);
+    qw_map_expect(NULL, 0);
+    assert_memory_equal(m.data, bytes, N);
+    const qwren_status st = qw_map_lock(m.data + 3, N - 3, &err);
+    assert_true(st == QWREN_OK || st == QWREN_E_LIMIT);
+    if (st != QWREN_OK)
+        assert_non_null(strstr(err.text, "cannot be locked"));
+    assert_int_equal(qw_map_lock(NULL, 0, &err), QWREN_OK);
+    const struct rlimit none = { 0, 0 };
+    struct rlimit before;
+    getrlimit(RLIMIT_MEMLOCK, &before);
+    if (geteuid() != 0 && setrlimit(RLIMIT_MEMLOCK, &none) == 0)
+        assert_int_equal(qw_map_lock(m.data, N, &err), QWREN_E_LIMIT);
+    qw_map_close(&m);
+    unlink(in_folder("a"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(mappings_can_be_advised_and_locked),
         cmocka_unit_test(a_map_shows_the_files_bytes),
         cmocka_unit_test(an_empty_file_maps_and_reads_as_nothing),
         cmocka_unit_test(what_is_missing_or_no_file_is_refused_by_name),

@@ -17,7 +17,6 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "convert/divergence.h"
 #include "convert/plan.h"
 #include "convert/quantize.h"
 #include "support/fault.h"
@@ -151,25 +150,16 @@ static float *all_logits(const qwren_model *m, const int32_t *ids, size_t n)
     return logits;
 }
 
-/* Mean divergence of b from a on a conversation. */
+/* Divergence of b from a over some lines of the set that is built in, the median of the positions: a mean would be that of a few where the model wavers. */
 static double distance(const qwren_model *a, const qwren_model *b)
 {
-    static const char text[] = "<|im_start|>user\nWhat is 17 + 25, and what is the capital of France?<|im_end|>\n<|im_start|>assistant\n";
-    int32_t *ids = NULL;
-    size_t n = 0;
-    double sum = 0;
-    const size_t V = (size_t)qwren_model_get_info(a)->vocab_size;
-    assert_int_equal(qwren_tokenize(qwren_model_tokenizer(a), text, SIZE_MAX, QWREN_SPECIAL_ALL, &ids, &n, NULL), QWREN_OK);
-    float *la = all_logits(a, ids, n), *lb = all_logits(b, ids, n);
-    for (size_t t = 0; t < n; t++) {
-        qw_divergence v = QW_DIVERGENCE_INIT;
-        qw_divergence_add(&v, la + t * V, lb + t * V, V);
-        sum += qw_divergence_value(&v) / (double)n;
-    }
-    qwren_free(la);
-    qwren_free(lb);
-    qwren_free(ids);
-    return sum;
+    qwren_eval_options opt = qwren_eval_options_default();
+    qwren_comparison c;
+    qwren_error err;
+    opt.max_lines = 4;
+    if (qwren_eval_compare(a, &b, 1, NULL, 0, &opt, &c, &err) != QWREN_OK)
+        fail_msg("%s", err.text);
+    return c.all.median;
 }
 
 static void check_tensor(const qwren_model *source, const char *name, const qw_json *record)
@@ -285,7 +275,7 @@ static void what_comes_out_answers_as_the_source(void **state)
     quantize(NANO, plain, &o);
     qwren_model *source = nano_open(2), *coded = open_model(dst), *other = open_model(plain);
     const double d = distance(source, coded), d_plain = distance(source, other);
-    if (!(d < 0.02 && d < 0.9 * d_plain))
+    if (!(d < 0.002 && d < 0.5 * d_plain))
         fail_msg("6bit is %g from the source, 6bit-plain %g", d, d_plain);
     assert_true(qwren_model_get_info(coded)->has_vision);
     assert_true(qwren_model_get_info(coded)->has_mtp);
