@@ -1,6 +1,6 @@
 /* What each family of kernels puts into the table on each level. A family is a file of x86/ or arm/, compiled for its level alone (cmake/levels.cmake).
- *   vec    norms, activations, rotation, convolution, conversions      dot    weights x activations in float and bf16
- *   q8     weights x activations in eight bits, and making those       attn   attention and its cache      delta  the gated delta rule
+ *   vec    norms, activations, rotation, conversions      dot    weights x activations in float and bf16
+ *   q8     weights x activations in eight bits, and making those       attn   attention and its cache      delta  the gated delta rule, its convolution
  *   peak   the most that the machine can do, for measuring */
 #ifndef QW_KERNELS_LEVELS_H
 #define QW_KERNELS_LEVELS_H

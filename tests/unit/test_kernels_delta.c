@@ -1,5 +1,5 @@
 /* The gated delta rule on every level that this machine has: against the recurrence of docs/model.md in double, on lengths 1..200 and odd shapes, with decays
- * that keep everything and that forget everything; any cut of the tokens gives the same bits, and so does every level with vectors. */
+ * that keep everything and that forget everything; any cut of the tokens gives the same bits, and so does every level with vectors. The convolution in front of it likewise. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -227,10 +227,95 @@ static void odd_values(void **state)
     free_head(&h);
 }
 
+/* ---- the convolution in front of it */
+
+typedef struct conv {
+    size_t T, n, stride, y_stride, taps;
+    float *x, *w, *before; /* [T, stride], [taps, stride], [taps - 1, stride] */
+} conv;
+
+static void convolve(qw_cpu_level level, const conv *c, size_t piece, float *y, float *tail)
+{
+    const qw_kernels k = qw_kernels_of(level);
+    memcpy(tail, c->before, (c->taps - 1) * c->stride * sizeof *tail);
+    for (size_t t = 0, n; t < c->T; t += n) {
+        n = piece ? piece : between(1, 9);
+        n = n < c->T - t ? n : c->T - t;
+        k.conv_silu(y + t * c->y_stride, c->y_stride, c->x + t * c->stride, tail, c->w, c->stride, c->n, n, c->taps);
+    }
+}
+
+static void is_convolution(qw_cpu_level level, const conv *c, const float *y, const float *tail)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        for (size_t t = 0; t < c->T; t++) {
+            double sum = 0;
+            for (size_t j = 0; j < c->taps; j++) {
+                const size_t row = t + j;
+                const float in = row + 1 < c->taps ? c->before[row * c->stride + i] : c->x[(row + 1 - c->taps) * c->stride + i];
+                sum += (double)c->w[j * c->stride + i] * in;
+            }
+            const double want = sum / (1 + exp(-sum));
+            if (!(fabs(y[t * c->y_stride + i] - want) <= 5e-7 * (1 + fabs(want))))
+                fail_msg("token %zu, channel %zu of %zu, %zu taps, level %s: %.9g, wanted %.9g", t, i, c->n, c->taps,
+                         qw_cpu_level_name(level), (double)y[t * c->y_stride + i], want);
+        }
+        for (size_t j = 0; j + 1 < c->taps; j++) {
+            const size_t row = c->T + j;
+            const float want = row + 1 < c->taps ? c->before[row * c->stride + i] : c->x[(row + 1 - c->taps) * c->stride + i];
+            assert_true(tail[j * c->stride + i] == want);
+        }
+    }
+}
+
+static bool same_values(const conv *c, const float *a, const float *b)
+{
+    for (size_t t = 0; t < c->T; t++)
+        if (memcmp(a + t * c->y_stride, b + t * c->y_stride, c->n * sizeof *a) != 0)
+            return false;
+    return true;
+}
+
+static void check_convolution(size_t taps, size_t n, size_t T)
+{
+    conv c = { .T = T, .n = n, .taps = taps, .stride = n + between(0, 3), .y_stride = n + between(0, 3) };
+    const size_t n_x = T * c.stride, n_w = taps * c.stride, n_tail = (taps - 1) * c.stride, n_y = T * c.y_stride;
+    c.x = guarded(n_x), c.w = guarded(n_w), c.before = guarded(n_tail);
+    float *whole = guarded(n_y), *y = guarded(n_y), *first = guarded(n_y), *end = guarded(n_tail), *tail = guarded(n_tail);
+    bool have_first = false;
+    for (qw_cpu_level level = 0; level < QW_CPU_LEVELS; level++) {
+        if (!qw_cpu_can(level))
+            continue;
+        convolve(level, &c, T, whole, end);
+        is_convolution(level, &c, whole, end);
+        for (size_t piece = 0; piece <= 5; piece++) {
+            convolve(level, &c, piece, y, tail);
+            assert_true(same_values(&c, y, whole));
+            is_convolution(level, &c, whole, tail);
+        }
+        if (level == QW_CPU_PORTABLE)
+            continue;
+        if (have_first)
+            assert_true(same_values(&c, first, whole));
+        have_first = true;
+        memcpy(first, whole, n_y * sizeof *first);
+    }
+    free_guarded(c.x, n_x), free_guarded(c.w, n_w), free_guarded(c.before, n_tail), free_guarded(whole, n_y), free_guarded(y, n_y);
+    free_guarded(first, n_y), free_guarded(end, n_tail), free_guarded(tail, n_tail);
+}
+
+static void convolution_on_every_level(void **state)
+{
+    (void)state;
+    for (size_t taps = 1; taps <= 6; taps++)
+        for (int round = 0; round < 12; round++)
+            check_convolution(taps, between(1, 150), between(1, 20));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(every_length_and_shape), cmocka_unit_test(the_shapes_of_the_models),
-                                        cmocka_unit_test(odd_values) };
+                                        cmocka_unit_test(convolution_on_every_level), cmocka_unit_test(odd_values) };
     qw_rng_seed(&rng, 20261126);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

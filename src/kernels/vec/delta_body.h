@@ -6,7 +6,7 @@
  * delta = beta (v - g r). That is one load, one store and four operations of the multiplier per 16 values; sums go over the rows in order, so neither the width
  * of a slice nor the cut of the tokens can be seen in a result. */
 #include "kernels/kernels.h"
-#include "kernels/vec/v16.h"
+#include "kernels/vec/math.h"
 
 #include <math.h>
 
@@ -64,12 +64,17 @@ static block make_block(const qw_delta_args *a, size_t first)
     const float scale = 1.0F / sqrtf((float)dk);
     for (size_t i = 0; i < b.n; i++) {
         const size_t t = first + i;
-        b.decay[i] = expf(a->log_decay[t * a->gate_stride]);
+        b.decay[i] = a->log_decay[t * a->gate_stride];
         b.beta[i] = a->beta[t * a->gate_stride];
         normalise(b.q + i * dk, a->q + t * a->in_stride, dk, scale);
         normalise(b.k + i * dk, a->k + t * a->in_stride, dk, 1.0F);
         copy_padded(b.v + i * b.v_stride, a->v + t * a->in_stride, a->value_dim);
     }
+    for (size_t i = 0; i < b.n; i += 16)
+        if (b.n - i >= 16)
+            v16_store(b.decay + i, v16_exp(v16_load(b.decay + i)));
+        else
+            v16_store_n(b.decay + i, v16_exp(v16_load_n(b.decay + i, b.n - i)), b.n - i);
     return b;
 }
 

@@ -1,7 +1,13 @@
-/* The gated delta rule, level avx2. Tested by tests/unit/test_kernels_delta.c. */
+/* The gated delta rule and its convolution, level avx2. Tested by tests/unit/test_kernels_delta.c. */
 #include "kernels/levels.h"
+
+#include "kernels/vec/conv_body.h"
 
 #define DELTA_WIDE 2 /* vectors of columns that one token alone takes at once */
 #include "kernels/vec/delta_body.h"
 
-void qw_delta_avx2(qw_kernels *k) { k->delta = delta_v16; }
+void qw_delta_avx2(qw_kernels *k)
+{
+    k->delta = delta_v16;
+    k->conv_silu = conv_silu_v16;
+}
