@@ -26,6 +26,23 @@ static bool read_whole(const char *s, double min, double max, double *out)
     return errno == 0 && (double)x >= min && (double)x <= max;
 }
 
+/* Numbers with commas between; how many, or 0 when it is not that. */
+static size_t read_wholes(const char *s, double min, double max, size_t out[CLI_MOST_WHOLES])
+{
+    size_t n = 0;
+    for (const char *at = s; n < CLI_MOST_WHOLES; at += strcspn(at, ",") + 1) {
+        char one[24];
+        double number;
+        snprintf(one, sizeof one, "%.*s", (int)strcspn(at, ","), at);
+        if (!read_whole(one, min, max, &number))
+            return 0;
+        out[n++] = (size_t)number;
+        if (at[strcspn(at, ",")] == '\0')
+            return n;
+    }
+    return 0;
+}
+
 static bool read_real(const char *s, double min, double max, double *out)
 {
     char *end = NULL;
@@ -70,6 +87,13 @@ static int read_value(const cli_verb *verb, cli_given *g)
         if (read_whole(g->text, o->min, o->max, &g->number))
             return 0;
         return cli_usage(verb, "--%s: '%s' is not a whole number from %.0f to %.0f", o->name, g->text, o->min, o->max);
+    case CLI_WHOLES: {
+        size_t numbers[CLI_MOST_WHOLES];
+        if (read_wholes(g->text, o->min, o->max, numbers))
+            return 0;
+        return cli_usage(verb, "--%s: '%s' is no list of up to %d whole numbers from %.0f to %.0f with commas between", o->name, g->text,
+                         CLI_MOST_WHOLES, o->min, o->max);
+    }
     case CLI_REAL:
         if (read_real(g->text, o->min, o->max, &g->number))
             return 0;
@@ -295,6 +319,11 @@ double cli_number(const cli_args *a, cli_id id, double fallback)
 {
     const cli_given *g = last_of(a, id);
     return g ? g->number : fallback;
+}
+
+size_t cli_wholes(const cli_args *a, cli_id id, const char *fallback, size_t out[CLI_MOST_WHOLES])
+{
+    return read_wholes(cli_text(a, id, fallback), 0, INT32_MAX, out);
 }
 
 const cli_given *cli_last(const cli_args *a, const cli_option *option)

@@ -19,6 +19,7 @@ typedef enum cli_verb_id {
     VERB_LOGITS,
     VERB_PREPROCESS,
     VERB_EVAL,
+    VERB_BENCH,
     VERB_HELP,
     VERB_COUNT
 } cli_verb_id;
@@ -55,7 +56,9 @@ typedef enum cli_id {
     OPT_THOUGHTS,
     OPT_COLOR,
     OPT_STATS,
+    OPT_CSV,
     OPT_TENSORS,
+    OPT_CPU,
     OPT_ESTIMATE_ONLY,
     OPT_RECIPE,
     OPT_BITS,
@@ -83,6 +86,13 @@ typedef enum cli_id {
     OPT_LIMIT,
     OPT_WRONG,
     OPT_MAN,
+    OPT_RANDOM,
+    OPT_PROMPTS,
+    OPT_DECODE,
+    OPT_DEPTHS,
+    OPT_BATCHES,
+    OPT_IMAGE_SIZES,
+    OPT_REPEAT,
     OPT_CTX,
     OPT_THREADS,
     OPT_QUIET,
@@ -94,6 +104,7 @@ typedef enum cli_kind {
     CLI_TEXT,
     CLI_LITERAL, /* text that is not empty and valid UTF-8 */
     CLI_WHOLE,   /* a whole number from min to max */
+    CLI_WHOLES,  /* several of them, with commas between */
     CLI_REAL,
     CLI_CHOICE, /* `argument` lists the words, with | between them */
     CLI_BIAS    /* ID:X */
@@ -137,6 +148,9 @@ bool cli_has(const cli_args *a, cli_id id);
 const char *cli_text(const cli_args *a, cli_id id, const char *fallback);
 double cli_number(const cli_args *a, cli_id id, double fallback);
 const cli_given *cli_last(const cli_args *a, const cli_option *option); /* NULL when absent */
+/* The numbers of a CLI_WHOLES option into out [CLI_MOST_WHOLES]; returns how many. `fallback` is such a text, or "". */
+#define CLI_MOST_WHOLES 16
+size_t cli_wholes(const cli_args *a, cli_id id, const char *fallback, size_t out[CLI_MOST_WHOLES]);
 size_t cli_count(const cli_args *a, cli_id id);
 const char *cli_nth(const cli_args *a, cli_id id, size_t i); /* the i-th of OPT_IMAGE, OPT_STOP, ... */
 int cli_thinking(const cli_args *a);                         /* 1, 0; -1: not said */

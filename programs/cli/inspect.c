@@ -1,4 +1,5 @@
-/* qwren inspect: what a model is, as text or as JSON. Tested by tests/cli/inspect.sh and models.sh. */
+/* qwren inspect: what a model is, as text or as JSON. inspect_cpu.c shows the processor. Tested by tests/cli/inspect.sh and models.sh. */
+#include "inspect_cpu.h"
 #include "models.h"
 #include "output.h"
 #include "table.h"
@@ -239,6 +240,11 @@ int cli_inspect(const cli_args *a)
     qw_buf out = QW_BUF_INIT;
     if (a->n_words && cli_has(a, OPT_MODEL))
         return cli_usage(a->verb, "the model is named twice: '%s' and '%s'", cli_text(a, OPT_MODEL, ""), a->words[0]);
+    if (cli_has(a, OPT_CPU)) {
+        if (a->n_words || cli_has(a, OPT_MODEL) || cli_has(a, OPT_TENSORS) || cli_has(a, OPT_CTX))
+            return cli_usage(a->verb, "--cpu shows the processor; what is asked about a model is asked without it");
+        return cli_inspect_cpu(&out, cli_has(a, OPT_JSON), &err) == QWREN_OK ? cli_print_taken(&out) : cli_fail(&err);
+    }
     qwren_status st = cli_model_open(a, MODEL_HEADERS, &model, &err);
     if (st == QWREN_OK)
         st = gather(&f, a, model, &err);

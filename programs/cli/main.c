@@ -43,7 +43,7 @@ const cli_verb cli_verbs[VERB_COUNT] = {
         DONE, 0, cli_chat_run },
     [VERB_INSPECT] = {
         "inspect", "show what a model is: architecture, tensors, bytes, memory",
-        { "[OPTION]... [MODEL]" },
+        { "[OPTION]... [MODEL]", "--cpu [--json]" },
         "Reads the headers of a checkpoint, checks them against its configuration, and tells what is in it: architecture, parameters, bits a weight, and how much "
         "memory a session needs. With --tensors a line for each tensor: its type and how many weights share a scale, bits a weight and bytes with the scales, and "
         "what qwren quantize took it for. A matrix of codes is one tensor.",
@@ -125,6 +125,20 @@ const cli_verb cli_verbs[VERB_COUNT] = {
         "  qwren eval kld models/2b models/2b-6bit models/2b-4bit\n"
         "  qwren eval tasks qwren-nano",
         ANSWERED, 64, cli_eval },
+    [VERB_BENCH] = {
+        "bench", "measure how fast a model is here, and how near to the machine's limit",
+        { "[OPTION]... [MODEL]", "--random 0.8B|2B|4B|9B [OPTION]..." },
+        "Measures prompts, decoding, pictures, loading and memory, and beside them the machine: the bytes a second that its memory gives to all threads, and the "
+        "operations a second of its dot products in registers. What a token must move and multiply at least follows from the model's shape, so that each figure is "
+        "told as a share of what is possible. Ids are drawn at random; no text is read or written.\n"
+        "\n"
+        "Every test runs once to warm up. Decoding at a depth goes on from one repetition to the next, so that they are a little deeper each. Energy is told where "
+        "the processor's counters (RAPL) can be read, or a battery is being discharged.\n"
+        "\n"
+        "  qwren bench --random 0.8B\n"
+        "  qwren bench --random 2B --recipe 4bit -p 128,512,2048 -d 0,4096,32768\n"
+        "  qwren bench -b 1,2,4,8 --image-size 448,1024 models/2b-6bit",
+        ANSWERED, 1, cli_bench },
     [VERB_HELP] = {
         "help", "explain the program or one of its verbs",
         { "[OPTION]... [VERB]" },

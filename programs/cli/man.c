@@ -86,8 +86,11 @@ static void environment(qw_buf *out, unsigned verbs)
         const char *name, *meaning;
     } variables[] = {
         { TALKING | OF(VERB_INSPECT) | OF(VERB_DOCTOR) | OF(VERB_TOKENIZE) | OF(VERB_DETOKENIZE) | OF(VERB_TEMPLATE) | OF(VERB_LOGITS) |
-              OF(VERB_PREPROCESS),
+              OF(VERB_PREPROCESS) | OF(VERB_BENCH),
           "QWREN_MODEL", "The model that is used without -m." },
+        { TALKING | OF(VERB_INSPECT) | OF(VERB_DOCTOR) | OF(VERB_LOGITS) | OF(VERB_EVAL) | OF(VERB_QUANTIZE) | OF(VERB_BENCH), "QWREN_CPU",
+          "The kernels that are used, by the name of their instruction set; qwren inspect --cpu lists them. Without it the best that this "
+          "processor can run." },
         { TALKING, "NO_COLOR", "When it is set and not empty, thoughts are not dimmed on a terminal." },
         { OF(VERB_CHAT), "XDG_STATE_HOME",
           "Where qwren-chat keeps its history of lines, in qwren/history; ~/.local/state when it is not set." },

@@ -69,11 +69,12 @@ static char *resolve(const char *given)
     return bundled ? bundled : qw_strdup(given);
 }
 
-/* -m, for inspect and doctor also their word, then the environment; NULL: nothing was said. */
+/* -m, for inspect, doctor and bench also their word, then the environment; NULL: nothing was said. */
 static const char *named(const cli_args *a)
 {
     const char *environment = getenv("QWREN_MODEL");
-    if ((a->verb == &cli_verbs[VERB_INSPECT] || a->verb == &cli_verbs[VERB_DOCTOR]) && a->n_words)
+    const bool by_word = a->verb == &cli_verbs[VERB_INSPECT] || a->verb == &cli_verbs[VERB_DOCTOR] || a->verb == &cli_verbs[VERB_BENCH];
+    if (by_word && a->n_words)
         return a->words[0];
     return cli_text(a, OPT_MODEL, environment && *environment ? environment : NULL);
 }

@@ -13,6 +13,7 @@
 #define E (1u << VERB_EVAL)
 #define M (1u << VERB_DOCTOR)
 #define Q (1u << VERB_QUANTIZE)
+#define B (1u << VERB_BENCH)
 #define H (1u << VERB_HELP)
 
 #define FLAG CLI_FLAG, 0, 0, NULL
@@ -21,12 +22,12 @@
 
 /* clang-format off */
 const cli_option cli_options[] = {
-    { OPT_MODEL, R | C | I | M | L | X, 'm', "model", "PATH", TEXT,
+    { OPT_MODEL, R | C | I | M | L | X | B, 'm', "model", "PATH", TEXT,
       "The model: the folder of a checkpoint as Hugging Face or MLX write it, a GGUF file or a folder with it, or the name of a bundled model. "
       "Without it: $QWREN_MODEL, then the bundled qwren-nano." },
     { OPT_MODEL, T | D | P, 'm', "model", "PATH", TEXT,
       "The model: a folder, which may hold nothing but a tokenizer, or a GGUF file. Without it: $QWREN_MODEL, then the bundled qwren-nano." },
-    { OPT_MMPROJ, R | C | I | M | L | X, 0, "mmproj", "FILE", TEXT,
+    { OPT_MMPROJ, R | C | I | M | L | X | B, 0, "mmproj", "FILE", TEXT,
       "GGUF: the file of the image tower, or none for a model without. Without it the one *mmproj*.gguf beside the model, if there is one." },
 
     /* what is asked */
@@ -61,6 +62,17 @@ const cli_option cli_options[] = {
     { OPT_ANSWERS, E, 0, "answers", "FILE", TEXT,
       "kld: the answers of the requests, with their \"id\"; requests without one are left out. tasks: judge the answers in FILE (in the order of the "
       "requests, or with their \"id\") rather than a model's." },
+
+    /* what is measured */
+    { OPT_RANDOM, B, 0, "random", "0.8B|2B|4B|9B|tiny", CLI_CHOICE, 0, 0, NULL,
+      "Measure a made-up model with the shape of a published one: no file is needed. tiny is none of them, for tests." },
+    { OPT_RECIPE, B, 0, "recipe", "NAME", TEXT, "--random: the bits of its weights, as qwren quantize gives them: 6bit (the default), 5bit, 4bit, 8bit, 6bit-plain, or bf16." },
+    { OPT_PROMPTS, B, 'p', "prompt", "N,...", CLI_WHOLES, 0, INT32_MAX, NULL, "Read prompts of so many tokens; without it 512. 0: none." },
+    { OPT_DECODE, B, 'n', "decode", "N", CLI_WHOLE, 0, INT32_MAX, NULL, "Decode N tokens; without it 64. 0: none." },
+    { OPT_DEPTHS, B, 'd', "depth", "N,...", CLI_WHOLES, 0, INT32_MAX, NULL, "Decode behind so many tokens, which are computed first; without it 0." },
+    { OPT_BATCHES, B, 'b', "batch", "N,...", CLI_WHOLES, 1, 256, NULL, "Decode so many sequences at once, at the first depth; without it 1." },
+    { OPT_IMAGE_SIZES, B, 0, "image-size", "N,...", CLI_WHOLES, 16, 8192, NULL, "Look at square pictures of so many pixels a side; without it none." },
+    { OPT_REPEAT, B, 'r', "repeat", "N", CLI_WHOLE, 1, 100, NULL, "Measure everything N times, after once to warm up; without it 5. Medians are told, and how far the others are from them." },
 
     /* how it is made smaller */
     { OPT_RECIPE, Q, 0, "recipe", "NAME", TEXT,
@@ -106,7 +118,7 @@ const cli_option cli_options[] = {
     /* what is shown */
     { OPT_JSON, R, 0, "json", NULL, FLAG,
       "Print the whole result as one line of JSON: reasoning_content, content, tool_calls, finish_reason, usage." },
-    { OPT_JSON, I | M | E | Q, 0, "json", NULL, FLAG, "Print one line of JSON." },
+    { OPT_JSON, I | M | E | Q | B, 0, "json", NULL, FLAG, "Print one line of JSON." },
     { OPT_LIMIT, E, 0, "limit", "N", CLI_WHOLE, 1, INT32_MAX, NULL, "kld, tasks: take only N of the lines, spread over the file." },
     { OPT_WRONG, E, 0, "wrong", "N", CLI_WHOLE, 1, INT32_MAX, NULL, "tasks: show N wrong answers of each kind on standard error." },
     { OPT_THOUGHTS, R | C, 0, "thoughts", "auto|always|never", CLI_CHOICE, 0, 0, NULL,
@@ -115,6 +127,8 @@ const cli_option cli_options[] = {
       "Whether thoughts are dimmed rather than put between <think> and </think>; auto, the default: on a terminal, unless $NO_COLOR is set." },
     { OPT_STATS, R | C, 0, "stats", NULL, FLAG, "Tell tokens, seconds and speed on standard error." },
     { OPT_ESTIMATE_ONLY, M, 0, "estimate-only", NULL, FLAG, "Tell memory and speed alone, from the headers; no weight is read." },
+    { OPT_CSV, B, 0, "csv", NULL, FLAG, "Print a line for each measurement, values with commas between, under a line of their names." },
+    { OPT_CPU, I, 0, "cpu", NULL, FLAG, "Show the processor instead: the kernels that are used ($QWREN_CPU), those there are, cores, caches. No model is opened." },
     { OPT_TENSORS, I, 0, "tensors", NULL, FLAG, "List the tensors as well." },
     { OPT_NO_SPECIAL, T, 0, "no-special", NULL, FLAG, "Special tokens such as <|im_end|> in the text are plain text." },
     { OPT_NO_ADDED, T, 0, "no-added", NULL, FLAG, "So are added tokens that are not special, such as <think>." },
@@ -137,9 +151,9 @@ const cli_option cli_options[] = {
     { OPT_STRIDE, E, 0, "stride", "N", CLI_WHOLE, 1, INT32_MAX, NULL,
       "perplexity: move each window on by N tokens; without it half a window. Tokens that an earlier window scored are context." },
     { OPT_MLOCK, R | C, 0, "mlock", NULL, FLAG, "Keep the weights in memory: the system may not page them out." },
-    { OPT_THREADS, R | C | M | L | E | Q, 't', "threads", "N", CLI_WHOLE, 1, 1024, NULL, "Compute with N threads; without it one per physical core." },
-    { OPT_QUIET, R | C | T | D | P | L | X | I | M | E | Q, 'q', "quiet", NULL, FLAG, "No notices and no progress; errors are still told." },
-    { OPT_HELP, R | C | I | M | T | D | P | O | L | X | E | Q | H, 'h', "help", NULL, FLAG, "Explain the verb and leave." },
+    { OPT_THREADS, R | C | M | L | E | Q | B, 't', "threads", "N", CLI_WHOLE, 1, 1024, NULL, "Compute with N threads; without it one per physical core." },
+    { OPT_QUIET, R | C | T | D | P | L | X | I | M | E | Q | B, 'q', "quiet", NULL, FLAG, "No notices and no progress; errors are still told." },
+    { OPT_HELP, R | C | I | M | T | D | P | O | L | X | E | Q | B | H, 'h', "help", NULL, FLAG, "Explain the verb and leave." },
 };
 /* clang-format on */
 

@@ -16,6 +16,7 @@ int cli_parse(const cli_args *a);
 int cli_logits(const cli_args *a);
 int cli_preprocess(const cli_args *a);
 int cli_eval(const cli_args *a);
+int cli_bench(const cli_args *a);
 int cli_help(const cli_args *a);
 
 #endif

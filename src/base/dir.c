@@ -2,6 +2,7 @@
 #include "base/dir.h"
 
 #include "base/alloc.h"
+#include "base/file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -81,4 +82,34 @@ qwren_status qw_dir_sync(const char *path, qwren_error *err)
     qwren_status st = done ? QWREN_OK : fail_io(err, path, "written");
     close(fd);
     return st;
+}
+
+static void forget_file(const char *path)
+{
+#if defined(POSIX_FADV_DONTNEED)
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return;
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    close(fd);
+#else
+    (void)path;
+#endif
+}
+
+void qw_dir_forget(const char *path)
+{
+    qw_names names;
+    if (!qw_dir_exists(path)) {
+        forget_file(path);
+        return;
+    }
+    if (qw_dir_list(&names, path, NULL, NULL) == QWREN_OK)
+        for (size_t i = 0; i < names.n; i++) {
+            char *file = qw_path_join(path, names.at[i]);
+            if (file && qw_file_exists(file))
+                forget_file(file);
+            qw_free(file);
+        }
+    qw_names_deinit(&names);
 }

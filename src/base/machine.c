@@ -1,4 +1,4 @@
-/* The machine's memory, limited by the control groups that this process is in (machine.h). Tested by tests/unit/test_base_machine.c on made-up machines. */
+/* The machine's memory, limited by the control groups that this process is in (machine.h), and this process's part of it. Tested by tests/unit/test_base_machine.c on made-up machines. */
 #include "base/machine.h"
 
 #include "base/cgroup.h"
@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if !defined(__linux__)
+#  include <sys/resource.h>
+#endif
 #if defined(__APPLE__)
 #  include <sys/sysctl.h>
 #elif !defined(__linux__)
@@ -79,4 +82,37 @@ qw_machine_memory qw_machine_get_memory(void)
     const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     return (qw_machine_memory){ pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : QW_NOT_KNOWN, QW_NOT_KNOWN };
 }
+#endif
+
+/* ---- this process */
+
+#if defined(__linux__)
+qw_process_memory qw_process_get_memory(void)
+{
+    char text[QW_SYSTEM_TEXT_BYTES];
+    qw_system_text(text, sizeof text, "", "proc/self/status");
+    return (qw_process_memory){ meminfo_bytes(text, "VmRSS:"), meminfo_bytes(text, "VmHWM:") };
+}
+
+void qw_process_forget_peak(void)
+{
+    FILE *f = fopen("/proc/self/clear_refs", "w");
+    if (!f)
+        return;
+    fputs("5", f);
+    fclose(f);
+}
+#else
+qw_process_memory qw_process_get_memory(void)
+{
+    struct rusage use;
+    const uint64_t peak = getrusage(RUSAGE_SELF, &use) == 0 ? (uint64_t)use.ru_maxrss : QW_NOT_KNOWN;
+#  if defined(__APPLE__)
+    return (qw_process_memory){ QW_NOT_KNOWN, peak };
+#  else
+    return (qw_process_memory){ QW_NOT_KNOWN, peak > QW_NOT_KNOWN / 1024 ? peak : peak * 1024 };
+#  endif
+}
+
+void qw_process_forget_peak(void) {}
 #endif

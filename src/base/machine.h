@@ -1,4 +1,4 @@
-/* What this machine has, and lets this process use, of memory. */
+/* What this machine has, and lets this process use, of memory; and what this process uses. */
 #ifndef QW_BASE_MACHINE_H
 #define QW_BASE_MACHINE_H
 
@@ -15,5 +15,13 @@ qw_machine_memory qw_machine_get_memory(void);
 
 /* The same of a made-up Linux machine: `root` holds its proc/ and sys/. For tests. */
 qw_machine_memory qw_machine_memory_of(const char *root);
+
+/* What this process has in memory now, and had at most, files that it mapped included. Bytes, or QW_NOT_KNOWN. */
+typedef struct qw_process_memory {
+    uint64_t resident, peak;
+} qw_process_memory;
+qw_process_memory qw_process_get_memory(void);
+/* The peak begins anew here, where the system can do that. */
+void qw_process_forget_peak(void);
 
 #endif

@@ -9,7 +9,7 @@ check version 0 "$QWREN" --version
 expect "--version" grep -q '^qwren [0-9]*\.[0-9]*\.[0-9]*$' out
 
 verbs=$(sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p' program)
-expect "all verbs are listed" [ "$(echo "$verbs" | tr '\n' ' ')" = "run chat inspect doctor quantize tokenize detokenize template parse logits preprocess eval help " ]
+expect "all verbs are listed" [ "$(echo "$verbs" | tr '\n' ' ')" = "run chat inspect doctor quantize tokenize detokenize template parse logits preprocess eval bench help " ]
 
 render() { # page: as a person would read it
     if command -v groff >/dev/null; then
@@ -39,8 +39,10 @@ for verb in $verbs; do
     speaks=$(grep -c '^\.B QWREN_MODEL$' "qwren-$verb.1")
     expect "$verb: QWREN_MODEL goes with -m" [ "$speaks" -eq "$(grep -c '^ *-m, --model' text)" ]
     case $verb in
-    chat) variables=3 ;;
-    run) variables=2 ;;
+    chat) variables=4 ;;
+    run) variables=3 ;;
+    inspect | doctor | logits | bench) variables=2 ;; # and QWREN_CPU, for what computes
+    eval | quantize) variables=1 ;;
     *) variables=$speaks ;;
     esac
     expect "$verb: variables" [ "$(sed -n '/^\.SH ENVIRONMENT/,/^\.SH SEE/p' "qwren-$verb.1" | grep -c '^\.B ')" -eq "$variables" ]
@@ -54,7 +56,7 @@ for verb in $verbs; do
 done
 check "man of the program" 0 "$QWREN" help --man
 cp out qwren.1
-expect "the program's page has all variables" [ "$(sed -n '/^\.SH ENVIRONMENT/,/^\.SH SEE/p' qwren.1 | grep -c '^\.B ')" -eq 3 ]
+expect "the program's page has all variables" [ "$(sed -n '/^\.SH ENVIRONMENT/,/^\.SH SEE/p' qwren.1 | grep -c '^\.B ')" -eq 4 ]
 render qwren.1 >page
 for verb in $verbs; do expect "qwren.1 names qwren-$verb" grep -q "^\\.BR qwren.*-$verb (1)" qwren.1; done
 

@@ -111,12 +111,28 @@ static void this_machine_has_memory(void **state)
     assert_true(m.available == QW_NOT_KNOWN || m.available <= m.total);
 }
 
+static void this_process_holds_something(void **state)
+{
+    (void)state;
+    const qw_process_memory before = qw_process_get_memory();
+    assert_true(before.peak != QW_NOT_KNOWN && before.peak > 100000);
+    assert_true(before.resident == QW_NOT_KNOWN || before.resident <= before.peak);
+    qw_process_forget_peak();
+    const qw_process_memory after = qw_process_get_memory();
+    assert_true(after.peak != QW_NOT_KNOWN && after.peak > 100000);
+}
+
 int main(void)
 {
 #define MACHINE(test) cmocka_unit_test_setup_teardown(test, make_machine, remove_machine)
     const struct CMUnitTest tests[] = {
-        MACHINE(what_is_not_told_is_not_known),    MACHINE(the_machine_tells_its_own), MACHINE(groups_of_version_2_limit),
-        MACHINE(groups_of_version_1_limit),        MACHINE(a_full_group_stays_full),   MACHINE(files_of_a_group_are_available),
+        cmocka_unit_test(this_process_holds_something),
+        MACHINE(what_is_not_told_is_not_known),
+        MACHINE(the_machine_tells_its_own),
+        MACHINE(groups_of_version_2_limit),
+        MACHINE(groups_of_version_1_limit),
+        MACHINE(a_full_group_stays_full),
+        MACHINE(files_of_a_group_are_available),
         cmocka_unit_test(this_machine_has_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
