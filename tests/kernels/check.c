@@ -2,19 +2,22 @@
 #include "check.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
-#define GUARD 64  /* bytes on either side of every piece of memory */
+#define GUARD 64  /* bytes before every piece of memory, at least */
 #define PIECES 64 /* of one run */
 #define GUARD_BYTE 0xA5
 
+/* Pages of their own. Behind them is one that nobody may touch, and before it fewer than 64 bytes of guard values. */
 static struct piece {
-    unsigned char *base;
-    size_t bytes, off;
+    unsigned char *base, *begin, *end, *last; /* of the pages; of the piece; of the pages that may be touched */
 } pieces[PIECES];
 static int n_pieces;
 
@@ -32,14 +35,20 @@ static int n_checked, n_failed;
 void *check_alloc(check_run *r, size_t bytes, size_t off)
 {
     (void)r;
-    void *p = NULL;
-    if (n_pieces == PIECES || posix_memalign(&p, 64, bytes + off + 2 * GUARD)) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), all = (GUARD + 64 + bytes + page - 1) / page * page;
+    unsigned char *base =
+        n_pieces < PIECES ? mmap(NULL, all + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
+    if (base == MAP_FAILED || mprotect(base + all, page, PROT_NONE)) {
         fprintf(stderr, "check: no memory\n");
         exit(1);
     }
-    memset(p, GUARD_BYTE, bytes + off + 2 * GUARD);
-    pieces[n_pieces++] = (struct piece){ p, bytes, off };
-    return (unsigned char *)p + GUARD + off;
+    const size_t slack = off ? off - 1 : (64 - bytes % 64) % 64;
+    struct piece *p = &pieces[n_pieces++];
+    *p = (struct piece){ base, base + all - slack - bytes, base + all - slack, base + all };
+    memset(p->begin - GUARD, GUARD_BYTE, GUARD);
+    memset(p->begin, GUARD_BYTE, bytes);
+    memset(p->end, GUARD_BYTE, slack);
+    return p->begin;
 }
 
 float *check_floats(check_run *r, size_t n)
@@ -67,13 +76,12 @@ float check_normal(check_run *r)
 
 static bool guards_hold(void)
 {
-    for (int i = 0; i < n_pieces; i++) {
-        const struct piece *p = &pieces[i];
-        for (size_t b = 0; b < GUARD + p->off; b++)
-            if (p->base[b] != GUARD_BYTE)
+    for (const struct piece *p = pieces; p < pieces + n_pieces; p++) {
+        for (const unsigned char *b = p->begin - GUARD; b < p->begin; b++)
+            if (*b != GUARD_BYTE)
                 return false;
-        for (size_t b = GUARD + p->off + p->bytes; b < p->bytes + p->off + 2 * GUARD; b++)
-            if (p->base[b] != GUARD_BYTE)
+        for (const unsigned char *b = p->end; b < p->last; b++)
+            if (*b != GUARD_BYTE)
                 return false;
     }
     return true;
@@ -81,8 +89,24 @@ static bool guards_hold(void)
 
 static void free_pieces(void)
 {
-    while (n_pieces)
-        free(pieces[--n_pieces].base);
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (; n_pieces; n_pieces--) {
+        const struct piece *p = &pieces[n_pieces - 1];
+        munmap(p->base, (size_t)(p->last - p->base) + page);
+    }
+}
+
+static const check_case *running;
+static qw_cpu_level running_on;
+
+/* The page behind a piece was touched. */
+static void on_fault(int signal)
+{
+    (void)signal;
+    char text[256];
+    const int n = snprintf(text, sizeof text, "%-14s %-24s %-11s FAIL  memory behind an array was touched\n", running ? running->slot : "",
+                           running ? running->what : "", qw_cpu_level_name(running_on));
+    _exit(write(STDOUT_FILENO, text, (size_t)n) < 0 ? 2 : 1);
 }
 
 /* ---- one slot on one level */
@@ -160,6 +184,8 @@ static void check(const check_case *c, qw_cpu_level l, const qw_kernels *plain, 
     bool guarded = true;
     if (c->here && !c->here(&k, c->param))
         return;
+    running = c;
+    running_on = l;
     for (int i = 0; i < options.rounds; i++) {
         bool held;
         worst = fmax(worst, compare(c, plain, &k, options.seed + (uint64_t)i, &held));
@@ -169,7 +195,7 @@ static void check(const check_case *c, qw_cpu_level l, const qw_kernels *plain, 
     n_checked++;
     n_failed += !good;
     printf("%-14s %-24s %-11s %s  difference %.1e of %.1e%s", c->slot, c->what, qw_cpu_level_name(l), good ? "ok  " : "FAIL", worst,
-           c->limit, guarded ? "" : ", written or read outside");
+           c->limit, guarded ? "" : ", written outside");
     if (options.bench) {
         const double now = speed(c, &k);
         printf("  %8.2f %-8s %6.1f x", now, c->unit, now / plain_speed);
@@ -223,6 +249,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: check [--level NAME] [--slot NAME] [--rounds N] [--seed N] [--bench]\n");
         return 2;
     }
+    signal(SIGSEGV, on_fault);
+    signal(SIGBUS, on_fault);
     printf("levels of this processor: %s\n", qw_cpu_list(text, sizeof text));
     check_table(check_q8_cases);
     check_table(check_float_cases);

@@ -36,7 +36,8 @@ typedef struct check_case {
 /* Tables that end with a case without a slot. */
 extern const check_case check_q8_cases[], check_float_cases[];
 
-/* Memory of a run, freed with it; with guard values on both sides that are looked at after each run. Aligned to 64 bytes when `off` is 0. */
+/* Memory of a run, freed with it: with guard values on both sides that are looked at after each run, and a page behind it that nobody may touch. Aligned to 64
+ * bytes when `off` is 0; otherwise it ends off - 1 bytes before that page, wherever it begins. */
 void *check_alloc(check_run *r, size_t bytes, size_t off);
 float *check_floats(check_run *r, size_t n); /* normal values */
 float *check_output(check_run *r, size_t n); /* zeroes, and r->out = it */

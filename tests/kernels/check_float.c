@@ -55,7 +55,7 @@ static void make_product(check_run *r)
     p->tokens = r->large ? 128 : check_between(r, 1, 30);
     p->stride = rows + check_between(r, 0, 2);
     const size_t bytes = rows * qw_matrix_row_bytes(&p->w);
-    uint8_t *data = check_alloc(r, bytes, check_between(r, 0, 3));
+    uint8_t *data = check_alloc(r, bytes, check_between(r, 1, 4));
     for (size_t i = 0; i < rows * cols; i++) {
         const float value = check_normal(r);
         uint32_t bits;

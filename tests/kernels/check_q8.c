@@ -3,6 +3,7 @@
 
 #include "quant/half.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct product {
@@ -28,6 +29,8 @@ static const float *make_values(check_run *r, size_t n)
     float *x = check_floats(r, n);
     for (size_t i = 0; i < n; i += check_between(r, 1, 200))
         x[i] *= 50;
+    if (!r->large && check_between(r, 0, 9) == 0) /* and now and then something that is no value */
+        x[check_between(r, 0, n - 1)] = check_between(r, 0, 1) ? NAN : -INFINITY;
     return x;
 }
 
@@ -35,7 +38,7 @@ static const float *make_values(check_run *r, size_t n)
 static qw_matrix make_matrix(check_run *r, qw_type type, size_t rows, size_t cols)
 {
     qw_matrix w = { .type = type, .rows = rows, .cols = cols };
-    const size_t off = check_between(r, 0, 3), bytes = rows * qw_matrix_row_bytes(&w), block = qw_type_block_bytes(type);
+    const size_t off = check_between(r, 1, 4), bytes = rows * qw_matrix_row_bytes(&w), block = qw_type_block_bytes(type);
     uint8_t *data = check_alloc(r, bytes, off);
     for (size_t i = 0; i < bytes; i++)
         data[i] = (uint8_t)qw_rng_u32(&r->rng);
@@ -49,12 +52,14 @@ static qw_matrix make_matrix(check_run *r, qw_type type, size_t rows, size_t col
         return w;
     }
     w.group = r->large ? 64 : cols % 128 ? 32 << check_between(r, 0, 1) : 32 << check_between(r, 0, 2);
-    w.scale_type = QW_TYPE_BF16;
-    const size_t n = rows * cols / (size_t)w.group;
-    uint16_t *scales = check_alloc(r, 2 * n, 0), *biases = check_alloc(r, 2 * n, 0);
+    static const qw_type scale_types[] = { QW_TYPE_BF16, QW_TYPE_F16, QW_TYPE_F32 };
+    w.scale_type = r->large ? QW_TYPE_BF16 : scale_types[check_between(r, 0, 2)];
+    const size_t n = rows * cols / (size_t)w.group, size = qw_type_block_bytes(w.scale_type);
+    uint8_t *scales = check_alloc(r, size * n, check_between(r, 1, 4)), *biases = check_alloc(r, size * n, check_between(r, 1, 4));
     for (size_t i = 0; i < n; i++) {
-        scales[i] = qw_f32_to_bf16(check_normal(r) * 0.01F);
-        biases[i] = qw_f32_to_bf16(check_normal(r) * 0.1F);
+        const float scale = check_normal(r) * 0.01F, bias = check_normal(r) * 0.1F;
+        qw_narrow(w.scale_type, &scale, 1, scales + i * size);
+        qw_narrow(w.scale_type, &bias, 1, biases + i * size);
     }
     w.scales = scales;
     w.biases = biases;
@@ -97,7 +102,7 @@ static void run_quantize(const qw_kernels *k, check_run *r)
 
 static void make_product(check_run *r)
 {
-    static const int n_fixes[] = { 0, 1, 2, 4, 16 };
+    static const int n_fixes[] = { 0, 1, 2, 3, 4, 7, 16 };
     const qw_type type = (qw_type)(r->param & 255);
     const size_t block = qw_type_block(type) > 64 ? qw_type_block(type) : 64;
     const size_t cols = r->large ? 1024 : block * check_between(r, 1, block > 64 ? 3 : 9),
@@ -106,9 +111,10 @@ static void make_product(check_run *r)
                  tokens = r->param >> TOKENS_SHIFT ? (size_t)r->param >> TOKENS_SHIFT : some;
     product *p = r->state = check_alloc(r, sizeof *p, 0);
     p->w = make_matrix(r, type, rows, cols);
-    p->q = make_q8(r, tokens, cols, r->large ? 1 : n_fixes[check_between(r, 0, 4)]);
-    const float *x = make_values(r, tokens * cols);
-    for (size_t t = 0; t < tokens; t++)
+    const size_t before = r->large ? 0 : check_between(r, 0, 2); /* tokens that the call leaves out */
+    p->q = make_q8(r, before + tokens, cols, r->large ? 1 : n_fixes[check_between(r, 0, 6)]);
+    const float *x = make_values(r, (before + tokens) * cols);
+    for (size_t t = 0; t < before + tokens; t++)
         qw_kernels_of(QW_CPU_PORTABLE).quantize(&p->q, t, 0, cols / QW_Q8_GROUP, x + t * cols);
     const size_t first = r->large ? 0 : check_between(r, 0, rows - 1), stride = rows + check_between(r, 0, 3);
     p->args = (qw_q8_matmul){ .y = check_output(r, tokens * stride),
@@ -117,6 +123,7 @@ static void make_product(check_run *r)
                               .first = first,
                               .n_rows = rows - first,
                               .x = &p->q,
+                              .first_token = before,
                               .n_tokens = tokens,
                               .add = check_between(r, 0, 1) == 1,
                               .scratch = check_alloc(r, qw_q8_scratch(cols), 0) };
