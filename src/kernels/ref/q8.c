@@ -130,7 +130,8 @@ size_t qw_q8_unit(const qw_matrix *w)
 
 bool qw_q8_has(qw_type t) { return affine_bits(t) || qw_q8_unit(&(qw_matrix){ .type = t, .group = GROUP }) != GROUP; }
 
-size_t qw_q8_scratch(size_t cols) { return cols * 64 + 4096; }
+/* Four panels of 16 rows: codes, and scale and bias of 16 columns in floats (kernels/x86/q8_avx512.c). */
+size_t qw_q8_scratch(size_t cols) { return cols * 96 + 4096; }
 
 static void affine_codes(const qw_matrix *w, size_t row, size_t col, size_t n, uint8_t *codes, float *scale, float *bias)
 {

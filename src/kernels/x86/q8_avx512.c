@@ -1,4 +1,287 @@
-/* Weights times activations in eight bits, level avx512. Tested by tests/unit/test_kernels.c. */
+/* Weights times activations in eight bits, level avx512 with VNNI and VBMI. One token: 16 rows at a time straight from their bytes, two rows in a register, so that
+ * decoding is limited by the memory. More tokens: 16 rows are unpacked once (q8panel_avx512.c multiplies them by all tokens). Everything is a template over the
+ * type (q8unpack_avx512.h). Tested by tests/unit/test_kernels_q8_levels.c. */
+#include "kernels/x86/q8unpack_avx512.h"
+
 #include "kernels/levels.h"
 
-void qw_q8_avx512(qw_kernels *k) { (void)k; }
+#define PANELS 4 /* that are unpacked together when there are many tokens: what they hold stays in the second cache */
+
+INLINE size_t unit_of(qw_type t, size_t group_unit) { return q8_affine_bits(t) ? group_unit : t == QW_TYPE_Q6_K ? 16 : 32; }
+
+static q8_rows rows_of(const qw_matrix *w, size_t first, size_t n)
+{
+    q8_rows rows = { .w = w, .first = first, .n = n };
+    const size_t bytes = qw_matrix_row_bytes(w);
+    for (size_t r = 0; r < ROWS; r++)
+        rows.at[r] = (const uint8_t *)w->data + (first + (r < n ? r : n - 1)) * bytes;
+    return rows;
+}
+
+/* Rows in the order of registers: pair p of 0..3 holds rows p and 4 + p, of 4..7 rows 8 + p and 12 + p. */
+INLINE q8_pair pair_of(qw_type t, const q8_rows *rows, size_t p, size_t offset, size_t m, const q8_control *c, bool last)
+{
+    const size_t a = p < 4 ? p : p + 4;
+    return q8_unpack(t, rows->at[a] + offset, rows->at[a + 4] + offset, m, c, last);
+}
+
+/* ---- ahead of the loads: the rows of the next panel stand behind this one's without a gap, so its bytes are asked for in their order */
+
+typedef struct ahead {
+    const char *codes, *scales, *biases;
+    size_t code_step, scale_step; /* bytes a group */
+} ahead;
+
+static ahead ahead_of(const qw_matrix *w, size_t row)
+{
+    if (row + ROWS > w->rows)
+        row = w->rows - (w->rows < ROWS ? w->rows : ROWS);
+    const size_t bytes = qw_matrix_row_bytes(w), groups = w->cols / QW_Q8_GROUP;
+    ahead p = { .codes = (const char *)w->data + row * bytes, .code_step = ROWS * bytes / groups };
+    if (w->scales) {
+        const size_t scale_bytes = w->cols / (size_t)w->group * qw_type_block_bytes(w->scale_type);
+        p.scales = (const char *)w->scales + row * scale_bytes;
+        p.biases = (const char *)w->biases + row * scale_bytes;
+        p.scale_step = ROWS * scale_bytes / groups;
+    }
+    return p;
+}
+
+INLINE void fetch_group(const ahead *p, size_t g)
+{
+    const char *from = p->codes + g * p->code_step;
+    for (size_t i = 0; i < p->code_step; i += 64)
+        _mm_prefetch(from + i, _MM_HINT_T0);
+    if (p->scales) {
+        _mm_prefetch(p->scales + g * p->scale_step, _MM_HINT_T0);
+        _mm_prefetch(p->biases + g * p->scale_step, _MM_HINT_T0);
+    }
+}
+
+/* ---- one token */
+
+typedef struct one {
+    const int8_t *low, *high; /* [cols]; high: NULL without fixed quads */
+    const qw_q8_group *groups;
+} one;
+
+INLINE __m512i twice(const int8_t *p) { return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
+
+/* Sums of the units of a group for 16 rows, I of q8.h. */
+INLINE void group_sums(__m512i *sums, qw_type t, size_t unit, bool fixed, const q8_rows *rows, const one *x, size_t g, const q8_control *c,
+                       bool last)
+{
+    const size_t offset = q8_offset(t, g);
+    const __m512i low[2] = { twice(x->low + g * 64), twice(x->low + g * 64 + 32) };
+    const __m512i zero = _mm512_setzero_si512();
+    __m512i high[2] = { zero, zero }, lanes[2][2]; /* [half, or 0 for both][rows 0..7, 8..15] */
+    if (fixed) {
+        high[0] = twice(x->high + g * 64);
+        high[1] = twice(x->high + g * 64 + 32);
+    }
+    UNROLL
+    for (size_t eight = 0; eight < 2; eight++) {
+        __m512i acc[2][4];
+        UNROLL
+        for (size_t p = 0; p < 4; p++) {
+            const q8_pair pair = pair_of(t, rows, 4 * eight + p, offset, g % 4, c, last);
+            __m512i a = zero, b = zero;
+            if (fixed) {
+                a = _mm512_dpbusd_epi32(a, pair.half[0], high[0]);
+                if (unit == 64) {
+                    a = _mm512_slli_epi32(_mm512_dpbusd_epi32(a, pair.half[1], high[1]), 7);
+                } else {
+                    a = _mm512_slli_epi32(a, 7);
+                    b = _mm512_slli_epi32(_mm512_dpbusd_epi32(b, pair.half[1], high[1]), 7);
+                }
+            }
+            a = _mm512_dpbusd_epi32(a, pair.half[0], low[0]);
+            acc[0][p] = unit == 64 ? _mm512_dpbusd_epi32(a, pair.half[1], low[1]) : a;
+            acc[1][p] = unit == 64 ? zero : _mm512_dpbusd_epi32(b, pair.half[1], low[1]);
+        }
+        lanes[0][eight] = q8_sum4(acc[0]);
+        lanes[1][eight] = unit == 64 ? zero : q8_sum4(acc[1]);
+    }
+    for (size_t h = 0; h < (unit == 64 ? 1 : 2); h++) {
+        const __m512i even = q8_even(lanes[h][0], lanes[h][1]), odd = q8_odd(lanes[h][0], lanes[h][1]);
+        if (unit == 16) {
+            sums[2 * h] = even;
+            sums[2 * h + 1] = odd;
+        } else {
+            sums[h] = _mm512_add_epi32(even, odd);
+        }
+    }
+}
+
+INLINE float sum_of(const qw_q8_group *g, size_t unit, size_t u) { return unit == 64 ? g->sum64 : unit == 32 ? g->sum32[u] : g->sum16[u]; }
+
+INLINE __m512 add_group(__m512 y, const __m512i *sums, size_t unit, const qw_q8_group *group, const float *scales, const float *biases)
+{
+    UNROLL
+    for (size_t u = 0; u < 64 / unit; u++) {
+        const __m512 s = _mm512_loadu_ps(scales + u * ROWS), b = _mm512_loadu_ps(biases + u * ROWS);
+        y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[u]), _mm512_mul_ps(s, _mm512_set1_ps(group->scale)), y);
+        y = _mm512_fmadd_ps(b, _mm512_set1_ps(sum_of(group, unit, u)), y);
+    }
+    return y;
+}
+
+INLINE __m512 rows_times_token(qw_type t, size_t unit, bool fixed, const q8_rows *rows, const one *x, const q8_control *c,
+                               const ahead *next)
+{
+    const size_t groups = rows->w->cols / QW_Q8_GROUP, whole = groups - (q8_reaches_beyond(t) ? 1 : 0);
+    float scales[BATCH_UNITS * ROWS], biases[BATCH_UNITS * ROWS];
+    __m512 y = _mm512_setzero_ps();
+    __m512i sums[4];
+    for (size_t begin = 0; begin < groups; begin += BATCH) {
+        const size_t end = begin + BATCH < groups ? begin + BATCH : groups, end_whole = end < whole ? end : whole;
+        qw_q8_scales_avx512(rows, begin, end - begin, scales, biases);
+        const float *s = scales, *b = biases;
+        size_t g = begin;
+        for (; g < end_whole; g++, s += 64 / unit * ROWS, b += 64 / unit * ROWS) {
+            fetch_group(next, g);
+            group_sums(sums, t, unit, fixed, rows, x, g, c, false);
+            y = add_group(y, sums, unit, x->groups + g, s, b);
+        }
+        if (q8_reaches_beyond(t) && g < end) {
+            group_sums(sums, t, unit, fixed, rows, x, g, c, true);
+            y = add_group(y, sums, unit, x->groups + g, s, b);
+        }
+    }
+    return y;
+}
+
+/* The upper parts of the fixed quads among zeros. */
+static void spread_high(int8_t *high, const qw_q8_fix *fixes, size_t groups, size_t n_fix)
+{
+    memset(high, 0, groups * QW_Q8_GROUP);
+    for (size_t g = 0; g < groups; g++, high += QW_Q8_GROUP)
+        for (size_t f = 0; f < n_fix; f++, fixes++)
+            memcpy(high + 4 * fixes->quad, fixes->high, 4);
+}
+
+INLINE void one_token(const qw_q8_matmul *a, qw_type t, size_t unit, bool fixed)
+{
+    const size_t groups = a->x->cols / QW_Q8_GROUP, at = a->first_token * groups, n_fix = (size_t)a->x->n_fix;
+    const one x = { a->x->low + at * QW_Q8_GROUP, a->scratch, a->x->groups + at };
+    const q8_control c = q8_control_of(t);
+    if (fixed)
+        spread_high(a->scratch, a->x->fixes + at * n_fix, groups, n_fix);
+    for (size_t r = 0; r < a->n_rows; r += ROWS) {
+        const q8_rows rows = rows_of(a->w, a->first + r, a->n_rows - r < ROWS ? a->n_rows - r : ROWS);
+        const ahead next = ahead_of(a->w, a->first + r + ROWS);
+        const __m512 y = rows_times_token(t, unit, fixed, &rows, &x, &c, &next);
+        const __mmask16 mask = (__mmask16)((1U << rows.n) - 1);
+        float *out = a->y + r;
+        _mm512_mask_storeu_ps(out, mask, a->add ? _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), y) : y);
+    }
+}
+
+/* ---- more tokens */
+
+/* Group g of 16 rows into codes [16 quads][16 rows][4]: transposed in lanes, then lanes of the two halves of the rows are put together. */
+INLINE void unpack_group(uint8_t *codes, qw_type t, const q8_rows *rows, size_t g, const q8_control *c, bool last)
+{
+    const size_t offset = q8_offset(t, g);
+    __m512i v[2][2][4]; /* [half][rows 0..7, 8..15][pair] */
+    UNROLL
+    for (size_t p = 0; p < 8; p++) {
+        const q8_pair pair = pair_of(t, rows, p, offset, g % 4, c, last);
+        v[0][p / 4][p % 4] = pair.half[0];
+        v[1][p / 4][p % 4] = pair.half[1];
+    }
+    UNROLL
+    for (size_t h = 0; h < 2; h++) {
+        q8_transpose4(v[h][0]);
+        q8_transpose4(v[h][1]);
+        UNROLL
+        for (size_t q = 0; q < 4; q++) {
+            _mm512_store_si512(codes + (8 * h + q) * 64, q8_even(v[h][0][q], v[h][1][q]));
+            _mm512_store_si512(codes + (8 * h + 4 + q) * 64, q8_odd(v[h][0][q], v[h][1][q]));
+        }
+    }
+}
+
+INLINE void unpack_panel(const q8_panel *panel, qw_type t, size_t unit, const q8_rows *rows, const q8_control *c, const ahead *next)
+{
+    const size_t groups = rows->w->cols / QW_Q8_GROUP, whole = groups - (q8_reaches_beyond(t) ? 1 : 0);
+    for (size_t g = 0; g < groups; g += BATCH) {
+        const size_t at = g * (64 / unit) * ROWS;
+        qw_q8_scales_avx512(rows, g, groups - g < BATCH ? groups - g : BATCH, panel->scales + at, panel->biases + at);
+    }
+    for (size_t g = 0; g < whole; g++) {
+        fetch_group(next, g);
+        unpack_group(panel->codes + g * 64 * ROWS, t, rows, g, c, false);
+    }
+    if (q8_reaches_beyond(t))
+        unpack_group(panel->codes + whole * 64 * ROWS, t, rows, whole, c, true);
+}
+
+/* Panel i of scratch. */
+static q8_panel panel_at(void *scratch, size_t i, size_t cols, size_t unit)
+{
+    const size_t numbers = cols / unit * ROWS;
+    uint8_t *p = (uint8_t *)scratch + i * (cols * ROWS + 2 * numbers * sizeof(float));
+    float *scales = (float *)(void *)(p + cols * ROWS);
+    return (q8_panel){ p, scales, scales + numbers };
+}
+
+/* Panels of as many rows as there are, times tokens in blocks of about the same size. */
+static void multiply_panels(const qw_q8_matmul *a, const q8_panel *panels, size_t row, size_t rows)
+{
+    size_t n;
+    for (size_t token = 0; token < a->n_tokens; token += n) {
+        const size_t left = a->n_tokens - token, blocks = (left + QW_Q8_TOKENS - 1) / QW_Q8_TOKENS;
+        n = (left + blocks - 1) / blocks;
+        for (size_t r = 0; r < rows; r += ROWS)
+            qw_q8_panel_avx512(a, &panels[r / ROWS], row + r, rows - r < ROWS ? rows - r : ROWS, token, n);
+    }
+}
+
+INLINE void many_tokens(const qw_q8_matmul *a, qw_type t, size_t unit)
+{
+    const size_t at_once = a->n_tokens > QW_Q8_TOKENS ? PANELS * ROWS : ROWS;
+    const q8_control c = q8_control_of(t);
+    for (size_t row = 0; row < a->n_rows; row += at_once) {
+        const size_t n = a->n_rows - row < at_once ? a->n_rows - row : at_once;
+        q8_panel panels[PANELS];
+        for (size_t r = 0; r < n; r += ROWS) {
+            const q8_rows rows = rows_of(a->w, a->first + row + r, n - r < ROWS ? n - r : ROWS);
+            const ahead next = ahead_of(a->w, a->first + row + r + ROWS);
+            panels[r / ROWS] = panel_at(a->scratch, r / ROWS, a->w->cols, unit);
+            unpack_panel(&panels[r / ROWS], t, unit, &rows, &c, &next);
+        }
+        multiply_panels(a, panels, row, n);
+    }
+}
+
+/* ---- every type */
+
+INLINE void matmul(const qw_q8_matmul *a, qw_type t, size_t unit)
+{
+    if (a->n_tokens > 1)
+        many_tokens(a, t, unit);
+    else if (a->n_tokens == 1 && a->x->n_fix)
+        one_token(a, t, unit, true);
+    else if (a->n_tokens == 1)
+        one_token(a, t, unit, false);
+}
+
+#define EACH_TYPE(X) \
+  X(AFFINE2) X(AFFINE3) X(AFFINE4) X(AFFINE5) X(AFFINE6) X(AFFINE8) X(Q8_0) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q4_K) X(Q5_K) X(Q6_K)
+#define DEFINE(type)                                              \
+  static void matmul_##type(const qw_q8_matmul *a)                \
+  {                                                               \
+    if (q8_affine_bits(QW_TYPE_##type) && qw_q8_unit(a->w) == 64) \
+      matmul(a, QW_TYPE_##type, 64);                              \
+    else                                                          \
+      matmul(a, QW_TYPE_##type, unit_of(QW_TYPE_##type, 32));     \
+  }
+EACH_TYPE(DEFINE)
+
+void qw_q8_avx512(qw_kernels *k)
+{
+#define FILL(type) k->matmul_q8[QW_TYPE_##type] = matmul_##type;
+    EACH_TYPE(FILL)
+    k->quantize = qw_quantize_avx512;
+}

@@ -1,0 +1,63 @@
+/* What the files of the eight-bit products of level avx512 share. A panel is 16 rows of weights unpacked: codes [cols / 4][16 rows][4], scales and biases
+ * [cols / unit][16 rows] as floats. Rows that are missing at the end of a matrix are the last one again: their results are not stored. */
+#ifndef QW_KERNELS_Q8_AVX512_H
+#define QW_KERNELS_Q8_AVX512_H
+
+#include "kernels/ref/ref.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define ROWS 16        /* of a panel */
+#define BATCH 16       /* groups whose scales are fetched together */
+#define BATCH_UNITS 64 /* at most, of 16 columns */
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+
+/* Rows of one panel in the matrix. */
+typedef struct q8_rows {
+    const qw_matrix *w;
+    size_t first, n; /* 1..16 */
+    const uint8_t *at[ROWS];
+} q8_rows;
+
+typedef struct q8_panel {
+    uint8_t *codes;
+    float *scales, *biases;
+} q8_panel;
+
+/* Scales and biases of groups [group, group + n), group a multiple of BATCH, n <= BATCH, as [units][16 rows]. */
+void qw_q8_scales_avx512(const q8_rows *rows, size_t group, size_t n, float *scales, float *biases);
+
+/* y of one panel for tokens [token, token + n) of `a`, n <= QW_Q8_TOKENS; y rows [row, row + rows) of the call. */
+#define QW_Q8_TOKENS 12
+void qw_q8_panel_avx512(const qw_q8_matmul *a, const q8_panel *panel, size_t row, size_t rows, size_t token, size_t n);
+
+void qw_quantize_avx512(const qw_q8 *out, size_t token, size_t group, size_t n_groups, const float *x);
+
+/* t[l] of four vectors: dword q of lane l of a, b, c, d: a 4 x 4 transposition in each lane. */
+INLINE void q8_transpose4(__m512i v[4])
+{
+    const __m512i ab0 = _mm512_unpacklo_epi32(v[0], v[1]), ab1 = _mm512_unpackhi_epi32(v[0], v[1]);
+    const __m512i cd0 = _mm512_unpacklo_epi32(v[2], v[3]), cd1 = _mm512_unpackhi_epi32(v[2], v[3]);
+    v[0] = _mm512_unpacklo_epi64(ab0, cd0);
+    v[1] = _mm512_unpackhi_epi64(ab0, cd0);
+    v[2] = _mm512_unpacklo_epi64(ab1, cd1);
+    v[3] = _mm512_unpackhi_epi64(ab1, cd1);
+}
+
+/* Lane l: the sums of lane l of a, b, c, d. */
+INLINE __m512i q8_sum4(const __m512i v[4])
+{
+    const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
+    const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
+    return _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+}
+
+/* Lanes 0 and 2 of both; lanes 1 and 3 of both. */
+INLINE __m512i q8_even(__m512i u, __m512i v) { return _mm512_shuffle_i32x4(u, v, 0x88); }
+INLINE __m512i q8_odd(__m512i u, __m512i v) { return _mm512_shuffle_i32x4(u, v, 0xDD); }
+
+INLINE __m512 q8_set_float(const float *p) { return _mm512_set1_ps(*p); }
+
+#endif
