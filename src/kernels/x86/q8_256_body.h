@@ -70,37 +70,49 @@ INLINE times_fn *narrow_times(int unit, int bits)
     return depth == 2 ? times_64_2 : depth == 4 ? times_64_4 : times_64_8;
 }
 
-INLINE void many_tokens(qw_type type, int unit, const bool wide, const qw_q8_matmul *a)
+static void many_tokens(const qw_q8_matmul *a, int unit, int bits, panel p)
 {
-    const size_t cols = a->w->cols;
-    times_fn *times = wide ? unit == 16 ? wide_times_16 : unit == 32 ? wide_times_32 : wide_times_64 : narrow_times(unit, code_bits(type));
-    panel p = { .codes = a->scratch, .share = a->w->group == 128 };
-    p.s = (float *)(void *)(p.codes + cols * PANEL_ROWS * (wide ? 2 : 1));
-    p.b = p.s + cols / (size_t)unit * PANEL_ROWS;
-    p.values = (int16_t *)(void *)(p.b + cols / (size_t)unit * PANEL_ROWS);
+    const size_t cols = a->w->cols, units = cols / (size_t)unit;
+    times_fn *times = p.wide ? unit == 16 ? wide_times_16 : unit == 32 ? wide_times_32 : wide_times_64 : narrow_times(unit, bits);
+    p.share = a->w->group == 128;
+    p.groups = units >> p.share;
+    p.codes = a->scratch;
+    p.s = (float *)(void *)(p.codes + cols * PANEL_ROWS * (p.wide ? 2 : 1));
+    p.b = p.s + units * PANEL_ROWS;
+    p.values = (int16_t *)(void *)(p.b + units * PANEL_ROWS);
     for (size_t row = 0; row < a->n_rows; row += PANEL_ROWS) {
         const size_t n = a->n_rows - row < PANEL_ROWS ? a->n_rows - row : PANEL_ROWS;
-        fill_panel(type, unit, wide, &p, a, row, n);
+        fill_panel(&p, a, row, n);
         times(&p, a, row, n);
     }
 }
 
-INLINE void matmul(qw_type type, const int unit, const qw_q8_matmul *a)
-{
-    if (a->n_tokens == 1)
-        few_tokens(type, unit, 1, a);
-    else if (a->n_tokens == FEW)
-        few_tokens(type, unit, FEW, a);
-    else if (USES_WIDE(code_bits(type), a->x->n_fix))
-        many_tokens(type, unit, true, a);
-    else
-        many_tokens(type, unit, false, a);
-}
-
-#define AFFINE(T) \
-  static void matmul_##T(const qw_q8_matmul *a) { a->w->group == 32 ? matmul(QW_TYPE_##T, 32, a) : matmul(QW_TYPE_##T, 64, a); }
+/* What is compiled once for each type; rows also for each unit and number of tokens. */
+#define DEFINE_TYPE(T)                                                                                                  \
+  static void scales_##T(const qw_matrix *w, const size_t *rows, size_t i, size_t n, float *s, float *b, size_t stride) \
+  {                                                                                                                     \
+    eight_rows_scales(QW_TYPE_##T, w, rows, i, n, s, b, stride);                                                        \
+  }                                                                                                                     \
+  static void codes_##T(const panel *p, const qw_matrix *w, const size_t *rows, size_t half) { fill_codes(QW_TYPE_##T, p, w, rows, half); }
+#define DEFINE_MATMUL(T, unit)                                                                                                         \
+  static void matmul_##T##_##unit(const qw_q8_matmul *a)                                                                               \
+  {                                                                                                                                    \
+    const int bits = code_bits(QW_TYPE_##T);                                                                                           \
+    if (a->n_tokens == 1)                                                                                                              \
+      few_tokens(QW_TYPE_##T, unit, 1, a, scales_##T);                                                                                 \
+    else if (a->n_tokens == FEW)                                                                                                       \
+      few_tokens(QW_TYPE_##T, unit, FEW, a, scales_##T);                                                                               \
+    else                                                                                                                               \
+      many_tokens(a, unit, bits, (panel){ .fill_scales = scales_##T, .fill_codes = codes_##T, .wide = USES_WIDE(bits, a->x->n_fix) }); \
+  }
+#define AFFINE(T)      \
+  DEFINE_TYPE(T)       \
+  DEFINE_MATMUL(T, 32) \
+  DEFINE_MATMUL(T, 64) \
+  static void matmul_##T(const qw_q8_matmul *a) { a->w->group == 32 ? matmul_##T##_32(a) : matmul_##T##_64(a); }
 #define BLOCKS(T, unit) \
-  static void matmul_##T(const qw_q8_matmul *a) { matmul(QW_TYPE_##T, unit, a); }
+  DEFINE_TYPE(T)        \
+  DEFINE_MATMUL(T, unit)
 AFFINE(AFFINE2)
 AFFINE(AFFINE3)
 AFFINE(AFFINE4)
@@ -124,13 +136,13 @@ static void fill_table(qw_kernels *k)
     k->matmul_q8[QW_TYPE_AFFINE5] = matmul_AFFINE5;
     k->matmul_q8[QW_TYPE_AFFINE6] = matmul_AFFINE6;
     k->matmul_q8[QW_TYPE_AFFINE8] = matmul_AFFINE8;
-    k->matmul_q8[QW_TYPE_Q8_0] = matmul_Q8_0;
-    k->matmul_q8[QW_TYPE_Q4_0] = matmul_Q4_0;
-    k->matmul_q8[QW_TYPE_Q4_1] = matmul_Q4_1;
-    k->matmul_q8[QW_TYPE_Q5_0] = matmul_Q5_0;
-    k->matmul_q8[QW_TYPE_Q5_1] = matmul_Q5_1;
-    k->matmul_q8[QW_TYPE_Q4_K] = matmul_Q4_K;
-    k->matmul_q8[QW_TYPE_Q5_K] = matmul_Q5_K;
-    k->matmul_q8[QW_TYPE_Q6_K] = matmul_Q6_K;
+    k->matmul_q8[QW_TYPE_Q8_0] = matmul_Q8_0_32;
+    k->matmul_q8[QW_TYPE_Q4_0] = matmul_Q4_0_32;
+    k->matmul_q8[QW_TYPE_Q4_1] = matmul_Q4_1_32;
+    k->matmul_q8[QW_TYPE_Q5_0] = matmul_Q5_0_32;
+    k->matmul_q8[QW_TYPE_Q5_1] = matmul_Q5_1_32;
+    k->matmul_q8[QW_TYPE_Q4_K] = matmul_Q4_K_32;
+    k->matmul_q8[QW_TYPE_Q5_K] = matmul_Q5_K_32;
+    k->matmul_q8[QW_TYPE_Q6_K] = matmul_Q6_K_16;
     k->quantize = quantize;
 }

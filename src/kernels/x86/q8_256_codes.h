@@ -24,6 +24,9 @@ typedef struct bytes64 {
     __m256i b[2];
 } bytes64;
 
+/* x is computed here: the compiler does not gather additions into trees whose parts it cannot hold in registers. */
+#define HERE(x) __asm__("" : "+x"(x))
+
 INLINE __m128i load16(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
 INLINE __m256i load32(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 INLINE __m256i two_lanes(__m128i low, __m128i high) { return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1); }
@@ -67,7 +70,16 @@ INLINE __m256i twice12(const uint8_t *p)
 DEFINE_FIELDS(2, 0, twice8(p))
 DEFINE_FIELDS(3, 0, twice12(p))
 DEFINE_FIELDS(5, 4, two_lanes(load16(p), load16(p + 4)))
-DEFINE_FIELDS(6, 8, two_lanes(load16(p), load16(p + 8)))
+
+/* 6 bits: the same factors lift the even codes into their lane's upper and shift the odd ones into the product's upper half, which keeps shifts, products and
+ * the rest in balance among ports. */
+INLINE void fields6(const uint8_t *p, __m256i *even, __m256i *odd)
+{
+    const __m256i lift = _mm256_setr_epi16(LIFTS(6, 0), LIFTS(6, 0));
+    const __m256i x = _mm256_shuffle_epi8(two_lanes(load16(p), load16(p + 8)), _mm256_setr_epi8(FIELDS(6, 0, 0), FIELDS(6, 8, 8)));
+    *even = _mm256_srli_epi16(_mm256_mullo_epi16(x, lift), 10);
+    *odd = _mm256_and_si256(_mm256_mulhi_epu16(x, lift), _mm256_set1_epi16(63));
+}
 
 INLINE void fields4(const uint8_t *p, __m256i *even, __m256i *odd)
 {
@@ -122,23 +134,25 @@ INLINE __m256i move_bits(__m256i x, int from, int to, char mask)
     return _mm256_and_si256(moved, _mm256_set1_epi8(mask));
 }
 
-/* quarter j of a block of 256 */
-INLINE bytes64 quarter(qw_type type, const uint8_t *b, int j)
+/* Half n of a block of 256, quarter j of it. n may be a variable. */
+INLINE bytes64 quarter(qw_type type, const uint8_t *b, size_t n, int j)
 {
     bytes64 r;
     if (type == QW_TYPE_Q6_K) {
-        const uint8_t *low = b + 64 * (j / 2);
-        const __m256i high = load32(b + 128 + 32 * (j / 2));
+        const uint8_t *low = b + 64 * n;
+        const __m256i high = load32(b + 128 + 32 * n);
         for (int c = 0; c < 2; c++)
-            r.b[c] = _mm256_or_si256(move_bits(load32(low + 32 * c), 4 * (j & 1), 0, 15), move_bits(high, 4 * (j & 1) + 2 * c, 4, 0x30));
+            r.b[c] = _mm256_or_si256(move_bits(load32(low + 32 * c), 4 * j, 0, 15), move_bits(high, 4 * j + 2 * c, 4, 0x30));
         return r;
     }
-    const __m256i q = load32(b + (type == QW_TYPE_Q5_K ? 48 : 16) + 32 * j);
+    const __m256i q = load32(b + (type == QW_TYPE_Q5_K ? 48 : 16) + 64 * n + 32 * j);
     r.b[0] = move_bits(q, 0, 0, 15);
     r.b[1] = move_bits(q, 4, 0, 15);
-    if (type == QW_TYPE_Q5_K)
+    if (type == QW_TYPE_Q5_K) {
+        const __m256i high = _mm256_srl_epi16(load32(b + 16), _mm_cvtsi32_si128(4 * (int)n));
         for (int c = 0; c < 2; c++)
-            r.b[c] = _mm256_or_si256(r.b[c], move_bits(load32(b + 16), 2 * j + c, 4, 16));
+            r.b[c] = _mm256_or_si256(r.b[c], move_bits(high, 2 * j + c, 4, 16));
+    }
     return r;
 }
 
@@ -166,9 +180,10 @@ INLINE bool is_affine(qw_type type) { return type >= QW_TYPE_AFFINE2 && type <= 
 INLINE bool is_fields(qw_type type) { return is_affine(type) && type != QW_TYPE_AFFINE8; }
 INLINE bool is_k(qw_type type) { return type == QW_TYPE_Q4_K || type == QW_TYPE_Q5_K || type == QW_TYPE_Q6_K; }
 
-/* bytes from one span of span_chunks(type) * 64 columns to the next */
-INLINE int span_chunks(qw_type type) { return is_k(type) ? 4 : 1; }
-INLINE size_t span_bytes(qw_type type)
+/* A row is read in steps of as many chunks of 64 columns, so that shifts are constants: K types a half of a block. */
+INLINE int step_chunks(qw_type type) { return is_k(type) ? 2 : 1; }
+/* bytes of a block of the K types, of 64 columns of the others */
+INLINE size_t block_bytes(qw_type type)
 {
     switch (type) {
     case QW_TYPE_Q4_K: return 144;
@@ -183,13 +198,21 @@ INLINE size_t span_bytes(qw_type type)
     }
 }
 
-/* chunk j of the span at b */
-INLINE bytes64 bytes_of(qw_type type, const uint8_t *b, int j)
+INLINE size_t row_bytes_of(qw_type type, size_t cols) { return cols / (is_k(type) ? 256 : 64) * block_bytes(type); }
+
+/* where chunk `chunk` of a row begins: the block that holds it, for the K types; chunk is a multiple of the step */
+INLINE const uint8_t *chunk_at(qw_type type, const uint8_t *row, size_t chunk)
+{
+    return row + (is_k(type) ? chunk / 4 : chunk) * block_bytes(type);
+}
+
+/* chunk j of the step that begins with chunk `chunk` of the row, at `b` */
+INLINE bytes64 bytes_of(qw_type type, const uint8_t *b, size_t chunk, int j)
 {
     if (is_k(type))
-        return quarter(type, b, j);
+        return quarter(type, b, chunk / 2 & 1, j);
     bytes64 r;
-    for (int c = 0; c < 2; c++, b += span_bytes(type) / 2) {
+    for (int c = 0; c < 2; c++, b += block_bytes(type) / 2) {
         if (type == QW_TYPE_AFFINE8) {
             r.b[c] = load32(b);
         } else if (is_affine(type)) {
@@ -203,15 +226,15 @@ INLINE bytes64 bytes_of(qw_type type, const uint8_t *b, int j)
     return r;
 }
 
-INLINE words64 words_of(qw_type type, const uint8_t *b, int j)
+INLINE words64 words_of(qw_type type, const uint8_t *b, size_t chunk, int j)
 {
     words64 r;
     if (is_fields(type)) {
         fields(type, b, &r.w[0], &r.w[1]);
-        fields(type, b + span_bytes(type) / 2, &r.w[2], &r.w[3]);
+        fields(type, b + block_bytes(type) / 2, &r.w[2], &r.w[3]);
         return r;
     }
-    const bytes64 bytes = bytes_of(type, b, j);
+    const bytes64 bytes = bytes_of(type, b, chunk, j);
     for (int c = 0; c < 2; c++) {
         r.w[2 * c] = _mm256_and_si256(bytes.b[c], _mm256_set1_epi16(255));
         r.w[2 * c + 1] = _mm256_srli_epi16(bytes.b[c], 8);

@@ -6,12 +6,17 @@
 
 #define PANEL_ROWS 16
 
-typedef struct panel {
+typedef struct panel panel;
+struct panel {
+    scales_fn *fill_scales;
+    void (*fill_codes)(const panel *p, const qw_matrix *w, const size_t *rows, size_t half);
+    bool wide;
     uint8_t *codes;  /* [cols / 4, 16, 4]; wide: 16-bit [cols / 2, 16, 2] */
-    float *s, *b;    /* [scale groups, 16] */
+    float *s, *b;    /* [groups, 16] */
     int16_t *values; /* wide: [WIDE_TOKENS, cols] of the block of tokens */
+    size_t groups;   /* of columns that share a scale, in a row */
     int share;       /* 1 when two units share a scale */
-} panel;
+};
 
 /* ---- making it */
 
@@ -36,56 +41,53 @@ INLINE void transpose_dwords(const __m256i *x, __m256i *out)
 }
 
 /* quad `quad` of eight rows, from row 8 * half of the panel on */
-INLINE void put_quad(const bool wide, uint8_t *codes, size_t quad, size_t half, __m256i x)
+INLINE void put_quad(const panel *p, size_t quad, size_t half, __m256i x)
 {
-    if (!wide) {
-        _mm256_store_si256((__m256i *)(codes + quad * 64 + half * 32), x);
+    if (!p->wide) {
+        _mm256_store_si256((__m256i *)(p->codes + quad * 64 + half * 32), x);
         return;
     }
     const __m256i first = _mm256_setr_epi8(0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9,
                                            -1, 12, -1, 13, -1);
-    uint8_t *at = codes + quad * 128 + half * 32;
+    uint8_t *at = p->codes + quad * 128 + half * 32;
     _mm256_store_si256((__m256i *)at, _mm256_shuffle_epi8(x, first));
     _mm256_store_si256((__m256i *)(at + 64), _mm256_shuffle_epi8(_mm256_srli_epi32(x, 16), first));
 }
 
-INLINE void fill_codes(qw_type type, const bool wide, const panel *p, const qw_matrix *w, const size_t *rows, size_t half)
+/* Codes of eight rows into half of the panel. */
+INLINE void fill_codes(qw_type type, const panel *p, const qw_matrix *w, const size_t *rows, size_t half)
 {
-    const size_t row_bytes = qw_matrix_row_bytes(w);
-    const uint8_t *at[8];
-    for (int r = 0; r < 8; r++)
-        at[r] = (const uint8_t *)w->data + rows[r] * row_bytes;
-    for (size_t quad = 0; quad < w->cols / 4; quad += 16 * (size_t)span_chunks(type)) {
-#pragma GCC unroll 4
-        for (int j = 0; j < span_chunks(type); j++) {
+    const size_t row_bytes = row_bytes_of(type, w->cols);
+    for (size_t chunk = 0; chunk < w->cols / 64; chunk += (size_t)step_chunks(type)) {
+#pragma GCC unroll 2
+        for (int j = 0; j < step_chunks(type); j++) {
+            const size_t quad = (chunk + (size_t)j) * 16;
             __m256i x[2][8], q[8];
             for (int r = 0; r < 8; r++) {
-                const bytes64 bytes = bytes_of(type, at[r], j);
+                const uint8_t *at = chunk_at(type, (const uint8_t *)w->data + rows[r] * row_bytes, chunk);
+                const bytes64 bytes = bytes_of(type, at, chunk, j);
                 x[0][r] = bytes.b[0];
                 x[1][r] = bytes.b[1];
             }
-            for (int c = 0; c < 2; c++) {
+            for (size_t c = 0; c < 2; c++) {
                 transpose_dwords(x[c], q);
-                for (int i = 0; i < 8; i++)
-                    put_quad(wide, p->codes, quad + 16 * (size_t)j + 8 * (size_t)c + (size_t)i, half, q[i]);
+                for (size_t i = 0; i < 8; i++)
+                    put_quad(p, quad + 8 * c + i, half, q[i]);
             }
         }
-        for (int r = 0; r < 8; r++)
-            at[r] += span_bytes(type);
     }
 }
 
 /* Rows [row, row + n) of the job, n <= 16; missing ones are copies of the last. */
-INLINE void fill_panel(qw_type type, const int unit, const bool wide, const panel *p, const qw_q8_matmul *a, size_t row, size_t n)
+static void fill_panel(const panel *p, const qw_q8_matmul *a, size_t row, size_t n)
 {
-    const size_t groups = a->w->cols / ((size_t)unit << p->share);
     for (size_t half = 0; half < 2; half++) {
         size_t rows[8];
         for (size_t r = 0; r < 8; r++)
             rows[r] = a->first + row + (8 * half + r < n ? 8 * half + r : n - 1);
-        for (size_t g = 0; g < groups; g += 8)
-            eight_rows_scales(type, a->w, rows, g, groups - g < 8 ? groups - g : 8, p->s + 16 * g + 8 * half, p->b + 16 * g + 8 * half, 16);
-        fill_codes(type, wide, p, a->w, rows, half);
+        for (size_t g = 0; g < p->groups; g += 8)
+            p->fill_scales(a->w, rows, g, p->groups - g < 8 ? p->groups - g : 8, p->s + 16 * g + 8 * half, p->b + 16 * g + 8 * half, 16);
+        p->fill_codes(p, a->w, rows, half);
     }
 }
 
@@ -107,8 +109,9 @@ INLINE void group_dots(const int unit, const int depth, const int tokens, const 
 {
     for (int u = 0; u < 64 / unit; u++)
         unit_dots(unit / 4, depth, tokens, codes + 16 * unit * u, low, unit * u, dot[u]);
-    for (int t = 0; t < tokens; t++)
-        for (int f = 0; f < n_fix; f++) {
+    for (int f = 0; f < n_fix; f++)
+#pragma GCC unroll 6
+        for (int t = 0; t < tokens; t++) {
             const size_t quad = fixes[t][f].quad;
             const __m256i high = broadcast4(fixes[t][f].high);
             for (int h = 0; h < 2; h++) {
@@ -136,6 +139,7 @@ INLINE void block(const int unit, const int depth, const int tokens, const panel
         group_dots(unit, depth, tokens, p->codes + g * 1024, low, fixes, x->n_fix, dot);
         for (int u = 0; u < 64 / unit; u++) {
             const size_t at = ((g * (64 / (size_t)unit) + (size_t)u) >> p->share) * 16;
+#pragma GCC unroll 6
             for (int t = 0; t < tokens; t++) {
                 const qw_q8_group *group = x->groups + (token + (size_t)t) * groups + g;
                 add_unit16(y + 16 * t, dot[u][t], p->s + at, p->b + at, group->scale, sum_of_unit(group, unit, u));

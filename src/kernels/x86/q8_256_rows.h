@@ -8,8 +8,9 @@
 typedef struct rows_job {
     const qw_q8_matmul *a;
     const int16_t *values; /* [n_tokens, cols], 64 columns as words64 */
-    float *s, *b;          /* [SPAN, 8] */
-    int share;             /* 1 when two units share a scale */
+    scales_fn *scales;
+    float *s, *b; /* [SPAN, 8] */
+    int share;    /* 1 when two units share a scale */
 } rows_job;
 
 /* v of a group of 64 columns with its fixed quads, in order */
@@ -71,13 +72,15 @@ INLINE void row_dot(words64 w, const int16_t *v, __m256i half[2])
     }
 }
 
-/* Chunk j of the span at p[r] of each row, times chunk `chunk` of each token; s and b stand at the chunk's first scale. */
-INLINE void chunk_of_rows(qw_type type, const int unit, const int tokens, const rows_job *job, const uint8_t *const *p, int j, size_t chunk,
+/* Chunk j of the step that begins with chunk `first`, at p[r] of each row, times the same chunk of each token; s and b stand at the chunk's first scale. */
+INLINE void chunk_of_rows(qw_type type, const int unit, const int tokens, const rows_job *job, const uint8_t *const *p, size_t first, int j,
                           const float *s, const float *b, __m256 *acc)
 {
+    const size_t chunk = first + (size_t)j;
     __m256i pair[2][2][4];
+#pragma GCC unroll 4
     for (int r = 0; r < 8; r += 2) {
-        const words64 w0 = words_of(type, p[r], j), w1 = words_of(type, p[r + 1], j);
+        const words64 w0 = words_of(type, p[r], first, j), w1 = words_of(type, p[r + 1], first, j);
         for (int t = 0; t < tokens; t++) {
             const int16_t *v = job->values + (size_t)t * job->a->x->cols + chunk * 64;
             __m256i d0[2], d1[2];
@@ -110,29 +113,28 @@ INLINE void chunk_of_rows(qw_type type, const int unit, const int tokens, const 
 INLINE void eight_rows(qw_type type, const int unit, const int tokens, const rows_job *job, size_t row, size_t n)
 {
     const qw_q8_matmul *a = job->a;
-    const size_t row_bytes = qw_matrix_row_bytes(a->w), step = (size_t)span_chunks(type);
-    const size_t groups = a->w->cols / ((size_t)unit << job->share);
+    const size_t row_bytes = row_bytes_of(type, a->w->cols), groups = a->w->cols / (size_t)unit >> job->share;
     size_t rows[8], chunk = 0;
     const uint8_t *p[8];
     __m256 acc[2] = { _mm256_setzero_ps(), _mm256_setzero_ps() };
-    for (size_t r = 0; r < 8; r++) {
+    for (size_t r = 0; r < 8; r++)
         rows[r] = a->first + row + (r < n ? r : n - 1);
-        p[r] = (const uint8_t *)a->w->data + rows[r] * row_bytes;
-    }
     for (size_t g = 0; g < groups; g += SPAN) {
         const size_t end = groups - g < SPAN ? groups - g : SPAN, first = chunk;
         for (size_t i = 0; i < end; i += 8)
-            eight_rows_scales(type, a->w, rows, g + i, end - i < 8 ? end - i : 8, job->s + 8 * i, job->b + 8 * i, 8);
-        for (const size_t last = first + (end * (size_t)unit << job->share) / 64; chunk < last; chunk += step) {
-#pragma GCC unroll 4
-            for (int j = 0; j < span_chunks(type); j++) {
+            job->scales(a->w, rows, g + i, end - i < 8 ? end - i : 8, job->s + 8 * i, job->b + 8 * i, 8);
+        for (int r = 0; r < 8; r++)
+            p[r] = chunk_at(type, (const uint8_t *)a->w->data + rows[r] * row_bytes, chunk);
+        for (const size_t last = first + (end * (size_t)unit << job->share) / 64; chunk < last; chunk += (size_t)step_chunks(type)) {
+#pragma GCC unroll 2
+            for (int j = 0; j < step_chunks(type); j++) {
                 const size_t at = ((chunk - first + (size_t)j) * (64 / (size_t)unit) >> job->share) * 8;
-                chunk_of_rows(type, unit, tokens, job, p, j, chunk + (size_t)j, job->s + at, job->b + at, acc);
+                chunk_of_rows(type, unit, tokens, job, p, chunk, j, job->s + at, job->b + at, acc);
             }
             for (int r = 0; r < 8; r++) {
-                for (int j = 0; j < span_chunks(type); j++)
-                    _mm_prefetch((const char *)p[r] + 8 * row_bytes + 64 * (size_t)j, _MM_HINT_T0);
-                p[r] += span_bytes(type);
+                _mm_prefetch((const char *)p[r] + 8 * row_bytes, _MM_HINT_T0);
+                if (!is_k(type) || (chunk & 2))
+                    p[r] += block_bytes(type);
             }
         }
     }
@@ -144,11 +146,11 @@ INLINE void eight_rows(qw_type type, const int unit, const int tokens, const row
     }
 }
 
-INLINE void few_tokens(qw_type type, const int unit, const int tokens, const qw_q8_matmul *a)
+INLINE void few_tokens(qw_type type, const int unit, const int tokens, const qw_q8_matmul *a, scales_fn *scales)
 {
     const size_t cols = a->w->cols;
     int16_t *values = a->scratch;
-    rows_job job = { .a = a, .values = values, .share = a->w->group == 128 };
+    rows_job job = { .a = a, .values = values, .scales = scales, .share = a->w->group == 128 };
     job.s = (float *)(void *)(values + (size_t)tokens * cols);
     job.b = job.s + SPAN * 8;
     for (int t = 0; t < tokens; t++)

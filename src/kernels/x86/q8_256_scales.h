@@ -4,6 +4,9 @@
 
 #include "kernels/x86/q8_256_codes.h"
 
+/* columns that share a scale of an affine type, as a power of two: a division takes longer than all of the work on a row's scales */
+INLINE int group_shift(const qw_matrix *w) { return w->group == 32 ? 5 : w->group == 64 ? 6 : 7; }
+
 /* n <= 8 values of an affine type's scales or biases from index i on; the rest is 0 */
 INLINE __m256 widen8(qw_type scale_type, const void *values, size_t i, size_t n)
 {
@@ -53,24 +56,24 @@ INLINE void k45_scales(const uint8_t *b, __m256 *s, __m256 *bias)
 /* Scale groups [i, i + n) of a row, n <= 8; of the K types i is a multiple of 8. */
 INLINE void row_scales(qw_type type, const qw_matrix *w, size_t row, size_t i, size_t n, __m256 *s, __m256 *bias)
 {
-    const size_t block_bytes = span_bytes(type) / (is_k(type) ? 1 : 2);
-    const uint8_t *b = (const uint8_t *)w->data + row * qw_matrix_row_bytes(w);
+    const size_t size = block_bytes(type) / (is_k(type) ? 1 : 2);
+    const uint8_t *b = (const uint8_t *)w->data + row * row_bytes_of(type, w->cols);
     if (is_affine(type)) {
-        const size_t at = row * (w->cols / (size_t)w->group) + i;
+        const size_t at = row * (w->cols >> group_shift(w)) + i;
         *s = widen8(w->scale_type, w->scales, at, n);
         *bias = widen8(w->scale_type, w->biases, at, n);
     } else if (type == QW_TYPE_Q6_K) {
-        b += i / 16 * block_bytes;
+        b += i / 16 * size;
         *s =
             _mm256_mul_ps(half_at(b + 208), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(b + 192 + i % 16)))));
         *bias = _mm256_mul_ps(_mm256_set1_ps(-32), *s);
     } else if (is_k(type)) {
-        k45_scales(b + i / 8 * block_bytes, s, bias);
+        k45_scales(b + i / 8 * size, s, bias);
     } else {
-        b += i * block_bytes;
-        *s = halves_of(b, block_bytes, n);
+        b += i * size;
+        *s = halves_of(b, size, n);
         if (type == QW_TYPE_Q4_1 || type == QW_TYPE_Q5_1)
-            *bias = halves_of(b + 2, block_bytes, n);
+            *bias = halves_of(b + 2, size, n);
         else
             *bias = _mm256_mul_ps(_mm256_set1_ps(type == QW_TYPE_Q8_0 ? -128.0F : type == QW_TYPE_Q5_0 ? -16.0F : -8.0F), *s);
     }
@@ -98,6 +101,8 @@ INLINE void store_transposed(float *out, size_t stride, size_t n, const __m256 *
         if (i < n)
             _mm256_store_ps(out + i * stride, a[i]);
 }
+
+typedef void scales_fn(const qw_matrix *w, const size_t *rows, size_t i, size_t n, float *s, float *b, size_t stride);
 
 /* Scale groups [i, i + n) of rows rows[0..7]: s and b of group i + g and row r at s[g * stride + r], b[g * stride + r]; n <= 8 */
 INLINE void eight_rows_scales(qw_type type, const qw_matrix *w, const size_t *rows, size_t i, size_t n, float *s, float *b, size_t stride)

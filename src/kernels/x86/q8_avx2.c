@@ -11,12 +11,16 @@
 #define ADD_MADD(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
 
 /* dot[t] = quads [0, quads) of `codes` times the bytes at low[t] + from; `depth` quads are added in 16 bits. Two quads at a time: with 3 tokens x 16 rows
- * that is 6 sums, 4 vectors of codes, 2 of activations and 2 products in 16 registers. */
+ * that is 6 sums, 4 vectors of codes, 2 of activations and 2 products in 16 registers. The loop stays one: unrolled, its sums become a tree of additions and
+ * the tree's leaves go through memory. */
 INLINE void unit_dots(const int quads, const int depth, const int tokens, const uint8_t *codes, const int8_t *const *low, const int from,
                       __m256i dot[][2])
 {
     const __m256i ones = _mm256_set1_epi16(1);
-#pragma GCC unroll 8
+#pragma GCC unroll 3
+    for (int t = 0; t < tokens; t++)
+        dot[t][0] = dot[t][1] = _mm256_setzero_si256();
+#pragma GCC unroll 1
     for (int q = 0; q < quads; q += depth) {
         __m256i sum[TOKENS][2];
 #pragma GCC unroll 4
@@ -30,14 +34,14 @@ INLINE void unit_dots(const int quads, const int depth, const int tokens, const 
                 const __m256i p1 = _mm256_add_epi16(_mm256_maddubs_epi16(w1, x0), _mm256_maddubs_epi16(w3, x1));
                 sum[t][0] = d ? _mm256_add_epi16(sum[t][0], p0) : p0;
                 sum[t][1] = d ? _mm256_add_epi16(sum[t][1], p1) : p1;
+                HERE(sum[t][0]);
+                HERE(sum[t][1]);
             }
         }
 #pragma GCC unroll 3
         for (int t = 0; t < tokens; t++)
-            for (int h = 0; h < 2; h++) {
-                const __m256i wide = _mm256_madd_epi16(sum[t][h], ones);
-                dot[t][h] = q ? _mm256_add_epi32(dot[t][h], wide) : wide;
-            }
+            for (int h = 0; h < 2; h++)
+                dot[t][h] = _mm256_add_epi32(dot[t][h], _mm256_madd_epi16(sum[t][h], ones));
     }
 }
 
