@@ -1,5 +1,5 @@
 /* qwren_session: token ids and images in, logits out. The level below qwren_chat, for people who bring their own prompts. Tested by
- * tests/unit/test_api_session.c. */
+ * tests/unit/test_api_session.c and test_api_step.c. */
 #include "api/session.h"
 
 #include "api/options.h"
