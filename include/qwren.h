@@ -125,6 +125,14 @@ typedef struct qwren_result qwren_result;       /* a finished answer */
  * made the call, never by two threads at once. */
 typedef bool (*qwren_progress_fn)(void *ctx, const char *what, uint64_t done, uint64_t total);
 
+/* What activations are to the products with weights. The same bits for any number of threads, any cut of a prompt into calls, a prefix that was kept or is computed anew,
+ * and any sessions that are computed together: in all three. */
+typedef enum qwren_arithmetic {
+    QWREN_ARITHMETIC_DEFAULT,       /* eight bits, outliers fifteen, where weights are codes; bf16 or float where they are floats: the fastest */
+    QWREN_ARITHMETIC_DETERMINISTIC, /* the same without bf16: also the same bits on every processor with AVX2, AVX-512 or NEON */
+    QWREN_ARITHMETIC_EXACT          /* float everywhere: slow, for measuring what the others cost */
+} qwren_arithmetic;
+
 typedef struct qwren_model_options {
     size_t struct_size;
     int n_threads;              /* worker threads of this model's pool; 0 = the number of physical cores this process may use */
@@ -134,6 +142,7 @@ typedef struct qwren_model_options {
     bool no_tokenizer;          /* leave the text side alone: ids in, logits out; qwren_chat is refused */
     const char *mmproj;         /* GGUF: the file of the image tower, or "none" for a model without; NULL: the one *mmproj*.gguf beside the model */
     bool lock_memory;           /* the weights must stay in memory and are never paged out (mlock); QWREN_E_LIMIT when the system does not allow it */
+    qwren_arithmetic arithmetic;
 } qwren_model_options;
 QWREN_API qwren_model_options qwren_model_options_default(void);
 

@@ -103,11 +103,13 @@ static qwren_status open_tokenizer(qwren_model *m, const qwren_model_options *op
     return QWREN_OK;
 }
 
-qwren_status qw_model_check_threads(const qwren_model_options *opt, qwren_error *err)
+qwren_status qw_model_check_options(const qwren_model_options *opt, qwren_error *err)
 {
-    return opt->n_threads >= 0
-               ? QWREN_OK
-               : qw_fail(err, QWREN_E_ARGUMENT, "n_threads is %d; give a positive number, or 0 for all physical cores", opt->n_threads);
+    if (opt->n_threads < 0)
+        return qw_fail(err, QWREN_E_ARGUMENT, "n_threads is %d; give a positive number, or 0 for all physical cores", opt->n_threads);
+    if ((int)opt->arithmetic < 0 || opt->arithmetic > QWREN_ARITHMETIC_EXACT)
+        return qw_fail(err, QWREN_E_ARGUMENT, "arithmetic is %d; give one of qwren_arithmetic", (int)opt->arithmetic);
+    return QWREN_OK;
 }
 
 static qwren_status open_model(qwren_model *m, const char *path, const qwren_model_options *opt, qwren_error *err)
@@ -119,8 +121,9 @@ static qwren_status open_model(qwren_model *m, const char *path, const qwren_mod
         .progress_ctx = opt->progress_ctx,
         .mmproj = opt->mmproj,
         .lock = opt->lock_memory,
+        .arithmetic = opt->arithmetic,
     };
-    QW_TRY(qw_model_check_threads(opt, err));
+    QW_TRY(qw_model_check_options(opt, err));
     m->path = qw_strdup(path);
     if (!m->path)
         return qw_fail_memory(err, strlen(path) + 1, "a path");

@@ -22,7 +22,7 @@ struct qwren_model {
 
 /* One without anything in it; NULL when memory is short. */
 qwren_model *qw_model_new(qwren_error *err);
-qwren_status qw_model_check_threads(const qwren_model_options *opt, qwren_error *err);
+qwren_status qw_model_check_options(const qwren_model_options *opt, qwren_error *err);
 /* Fills info, tensors and records. */
 qwren_status qw_model_describe(qwren_model *m, qwren_error *err);
 const char *qw_layout_name(qw_layout layout); /* "Hugging Face", "MLX", "GGUF" */

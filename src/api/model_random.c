@@ -239,6 +239,7 @@ static qwren_status make_model(qwren_model *m, const qw_config *c, const char *s
     if (!m->path || !m->made_by)
         return qw_fail_memory(err, sizeof name, "a name");
     qw_model_params params = { .n_threads = opt->n_threads,
+                               .arithmetic = opt->arithmetic,
                                .config_only = opt->config_only,
                                .progress = opt->progress,
                                .progress_ctx = opt->progress_ctx,
@@ -256,7 +257,7 @@ qwren_status qwren_model_random(qwren_model **out, const char *shape, const char
     QW_TRY(qw_options_read(&options, sizeof options, opt, "qwren_model_options", err));
     if (!shape || !qw_config_published(&c, shape))
         return qw_fail(err, QWREN_E_ARGUMENT, "there is no published shape \"%.60s\"; there are " QW_PUBLISHED_TEXT, shape ? shape : "");
-    QW_TRY(qw_model_check_threads(&options, err));
+    QW_TRY(qw_model_check_options(&options, err));
     qwren_model *m = qw_model_new(err);
     if (!m)
         return QWREN_E_MEMORY;

@@ -174,7 +174,7 @@ static qwren_status make_check(work *w, qwren_error *err)
 static qwren_status quantize(work *w, const char *src, const char *dst, qwren_error *err)
 {
     const qwren_quantize_options *o = &w->opt;
-    const qwren_model_options open = { .struct_size = sizeof open, .n_threads = o->n_threads };
+    const qwren_model_options open = { .struct_size = sizeof open, .n_threads = o->n_threads, .arithmetic = QWREN_ARITHMETIC_EXACT };
     const bool is_auto = o->recipe && strcmp(o->recipe, "auto") == 0;
     if (is_auto != (o->bpw > 0))
         return qw_fail(err, QWREN_E_ARGUMENT, "recipe \"auto\" and a number of bits per weight go together; give both or neither");

@@ -1,38 +1,115 @@
 /* The operations of the model on a device: whole tensors, split over the pool's threads. What the model calls; compute/cpu implements it over kernels/.
  * Buffers are float, dense and row-major, owned by the caller. Operations take turns on the pool, so several sessions may compute on one device.
- * Results do not depend on the number of threads. */
+ * Results do not depend on the number of threads, nor on the rows that are computed beside a row. */
 #ifndef QW_COMPUTE_OPS_H
 #define QW_COMPUTE_OPS_H
 
-#include "base/status.h"
+#include "kernels/cpu.h"
+#include "kernels/q8.h"
 #include "quant/matrix.h"
 
 typedef struct qw_ops qw_ops;
 
-/* n_threads counts the caller; 0 = qw_cpu_count(). */
-qwren_status qw_ops_create(qw_ops **out, int n_threads, qwren_error *err);
-void qw_ops_free(qw_ops *ops); /* NULL is allowed */
-/* Scratch for qw_op_delta with heads of this size; once, before the first use. */
-qwren_status qw_ops_reserve_delta(qw_ops *ops, size_t key_dim, size_t value_dim, qwren_error *err);
+/* ---- the device */
 
-/* From now on every qw_op_linear tells what it is about to multiply: x [n, w->cols]. For calibration, which knows tensors by the address of their
+typedef struct qw_ops_options {
+    int n_threads; /* counts the caller; 0 = qw_cpu_count() */
+    qwren_arithmetic arithmetic;
+    const qw_cpu_level *level; /* NULL: qw_cpu_choose() */
+} qw_ops_options;
+
+/* opt NULL: all zeros. */
+qwren_status qw_ops_create(qw_ops **out, const qw_ops_options *opt, qwren_error *err);
+void qw_ops_free(qw_ops *ops); /* NULL is allowed */
+
+/* What the threads' scratch must hold. */
+typedef struct qw_ops_needs {
+    size_t cols;                               /* of the widest matrix */
+    size_t key_dim, value_dim, values_per_key; /* of the delta rule: sizes of heads, value heads for each key head */
+} qw_ops_needs;
+/* Once, before the first operation on a qw_input. */
+qwren_status qw_ops_reserve(qw_ops *ops, const qw_ops_needs *needs, qwren_error *err);
+
+/* From now on every product tells what it is about to multiply: x [n, w->cols]. For calibration, which knows tensors by the address of their
  * qw_matrix. One thread at a time; NULL ends it. */
 typedef void (*qw_linear_observer)(void *ctx, const qw_matrix *w, const float *x, size_t n);
 void qw_ops_observe(qw_ops *ops, qw_linear_observer fn, void *ctx);
 
+/* ---- rows of activations as matrix products read them */
+
+/* How many quads of a group of 64 keep 15 bits (kernels/q8.h) depends on what the rows are: outliers are rare behind a norm and common before `down`. */
+typedef enum qw_role { QW_ROLE_NORMED, QW_ROLE_MIXED, QW_ROLE_DOWN, QW_ROLE_HEAD, QW_ROLE_COUNT } qw_role;
+
+typedef enum qw_form { QW_FORM_F32 = 1, QW_FORM_Q8 = 2, QW_FORM_BF16 = 4 } qw_form;
+
+/* Rows [n, cols] in the forms that their readers multiply with. The memory belongs to the caller. */
+typedef struct qw_input {
+    size_t cols;
+    unsigned forms; /* those that are filled */
+    float *f32;
+    qw_q8 q8;
+    uint16_t *bf16;
+} qw_input;
+
+/* Room for n rows of at most `cols` values, in all forms. */
+size_t qw_input_bytes(size_t n, size_t cols);
+void qw_input_init(qw_input *in, void *block, size_t n, size_t cols); /* block: aligned to 64 */
+/* Row `from` becomes row `to`. */
+void qw_input_move(qw_input *in, size_t to, size_t from);
+
+/* The forms that these matrices (up to a NULL) read on this device. */
+unsigned qw_op_forms(const qw_ops *ops, const qw_matrix *w, ...);
+/* in = rows x [n, cols]; x may be in->f32 */
+void qw_op_input(qw_ops *ops, qw_input *in, const float *x, size_t n, size_t cols, qw_role role, unsigned forms);
+/* in = rmsnorm(x) * w */
+void qw_op_norm(qw_ops *ops, qw_input *in, const float *x, const float *w, size_t n, size_t cols, float eps, qw_role role, unsigned forms);
+
+/* ---- matrices */
+
+typedef struct qw_linear {
+    float *y; /* [n, w->rows] */
+    const qw_matrix *w;
+    const float *bias; /* [w->rows] or NULL */
+    bool add;          /* y += the product, otherwise y = */
+} qw_linear;
+/* Several matrices that read the same rows. */
+void qw_op_linears(qw_ops *ops, const qw_linear *l, size_t n_linears, const qw_input *in, size_t n);
+/* out = silu(gate in) * (up in) */
+void qw_op_gate_up(qw_ops *ops, qw_input *out, const qw_matrix *gate, const qw_matrix *up, const qw_input *in, size_t n, unsigned forms);
+/* logits[i] [w->rows] = w in[first + i]; and maxima[i][b], the largest of logits [b * QW_LOGIT_BLOCK, ...), NaN if one of them is. maxima may be NULL. */
+#define QW_LOGIT_BLOCK 256
+void qw_op_head(qw_ops *ops, float *const *logits, float *const *maxima, const qw_matrix *w, const qw_input *in, size_t first, size_t n);
+static inline size_t qw_logit_blocks(size_t n_vocab) { return (n_vocab + QW_LOGIT_BLOCK - 1) / QW_LOGIT_BLOCK; }
+
 /* y[i] = row ids[i] of w */
 void qw_op_embed(qw_ops *ops, float *y, const qw_matrix *w, const int32_t *ids, size_t n);
-/* y [n, w->rows] = x [n, w->cols] w^T; then + bias [rows] when it is not NULL */
-void qw_op_linear(qw_ops *ops, float *y, const qw_matrix *w, const float *bias, const float *x, size_t n);
-/* Rows of `width`: y[i] = norm(x[i]); y may be x. */
-void qw_op_rmsnorm(qw_ops *ops, float *y, const float *x, const float *w, size_t n_rows, size_t width, float eps);
-void qw_op_layernorm(qw_ops *ops, float *y, const float *x, const float *w, const float *b, size_t n_rows, size_t width, float eps);
-/* y[i] = rmsnorm(x[i]) * w * silu(z[i]); y may be x. */
-void qw_op_gated_rmsnorm(qw_ops *ops, float *y, const float *x, const float *w, const float *z, size_t n_rows, size_t width, float eps);
-void qw_op_add(qw_ops *ops, float *y, const float *x, size_t n);                          /* y += x */
-void qw_op_silu_mul(qw_ops *ops, float *y, const float *gate, const float *up, size_t n); /* y = silu(gate) * up; y may be gate or up */
-void qw_op_gelu_tanh(qw_ops *ops, float *x, size_t n);
-void qw_op_gelu_erf(qw_ops *ops, float *x, size_t n);
+
+/* ---- mixing tokens. Rows of a pass belong to one timeline or several; each goes on from its own state. */
+
+typedef struct qw_delta_segment {
+    size_t first, n; /* rows */
+    float *tail;     /* [taps - 1, channels]: what the convolution read before, oldest first; moves on */
+    float *state;    /* [Hv, dk, dv], moves on */
+} qw_delta_segment;
+
+/* Gated DeltaNet between its projections (docs/model.md, section 4): convolution, gates, the delta rule, the gated norm. Value head j reads key head
+ * j / (Hv / Hk), or, when they are tiled as in GGUF files, key head j % Hk. */
+typedef struct qw_delta_op_args {
+    qw_input *out;               /* [n, Hv * dv] */
+    unsigned forms;              /* of out */
+    const float *qkv;            /* [n, channels = 2 Hk dk + Hv dv]: all query heads, all key heads, all value heads */
+    const float *z;              /* [n, Hv * dv] */
+    const float *a, *b;          /* [n, Hv] */
+    const float *conv;           /* [taps, channels] */
+    const float *neg_exp_a;      /* [Hv] = -exp(A_log) */
+    const float *dt_bias, *norm; /* [Hv], [dv] */
+    size_t taps, key_heads, value_heads, key_dim, value_dim;
+    bool tiled;
+    float eps;
+    const qw_delta_segment *segments;
+    size_t n_segments;
+} qw_delta_op_args;
+void qw_op_delta(qw_ops *ops, const qw_delta_op_args *a);
 
 /* Rotates the first 2 * half values of every head of every token: pairs (i, i + half). cos, sin [n, half]. Token i's head h starts at
  * x + i * token_stride + h * head_stride. */
@@ -54,22 +131,15 @@ void qw_op_attention(qw_ops *ops, const qw_attention_args *a);
 void qw_op_sigmoid_gate(qw_ops *ops, float *y, const float *gate, size_t token_stride, size_t head_stride, size_t n, size_t n_heads,
                         size_t head_dim);
 
-/* Causal depthwise convolution, then silu. x, y [n, channels]; w [taps, channels]; tail [taps - 1, channels]: the inputs before x, replaced by the
- * last ones. */
-void qw_op_conv_silu(qw_ops *ops, float *y, const float *x, float *tail, const float *w, size_t channels, size_t n, size_t taps);
-/* log_decay = -exp(A_log) * softplus(a + dt_bias), given neg_exp_a = -exp(A_log); beta = sigmoid(b). All [n, heads]; log_decay may be a, beta may be b. */
-void qw_op_delta_gates(qw_ops *ops, float *log_decay, float *beta, const float *a, const float *b, const float *neg_exp_a,
-                       const float *dt_bias, size_t n, size_t heads);
+/* ---- in float whatever the device's arithmetic is: for the tower, and for calibration */
 
-/* The gated delta rule. qkv [n, 2 * Hk * dk + Hv * dv] is the convolution's output: all query heads, all key heads, all value heads. Value head j
- * reads key head j / (Hv / Hk), or, when they are tiled as in GGUF files, key head j % Hk. */
-typedef struct qw_delta_op_args {
-    float *out;                          /* [n, Hv, dv] */
-    float *state;                        /* [Hv, dk, dv] */
-    const float *qkv, *log_decay, *beta; /* the last two [n, Hv] */
-    size_t n, key_heads, value_heads, key_dim, value_dim;
-    bool tiled;
-} qw_delta_op_args;
-void qw_op_delta(qw_ops *ops, const qw_delta_op_args *a);
+/* y [n, w->rows] = x [n, w->cols] w^T; then + bias [rows] when it is not NULL */
+void qw_op_linear(qw_ops *ops, float *y, const qw_matrix *w, const float *bias, const float *x, size_t n);
+/* Rows of `width`: y[i] = norm(x[i]); y may be x. */
+void qw_op_rmsnorm(qw_ops *ops, float *y, const float *x, const float *w, size_t n_rows, size_t width, float eps);
+void qw_op_layernorm(qw_ops *ops, float *y, const float *x, const float *w, const float *b, size_t n_rows, size_t width, float eps);
+void qw_op_add(qw_ops *ops, float *y, const float *x, size_t n); /* y += x */
+void qw_op_gelu_tanh(qw_ops *ops, float *x, size_t n);
+void qw_op_gelu_erf(qw_ops *ops, float *x, size_t n);
 
 #endif

@@ -70,7 +70,9 @@ qwren_status qw_streams_init(qw_streams *s, const qw_model *m, const qw_timeline
         s->longest = max(s->longest, samples[i].n);
     }
     s->x = take(s->n_tokens, (size_t)c->hidden_size, err, &st);
-    s->scratch_block = take(1, qw_text_scratch_floats(c, batch_of(s)), err, &st);
+    s->scratch_block = qw_alloc_aligned(qw_text_scratch_bytes(c, batch_of(s)));
+    if (!s->scratch_block)
+        st = qw_fail_memory(err, qw_text_scratch_bytes(c, batch_of(s)), "calibration");
     s->state_block = take(1, state_floats(c, s->longest), err, &st);
     if (st != QWREN_OK) {
         qw_streams_deinit(s);
@@ -84,7 +86,7 @@ qwren_status qw_streams_init(qw_streams *s, const qw_model *m, const qw_timeline
 void qw_streams_deinit(qw_streams *s)
 {
     qw_free(s->x);
-    qw_free(s->scratch_block);
+    qw_free_aligned(s->scratch_block);
     qw_free(s->state_block);
     *s = (qw_streams){ 0 };
 }
@@ -120,7 +122,9 @@ static void run_sample(qw_streams *s, const qw_layer *l, const qw_timeline *t, c
         n = t->n - at < batch_of(s) ? t->n - at : batch_of(s);
         memcpy(s->scratch.x, from + at * H, n * H * sizeof *from);
         qw_rope_table(&m->text, s->scratch.cos, s->scratch.sin, (const int32_t(*)[3])t->pos + at, n);
-        qw_layer_forward(m->ops, m->text.config, l, &s->state, &s->scratch, n, at);
+        s->scratch.n = n;
+        const qw_segment segment = { .states = &s->state, .n = n, .start = at };
+        qw_layer_forward(&(qw_pass){ m->ops, m->text.config, &s->scratch, &segment, 1 }, l, 0, false);
         if (to)
             memcpy(to + at * H, s->scratch.x, n * H * sizeof *to);
     }

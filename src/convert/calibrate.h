@@ -22,7 +22,8 @@ typedef struct qw_streams {
     const qw_timeline *samples;
     size_t n_samples, n_tokens, longest;
     float *x; /* [n_tokens, H] */
-    float *scratch_block, *state_block;
+    float *state_block;
+    void *scratch_block;
     qw_text_scratch scratch;
     qw_layer_state state;
 } qw_streams;

@@ -14,33 +14,39 @@ size_t qw_recurrent_floats(const qw_text_config *c)
     return (size_t)c->linear_value_heads * (size_t)c->linear_key_dim * (size_t)c->linear_value_dim;
 }
 
-void qw_delta_forward(qw_ops *ops, const qw_text_config *c, const qw_delta_layer *l, qw_layer_state *st, qw_text_scratch *s, size_t n)
+void qw_delta_forward(const qw_pass *p, const qw_delta_layer *l, size_t layer, bool last_only)
 {
-    const size_t Hk = (size_t)c->linear_key_heads, Hv = (size_t)c->linear_value_heads, dk = (size_t)c->linear_key_dim,
-                 dv = (size_t)c->linear_value_dim;
-    float *qkv = s->wide[0], *mixed = s->wide[1], *z = s->wide[2], *out = s->wide[0], *log_decay = s->gates[0], *beta = s->gates[1];
+    const qw_text_config *c = p->c;
+    qw_text_scratch *s = p->s;
+    float *qkv = s->wide[0], *z = s->wide[1], *a = s->gates[0], *b = s->gates[1];
+    const qw_linear projections[] = { { qkv, .w = &l->qkv }, { z, .w = &l->z }, { a, .w = &l->a }, { b, .w = &l->b } };
+    qw_delta_segment segments[QW_MAX_SEGMENTS];
+    for (size_t i = 0; i < p->n_segments; i++) {
+        const qw_segment *from = &p->segments[i];
+        segments[i] = (qw_delta_segment){ from->first, from->n, from->states[layer].conv, from->states[layer].recurrent };
+    }
 
-    qw_op_linear(ops, qkv, &l->qkv, NULL, s->h, n);
-    qw_op_linear(ops, z, &l->z, NULL, s->h, n);
-    qw_op_linear(ops, log_decay, &l->a, NULL, s->h, n);
-    qw_op_linear(ops, beta, &l->b, NULL, s->h, n);
-    qw_op_delta_gates(ops, log_decay, beta, log_decay, beta, l->neg_exp_a, l->dt_bias, n, Hv);
-
-    qw_op_conv_silu(ops, mixed, qkv, st->conv, l->conv, qw_delta_channels(c), n, (size_t)c->conv_kernel);
-    qw_delta_op_args a = {
-        .out = out,
-        .state = st->recurrent,
-        .qkv = mixed,
-        .log_decay = log_decay,
-        .beta = beta, /* out: qkv is used up */
-        .n = n,
-        .key_heads = Hk,
-        .value_heads = Hv,
-        .key_dim = dk,
-        .value_dim = dv,
-        .tiled = c->tiled_value_heads,
-    };
-    qw_op_delta(ops, &a);
-    qw_op_gated_rmsnorm(ops, out, out, l->norm, z, n * Hv, dv, (float)c->rms_eps);
-    qw_op_linear(ops, s->h, &l->out, NULL, out, n);
+    qw_op_linears(p->ops, projections, 4, &s->in, s->n);
+    qw_op_delta(p->ops, &(qw_delta_op_args){ .out = &s->inner,
+                                             .forms = qw_op_forms(p->ops, &l->out, NULL),
+                                             .qkv = qkv,
+                                             .z = z,
+                                             .a = a,
+                                             .b = b,
+                                             .conv = l->conv,
+                                             .neg_exp_a = l->neg_exp_a,
+                                             .dt_bias = l->dt_bias,
+                                             .norm = l->norm,
+                                             .taps = (size_t)c->conv_kernel,
+                                             .key_heads = (size_t)c->linear_key_heads,
+                                             .value_heads = (size_t)c->linear_value_heads,
+                                             .key_dim = (size_t)c->linear_key_dim,
+                                             .value_dim = (size_t)c->linear_value_dim,
+                                             .tiled = c->tiled_value_heads,
+                                             .eps = (float)c->rms_eps,
+                                             .segments = segments,
+                                             .n_segments = p->n_segments });
+    if (last_only)
+        qw_pass_keep_last(p, &s->inner);
+    qw_op_linears(p->ops, &(qw_linear){ .y = s->x, .w = &l->out, .add = true }, 1, &s->inner, s->n);
 }

@@ -1,11 +1,9 @@
-/* SwiGLU: down( silu(gate h) * up h ). Tested by tests/golden/test_text.c. */
+/* SwiGLU: x += down( silu(gate h) * up h ). Tested by tests/golden/test_text.c. */
 #include "model/text.h"
 
-void qw_mlp_forward(qw_ops *ops, const qw_mlp *l, qw_text_scratch *s, size_t n)
+void qw_mlp_forward(const qw_pass *p, const qw_mlp *l)
 {
-    float *gate = s->wide[0], *up = s->wide[1];
-    qw_op_linear(ops, gate, &l->gate, NULL, s->h, n);
-    qw_op_linear(ops, up, &l->up, NULL, s->h, n);
-    qw_op_silu_mul(ops, gate, gate, up, n * l->gate.rows);
-    qw_op_linear(ops, s->h, &l->down, NULL, gate, n);
+    qw_text_scratch *s = p->s;
+    qw_op_gate_up(p->ops, &s->inner, &l->gate, &l->up, &s->in, s->n, qw_op_forms(p->ops, &l->down, NULL));
+    qw_op_linears(p->ops, &(qw_linear){ .y = s->x, .w = &l->down, .add = true }, 1, &s->inner, s->n);
 }

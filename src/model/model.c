@@ -15,11 +15,25 @@ static bool report(const qw_model_params *p, const char *what, uint64_t done, ui
     return !p->progress || p->progress(p->progress_ctx, what, done, total);
 }
 
+static size_t max(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Columns of the widest matrix of the text model and the MTP head. */
+static size_t widest(const qw_text_config *c)
+{
+    const size_t heads = (size_t)c->n_heads * (size_t)c->head_dim, values = (size_t)c->linear_value_heads * (size_t)c->linear_value_dim;
+    return max(max(heads, values), max((size_t)c->intermediate_size, 2 * (size_t)c->hidden_size));
+}
+
 static qwren_status make_device(qw_model *m, const qw_model_params *p, qwren_error *err)
 {
     const qw_text_config *c = &m->config.text;
-    QW_TRY(qw_ops_create(&m->ops, p->n_threads, err));
-    return qw_ops_reserve_delta(m->ops, (size_t)c->linear_key_dim, (size_t)c->linear_value_dim, err);
+    const qw_ops_options opt = { .n_threads = p->n_threads, .arithmetic = p->arithmetic };
+    const qw_ops_needs needs = { .cols = widest(c),
+                                 .key_dim = (size_t)c->linear_key_dim,
+                                 .value_dim = (size_t)c->linear_value_dim,
+                                 .values_per_key = (size_t)c->linear_value_heads / (size_t)c->linear_key_heads };
+    QW_TRY(qw_ops_create(&m->ops, &opt, err));
+    return qw_ops_reserve(m->ops, &needs, err);
 }
 
 /* The number behind `prefix` in a tensor's name ("layers.12.mlp..." -> 12), or -1. */

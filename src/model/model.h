@@ -21,7 +21,8 @@ typedef struct qw_model {
 } qw_model;
 
 typedef struct qw_model_params {
-    int n_threads;    /* 0 = physical cores */
+    int n_threads; /* 0 = physical cores */
+    qwren_arithmetic arithmetic;
     bool config_only; /* headers and shapes are checked, but no device is made */
     qwren_progress_fn progress;
     void *progress_ctx;

@@ -2,8 +2,6 @@
  * Tested by tests/golden/test_text.c. */
 #include "model/mtp.h"
 
-#include <string.h>
-
 qwren_status qw_mtp_bind(qw_mtp_model *out, const qw_text_config *c, const qw_binder *b, qwren_error *err)
 {
     const size_t H = (size_t)c->hidden_size;
@@ -14,27 +12,28 @@ qwren_status qw_mtp_bind(qw_mtp_model *out, const qw_text_config *c, const qw_bi
     return qw_layer_bind(&out->layer, QW_LAYER_ATTENTION, c, b, "mtp.layers.0", err);
 }
 
-/* [n, H] and [n, H] -> [n, 2H], row by row side by side */
-static void join(float *out, const float *left, const float *right, size_t n, size_t H)
+/* Both halves normalised, side by side: [n, 2H]. */
+static void join(qw_ops *ops, const qw_mtp_model *m, float *out, const float *embeddings, const float *hidden, size_t n, size_t H,
+                 float eps)
 {
     for (size_t i = 0; i < n; i++) {
-        memcpy(out + 2 * i * H, left + i * H, H * sizeof *out);
-        memcpy(out + (2 * i + 1) * H, right + i * H, H * sizeof *out);
+        qw_op_rmsnorm(ops, out + 2 * i * H, embeddings + i * H, m->norm_embedding, 1, H, eps);
+        qw_op_rmsnorm(ops, out + (2 * i + 1) * H, hidden + i * H, m->norm_hidden, 1, H, eps);
     }
 }
 
-void qw_mtp_forward(qw_ops *ops, const qw_text_model *text, const qw_mtp_model *m, qw_layer_state *state, qw_text_scratch *s,
-                    const qw_batch *b, const float *hidden)
+void qw_mtp_forward(qw_ops *ops, const qw_text_model *text, const qw_mtp_model *m, qw_text_scratch *s, const qw_batch *b,
+                    const float *hidden)
 {
     const qw_text_config *c = text->config;
-    const size_t H = (size_t)c->hidden_size, n = b->n;
-    const float eps = (float)c->rms_eps;
-    qw_op_embed(ops, s->x, &text->embed, b->ids, n);
-    qw_op_rmsnorm(ops, s->x, s->x, m->norm_embedding, n, H, eps);
-    qw_op_rmsnorm(ops, s->h, hidden, m->norm_hidden, n, H, eps);
-    join(s->wide[0], s->x, s->h, n, H);
-    qw_op_linear(ops, s->x, &m->fc, NULL, s->wide[0], n);
-    qw_rope_table(text, s->cos, s->sin, b->pos, n);
-    qw_layer_forward(ops, c, &m->layer, state, s, n, b->start);
-    qw_op_rmsnorm(ops, s->h, s->x, m->norm, n, H, eps);
+    const size_t H = (size_t)c->hidden_size;
+    const qw_pass pass = { ops, c, s, b->segments, b->n_segments };
+    s->n = b->n;
+    qw_op_embed(ops, s->x, &text->embed, b->ids, s->n);
+    join(ops, m, s->wide[0], s->x, hidden, s->n, H, (float)c->rms_eps);
+    qw_op_input(ops, &s->inner, s->wide[0], s->n, 2 * H, QW_ROLE_NORMED, qw_op_forms(ops, &m->fc, NULL));
+    qw_op_linears(ops, &(qw_linear){ .y = s->x, .w = &m->fc }, 1, &s->inner, s->n);
+    qw_rope_table(text, s->cos, s->sin, b->pos, s->n);
+    qw_layer_forward(&pass, &m->layer, 0, !b->all);
+    qw_text_hidden(ops, text, s, m->norm);
 }

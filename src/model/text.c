@@ -4,80 +4,146 @@
 
 #include <string.h>
 
+/* ---- buffers */
+
 static size_t max(size_t a, size_t b) { return a > b ? a : b; }
+static size_t rounded(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-/* The widest row that a layer keeps between two of its steps. */
-static size_t widest(const qw_text_config *c)
+/* Floats of each token, in the order of qw_text_scratch: x, wide[3], gates[2], cos, sin. */
+#define N_WIDTHS 8
+static void widths_of(const qw_text_config *c, size_t widths[N_WIDTHS])
 {
-    const size_t attention = 2 * (size_t)c->n_heads * (size_t)c->head_dim, kv = 2 * (size_t)c->n_kv_heads * (size_t)c->head_dim;
-    return max(max(max(attention, kv), qw_delta_channels(c)), max((size_t)c->intermediate_size, 2 * (size_t)c->hidden_size));
+    const size_t H = (size_t)c->hidden_size, heads = (size_t)c->n_heads * (size_t)c->head_dim,
+                 kv = (size_t)c->n_kv_heads * (size_t)c->head_dim, values = (size_t)c->linear_value_heads * (size_t)c->linear_value_dim,
+                 half = (size_t)c->rotary_dim / 2;
+    widths[0] = H;
+    widths[1] = max(max(2 * heads, qw_delta_channels(c)), 2 * H);
+    widths[2] = max(2 * kv, values);
+    widths[3] = heads;
+    widths[4] = widths[5] = (size_t)c->linear_value_heads;
+    widths[6] = widths[7] = half;
 }
 
-size_t qw_text_scratch_floats(const qw_text_config *c, size_t n)
+/* What o, out, down and the MTP head's fc read. */
+static size_t inner_width(const qw_text_config *c)
 {
-    return n * (2 * (size_t)c->hidden_size + 3 * widest(c) + 2 * (size_t)c->linear_value_heads + (size_t)c->rotary_dim);
+    const size_t heads = (size_t)c->n_heads * (size_t)c->head_dim, values = (size_t)c->linear_value_heads * (size_t)c->linear_value_dim;
+    return max(max(heads, values), max((size_t)c->intermediate_size, 2 * (size_t)c->hidden_size));
 }
 
-void qw_text_scratch_init(qw_text_scratch *s, float *block, const qw_text_config *c, size_t n)
+size_t qw_text_scratch_bytes(const qw_text_config *c, size_t n)
 {
-    const size_t half = (size_t)c->rotary_dim / 2;
-    float **parts[] = { &s->x, &s->h, &s->wide[0], &s->wide[1], &s->wide[2], &s->gates[0], &s->gates[1], &s->cos, &s->sin };
-    const size_t widths[] = { (size_t)c->hidden_size,        (size_t)c->hidden_size,        widest(c), widest(c), widest(c),
-                              (size_t)c->linear_value_heads, (size_t)c->linear_value_heads, half,      half };
-    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
-        *parts[i] = block;
-        block += n * widths[i];
+    size_t widths[N_WIDTHS], bytes = qw_input_bytes(n, (size_t)c->hidden_size) + qw_input_bytes(n, inner_width(c));
+    widths_of(c, widths);
+    for (size_t i = 0; i < N_WIDTHS; i++)
+        bytes += rounded(n * widths[i] * sizeof(float));
+    return bytes;
+}
+
+void qw_text_scratch_init(qw_text_scratch *s, void *block, const qw_text_config *c, size_t n)
+{
+    float **parts[N_WIDTHS] = { &s->x, &s->wide[0], &s->wide[1], &s->wide[2], &s->gates[0], &s->gates[1], &s->cos, &s->sin };
+    size_t widths[N_WIDTHS];
+    char *at = block;
+    widths_of(c, widths);
+    s->n = n;
+    qw_input_init(&s->in, at, n, (size_t)c->hidden_size);
+    at += qw_input_bytes(n, (size_t)c->hidden_size);
+    qw_input_init(&s->inner, at, n, inner_width(c));
+    at += qw_input_bytes(n, inner_width(c));
+    for (size_t i = 0; i < N_WIDTHS; i++) {
+        *parts[i] = (float *)(void *)at;
+        at += rounded(n * widths[i] * sizeof(float));
     }
 }
+
+/* ---- a layer */
+
+void qw_pass_keep_last(const qw_pass *p, qw_input *in)
+{
+    qw_text_scratch *s = p->s;
+    const size_t H = (size_t)p->c->hidden_size, half = (size_t)p->c->rotary_dim / 2;
+    for (size_t i = 0; i < p->n_segments; i++) { /* downwards, for no segment is empty */
+        const size_t last = p->segments[i].first + p->segments[i].n - 1;
+        memmove(s->x + i * H, s->x + last * H, H * sizeof *s->x);
+        memmove(s->cos + i * half, s->cos + last * half, half * sizeof *s->cos);
+        memmove(s->sin + i * half, s->sin + last * half, half * sizeof *s->sin);
+        qw_input_move(in, i, last);
+    }
+    s->n = p->n_segments;
+}
+
+static unsigned forms_of_mixer(const qw_ops *ops, const qw_layer *l)
+{
+    const qw_attention_layer *a = &l->mixer.attention;
+    const qw_delta_layer *d = &l->mixer.delta;
+    return l->kind == QW_LAYER_DELTA ? qw_op_forms(ops, &d->qkv, &d->z, &d->a, &d->b, NULL) : qw_op_forms(ops, &a->q, &a->k, &a->v, NULL);
+}
+
+void qw_layer_forward(const qw_pass *p, const qw_layer *l, size_t layer, bool last_only)
+{
+    qw_text_scratch *s = p->s;
+    const size_t H = (size_t)p->c->hidden_size;
+    const float eps = (float)p->c->rms_eps;
+    qw_op_norm(p->ops, &s->in, s->x, l->norm_in, s->n, H, eps, QW_ROLE_NORMED, forms_of_mixer(p->ops, l));
+    if (l->kind == QW_LAYER_DELTA)
+        qw_delta_forward(p, &l->mixer.delta, layer, last_only);
+    else
+        qw_attention_forward(p, &l->mixer.attention, layer, last_only);
+
+    qw_op_norm(p->ops, &s->in, s->x, l->norm_post, s->n, H, eps, QW_ROLE_NORMED, qw_op_forms(p->ops, &l->mlp.gate, &l->mlp.up, NULL));
+    qw_mlp_forward(p, &l->mlp);
+}
+
+/* ---- all of it */
 
 /* x = embed[ids], and the pictures' rows over their pads. */
-static void embed(qw_ops *ops, const qw_text_model *m, float *x, const qw_batch *b)
+static void embed(qw_ops *ops, const qw_text_model *m, qw_text_scratch *s, const qw_batch *b)
 {
     const size_t H = m->embed.cols;
-    qw_op_embed(ops, x, &m->embed, b->ids, b->n);
+    s->n = b->n;
+    qw_op_embed(ops, s->x, &m->embed, b->ids, b->n);
     for (size_t i = 0; b->rows && i < b->n; i++)
         if (b->rows[i])
-            memcpy(x + i * H, b->rows[i], H * sizeof *x);
+            memcpy(s->x + i * H, b->rows[i], H * sizeof *s->x);
+    qw_rope_table(m, s->cos, s->sin, b->pos, b->n);
 }
 
-static void show(const qw_trace *trace, int step, const qw_text_scratch *s, size_t n)
+static void show(const qw_trace *trace, int step, const qw_text_scratch *s)
 {
     if (trace)
-        trace->fn(trace->ctx, step, s->x, n);
+        trace->fn(trace->ctx, step, s->x, s->n);
 }
 
-void qw_layer_forward(qw_ops *ops, const qw_text_config *c, const qw_layer *l, qw_layer_state *state, qw_text_scratch *s, size_t n,
-                      size_t start)
+void qw_text_forward(qw_ops *ops, const qw_text_model *m, qw_text_scratch *s, const qw_batch *b, const qw_trace *trace)
 {
-    const size_t H = (size_t)c->hidden_size;
-    const float eps = (float)c->rms_eps;
-    qw_op_rmsnorm(ops, s->h, s->x, l->norm_in, n, H, eps);
-    if (l->kind == QW_LAYER_DELTA)
-        qw_delta_forward(ops, c, &l->mixer.delta, state, s, n);
-    else
-        qw_attention_forward(ops, c, &l->mixer.attention, state, s, n, start);
-    qw_op_add(ops, s->x, s->h, n * H);
-
-    qw_op_rmsnorm(ops, s->h, s->x, l->norm_post, n, H, eps);
-    qw_mlp_forward(ops, &l->mlp, s, n);
-    qw_op_add(ops, s->x, s->h, n * H);
+    const qw_pass pass = { ops, m->config, s, b->segments, b->n_segments };
+    const int last = m->config->n_layers - 1;
+    embed(ops, m, s, b);
+    show(trace, 0, s);
+    for (int i = 0; i <= last; i++) {
+        qw_layer_forward(&pass, &m->layers[i], (size_t)i, i == last && !b->all);
+        show(trace, i + 1, s);
+    }
+    qw_text_hidden(ops, m, s, m->norm);
 }
 
-void qw_text_forward(qw_ops *ops, const qw_text_model *m, qw_layer_state *states, qw_text_scratch *s, const qw_batch *b,
-                     const qw_trace *trace)
+#define ROWS 64 /* at a time */
+
+void qw_text_logits(qw_ops *ops, const qw_text_model *m, float *logits, const qw_input *hidden, size_t n)
+{
+    float *rows[ROWS];
+    for (size_t at = 0, k; at < n; at += k) {
+        k = n - at < ROWS ? n - at : ROWS;
+        for (size_t i = 0; i < k; i++)
+            rows[i] = logits + (at + i) * m->head.rows;
+        qw_op_head(ops, rows, NULL, &m->head, hidden, at, k);
+    }
+}
+
+void qw_text_hidden(qw_ops *ops, const qw_text_model *m, qw_text_scratch *s, const float *w)
 {
     const qw_text_config *c = m->config;
-    embed(ops, m, s->x, b);
-    show(trace, 0, s, b->n);
-    qw_rope_table(m, s->cos, s->sin, b->pos, b->n);
-    for (int i = 0; i < c->n_layers; i++) {
-        qw_layer_forward(ops, c, &m->layers[i], &states[i], s, b->n, b->start);
-        show(trace, i + 1, s, b->n);
-    }
-    qw_op_rmsnorm(ops, s->h, s->x, m->norm, b->n, (size_t)c->hidden_size, (float)c->rms_eps);
-}
-
-void qw_text_logits(qw_ops *ops, const qw_text_model *m, float *logits, const float *hidden, size_t n)
-{
-    qw_op_linear(ops, logits, &m->head, NULL, hidden, n);
+    qw_op_norm(ops, &s->in, s->x, w, s->n, (size_t)c->hidden_size, (float)c->rms_eps, QW_ROLE_HEAD,
+               qw_op_forms(ops, &m->head, NULL) | QW_FORM_F32);
 }

@@ -5,7 +5,8 @@
 #include "model/bind.h"
 #include "model/config.h"
 
-#define QW_MAX_BATCH 256 /* tokens of one forward pass; longer inputs are cut */
+#define QW_MAX_BATCH 512   /* tokens of one forward pass; longer inputs are cut */
+#define QW_MAX_SEGMENTS 64 /* timelines in one pass */
 
 typedef struct qw_mlp {
     qw_matrix gate, up; /* [I, H] */
@@ -68,23 +69,35 @@ size_t qw_delta_channels(const qw_text_config *c);
 size_t qw_conv_floats(const qw_text_config *c);
 size_t qw_recurrent_floats(const qw_text_config *c);
 
-/* Buffers of one pass over at most QW_MAX_BATCH tokens. Laid out in one block of qw_text_scratch_floats() floats. */
+/* Buffers of one pass, laid out in one block of qw_text_scratch_bytes(). */
 typedef struct qw_text_scratch {
-    float *x, *h;     /* [n, H]: residual stream; normalised input and mixer output */
-    float *wide[3];   /* [n, widest of the layers' inner rows] */
+    size_t n;         /* rows at present */
+    float *x;         /* [n, H] residual stream */
+    qw_input in;      /* [n, H] the normalised stream; after the last layer the final hidden states */
+    qw_input inner;   /* what o, out and down read */
+    float *wide[3];   /* [n, the widest rows between two steps of a layer] */
     float *gates[2];  /* [n, Hv] */
     float *cos, *sin; /* [n, rotary_dim / 2] */
 } qw_text_scratch;
-size_t qw_text_scratch_floats(const qw_text_config *c, size_t n_tokens);
-void qw_text_scratch_init(qw_text_scratch *s, float *block, const qw_text_config *c, size_t n_tokens);
+size_t qw_text_scratch_bytes(const qw_text_config *c, size_t n_tokens);
+void qw_text_scratch_init(qw_text_scratch *s, void *block, const qw_text_config *c, size_t n_tokens); /* block: aligned to 64 */
 
-/* A batch of consecutive tokens. */
+/* Consecutive tokens of one timeline: rows [first, first + n) of a pass. */
+typedef struct qw_segment {
+    qw_layer_state *states; /* of all layers; move on by n tokens */
+    size_t first, n;
+    size_t start; /* tokens of the timeline before these */
+} qw_segment;
+
+/* The tokens of one pass: segments one after the other. */
 typedef struct qw_batch {
-    const int32_t *ids;       /* [n] */
-    const float *const *rows; /* [n] or NULL: where not NULL, this row [H] stands in place of the embedding */
-    const int32_t (*pos)[3];  /* [n] rotary positions t, h, w */
-    size_t n;                 /* <= the scratch's tokens */
-    size_t start;             /* tokens of the timeline before this batch */
+    const int32_t *ids;         /* [n] */
+    const float *const *rows;   /* [n] or NULL: where not NULL, this row [H] stands in place of the embedding */
+    const int32_t (*pos)[3];    /* [n] rotary positions t, h, w */
+    size_t n;                   /* <= the scratch's tokens */
+    const qw_segment *segments; /* [n_segments] */
+    size_t n_segments;          /* <= QW_MAX_SEGMENTS */
+    bool all;                   /* all hidden states are wanted, otherwise only each segment's last */
 } qw_batch;
 
 /* Called with the residual stream after each step (0: embeddings, i + 1: layer i) by tests that look inside; NULL otherwise. */
@@ -94,21 +107,35 @@ typedef struct qw_trace {
     void *ctx;
 } qw_trace;
 
-/* Runs the batch through all layers; `states` [n_layers] move on by n tokens. Afterwards scratch->h [n, H] holds the final hidden states (after the norm),
- * which the head and MTP read. */
-void qw_text_forward(qw_ops *ops, const qw_text_model *m, qw_layer_state *states, qw_text_scratch *s, const qw_batch *batch,
-                     const qw_trace *trace);
-/* logits [n, V] of hidden states [n, H]. */
-void qw_text_logits(qw_ops *ops, const qw_text_model *m, float *logits, const float *hidden, size_t n);
-/* One layer in place on s->x; s->cos and s->sin are set. Shared with MTP. */
-void qw_layer_forward(qw_ops *ops, const qw_text_config *c, const qw_layer *l, qw_layer_state *state, qw_text_scratch *s, size_t n,
-                      size_t start);
+/* Runs the batch through all layers. Afterwards scratch->in holds the final hidden states (after the norm), which the head and MTP read: of all tokens, or of each
+ * segment's last (scratch->n of them). */
+void qw_text_forward(qw_ops *ops, const qw_text_model *m, qw_text_scratch *s, const qw_batch *batch, const qw_trace *trace);
+/* logits [n, V] of the first n final hidden states. */
+void qw_text_logits(qw_ops *ops, const qw_text_model *m, float *logits, const qw_input *hidden, size_t n);
+/* What the final hidden states are: rmsnorm(x) * w, for the head. */
+void qw_text_hidden(qw_ops *ops, const qw_text_model *m, qw_text_scratch *s, const float *w);
 
-/* ---- the steps of a layer: h [n, H] in, h out; private to src/model */
-void qw_attention_forward(qw_ops *ops, const qw_text_config *c, const qw_attention_layer *l, qw_layer_state *st, qw_text_scratch *s,
-                          size_t n, size_t start);
-void qw_delta_forward(qw_ops *ops, const qw_text_config *c, const qw_delta_layer *l, qw_layer_state *st, qw_text_scratch *s, size_t n);
-void qw_mlp_forward(qw_ops *ops, const qw_mlp *l, qw_text_scratch *s, size_t n);
+/* ---- the parts of a pass; private to src/model, but for calibration, which goes layer by layer */
+
+typedef struct qw_pass {
+    qw_ops *ops;
+    const qw_text_config *c;
+    qw_text_scratch *s;
+    const qw_segment *segments;
+    size_t n_segments;
+} qw_pass;
+
+/* One layer in place on s->x; s->cos and s->sin are set. Its state is that of `layer` in each segment. With `last_only` the residual streams of each
+ * segment's last token are all that remains, one row for each segment. */
+void qw_layer_forward(const qw_pass *p, const qw_layer *l, size_t layer, bool last_only);
+/* s->x += the layer's mixer of s->in */
+void qw_attention_forward(const qw_pass *p, const qw_attention_layer *l, size_t layer, bool last_only);
+void qw_delta_forward(const qw_pass *p, const qw_delta_layer *l, size_t layer, bool last_only);
+/* s->x += down( silu(gate in) * up in ) */
+void qw_mlp_forward(const qw_pass *p, const qw_mlp *l);
+/* Of x, of the tables of the rotation and of `in`, only the rows of each segment's last token remain. */
+void qw_pass_keep_last(const qw_pass *p, qw_input *in);
+
 /* Frequencies and axes of the rotation; m->config is set. */
 qwren_status qw_rope_bind(qw_text_model *m, qw_arena *arena, qwren_error *err);
 /* cos and sin [n, rotary_dim / 2] of positions. */

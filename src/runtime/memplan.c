@@ -63,7 +63,8 @@ static void walk(cursor *at, qw_session_memory *m, qw_memplan *plan, const qw_te
     m->keys = take(at, n_ctx, sizeof *m->keys);
     m->rows = take(at, plan->batch, sizeof *m->rows);
     m->logits = take(at, (size_t)c->vocab_size, sizeof *m->logits);
-    m->scratch = take(at, qw_text_scratch_floats(c, plan->batch), sizeof *m->scratch);
+    m->maxima = take(at, qw_logit_blocks((size_t)c->vocab_size), sizeof *m->maxima);
+    m->scratch = take(at, qw_text_scratch_bytes(c, plan->batch), 1);
     plan->scratch_bytes = at->used;
     take_layers(at, m, c, n_ctx, QW_LAYER_DELTA);
     plan->state_bytes = at->used - plan->scratch_bytes;

@@ -21,7 +21,8 @@ typedef struct qw_session_memory {
     uint64_t *keys;         /* [n_ctx] */
     const float **rows;     /* [batch] */
     float *logits;          /* [V] */
-    float *scratch;         /* qw_text_scratch_floats(batch) */
+    float *maxima;          /* [qw_logit_blocks(V)] the largest of each block of logits */
+    void *scratch;          /* qw_text_scratch_bytes(batch) */
 } qw_session_memory;
 
 /* Lays the parts out in `block` of plan->total_bytes, aligned to QW_ALIGN. The contents are not set, but for the layers' pointers. */

@@ -79,7 +79,8 @@ size_t qw_session_capacity(const qw_session *s) { return s->n_ctx; }
 int32_t qw_session_next_pos(const qw_session *s) { return s->next_pos; }
 const float *qw_session_logits(const qw_session *s) { return s->n && s->n_logits == s->n ? s->memory.logits : NULL; }
 void qw_session_set_trace(qw_session *s, const qw_trace *trace) { s->trace = trace; }
-const float *qw_session_hidden(const qw_session *s) { return s->scratch.h; }
+const float *qw_session_hidden(const qw_session *s) { return s->scratch.in.f32; }
+const float *qw_session_maxima(const qw_session *s) { return s->memory.maxima; }
 const qw_layer_state *qw_session_layer(const qw_session *s, int i) { return &s->memory.layers[i]; }
 
 /* ---- going on */
@@ -110,18 +111,23 @@ static bool set_rows(const float **rows, const qw_timeline *t, size_t first, siz
 }
 
 /* One pass over tokens [first, first + n) of t. */
-static void pass(qw_session *s, const qw_timeline *t, size_t first, size_t n, float *all_logits)
+static void pass(qw_session *s, const qw_timeline *t, size_t first, size_t n, bool all)
 {
     const qw_model *m = s->model;
-    const size_t H = (size_t)m->config.text.hidden_size;
-    qw_batch b = { .ids = t->ids + first, .pos = t->pos + first, .n = n, .start = s->n };
-    if (set_rows(s->memory.rows, t, first, n, H))
+    const qw_segment segment = { .states = s->memory.layers, .n = n, .start = s->n };
+    qw_batch b = { .ids = t->ids + first, .pos = t->pos + first, .n = n, .segments = &segment, .n_segments = 1, .all = all || s->trace };
+    if (set_rows(s->memory.rows, t, first, n, (size_t)m->config.text.hidden_size))
         b.rows = s->memory.rows;
-    qw_text_forward(m->ops, &m->text, s->memory.layers, &s->scratch, &b, s->trace);
-    if (all_logits)
-        qw_text_logits(m->ops, &m->text, all_logits, s->scratch.h, n);
+    qw_text_forward(m->ops, &m->text, &s->scratch, &b, s->trace);
     memcpy(s->memory.keys + s->n, t->keys + first, n * sizeof *t->keys);
     s->n += n;
+}
+
+/* Logits behind the last row of the newest pass. */
+static void last_logits(qw_session *s)
+{
+    qw_op_head(s->model->ops, &s->memory.logits, &s->memory.maxima, &s->model->text.head, &s->scratch.in, s->scratch.n - 1, 1);
+    s->n_logits = s->n;
 }
 
 static bool report(const qw_eval_options *opt, size_t done, size_t total)
@@ -131,17 +137,16 @@ static bool report(const qw_eval_options *opt, size_t done, size_t total)
 
 qwren_status qw_session_eval(qw_session *s, const qw_timeline *t, size_t first, size_t end, const qw_eval_options *opt, qwren_error *err)
 {
-    const qw_model *m = s->model;
-    const size_t H = (size_t)m->config.text.hidden_size, V = (size_t)m->config.text.vocab_size;
+    const size_t V = (size_t)s->model->config.text.vocab_size;
     float *all = opt ? opt->all_logits : NULL;
     QW_TRY(check_room(s, end - first, err));
     for (size_t at = first, n; at < end; at += n) {
         n = end - at < s->batch ? end - at : s->batch;
-        pass(s, t, at, n, all ? all + (at - first) * V : NULL);
-        if (at + n == end) {
-            qw_text_logits(m->ops, &m->text, s->memory.logits, s->scratch.h + (n - 1) * H, 1);
-            s->n_logits = s->n;
-        }
+        pass(s, t, at, n, all || (opt && opt->all_hidden));
+        if (all)
+            qw_text_logits(s->model->ops, &s->model->text, all + (at - first) * V, &s->scratch.in, n);
+        if (at + n == end)
+            last_logits(s);
         if (!report(opt, at + n - first, end - first)) {
             qw_session_reset(s);
             return qw_fail(err, QWREN_E_CANCELLED, "cancelled after %zu of %zu tokens", at + n - first, end - first);
@@ -152,14 +157,48 @@ qwren_status qw_session_eval(qw_session *s, const qw_timeline *t, size_t first, 
     return QWREN_OK;
 }
 
-qwren_status qw_session_step(qw_session *s, int32_t id, qwren_error *err)
+static qwren_status check_id(const qw_session *s, int32_t id, qwren_error *err)
 {
-    int32_t pos[1][3] = { { s->next_pos, s->next_pos, s->next_pos } };
-    uint64_t key = (uint64_t)id;
-    qw_timeline t = { .n = 1, .ids = &id, .pos = pos, .keys = &key, .next_pos = s->next_pos + 1 };
-    if (id < 0 || id >= s->model->config.text.vocab_size)
-        return qw_fail(err, QWREN_E_ARGUMENT, "token %d is not in the vocabulary of %d", id, s->model->config.text.vocab_size);
-    return qw_session_eval(s, &t, 0, 1, NULL, err);
+    if (id >= 0 && id < s->model->config.text.vocab_size)
+        return QWREN_OK;
+    return qw_fail(err, QWREN_E_ARGUMENT, "token %d is not in the vocabulary of %d", id, s->model->config.text.vocab_size);
+}
+
+qwren_status qw_session_step(qw_session *s, int32_t id, qwren_error *err) { return qw_session_step_many(&s, &id, 1, err); }
+
+/* One pass over one token of each session, in the buffers of the first. */
+static void step_together(qw_session *const *sessions, const int32_t *ids, size_t n)
+{
+    const qw_model *m = sessions[0]->model;
+    qw_segment segments[QW_MAX_SEGMENTS];
+    int32_t pos[QW_MAX_SEGMENTS][3];
+    float *logits[QW_MAX_SEGMENTS], *maxima[QW_MAX_SEGMENTS];
+    for (size_t i = 0; i < n; i++) {
+        qw_session *s = sessions[i];
+        segments[i] = (qw_segment){ .states = s->memory.layers, .first = i, .n = 1, .start = s->n };
+        pos[i][0] = pos[i][1] = pos[i][2] = s->next_pos++;
+        logits[i] = s->memory.logits;
+        maxima[i] = s->memory.maxima;
+        s->memory.keys[s->n++] = (uint64_t)ids[i];
+        s->n_logits = s->n;
+    }
+    qw_batch b = { .ids = ids, .pos = (const int32_t(*)[3])pos, .n = n, .segments = segments, .n_segments = n, .all = true };
+    qw_text_forward(m->ops, &m->text, &sessions[0]->scratch, &b, sessions[0]->trace);
+    qw_op_head(m->ops, logits, maxima, &m->text.head, &sessions[0]->scratch.in, 0, n);
+}
+
+qwren_status qw_session_step_many(qw_session *const *sessions, const int32_t *ids, size_t n, qwren_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        QW_TRY(check_id(sessions[i], ids[i], err));
+        QW_TRY(check_room(sessions[i], 1, err));
+    }
+    for (size_t at = 0, k; at < n; at += k) {
+        const size_t most = sessions[at]->batch < QW_MAX_SEGMENTS ? sessions[at]->batch : QW_MAX_SEGMENTS;
+        k = n - at < most ? n - at : most;
+        step_together(sessions + at, ids + at, k);
+    }
+    return QWREN_OK;
 }
 
 /* ---- going back */

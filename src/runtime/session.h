@@ -20,6 +20,7 @@ int32_t qw_session_next_pos(const qw_session *s); /* rotary position of the next
 typedef bool (*qw_eval_fn)(void *ctx, size_t done, size_t total);
 typedef struct qw_eval_options {
     float *all_logits; /* [end - first, V] or NULL: only the last row is computed */
+    bool all_hidden;   /* the final hidden states of all tokens are wanted (qw_session_hidden) */
     qw_eval_fn progress;
     void *progress_ctx;
 } qw_eval_options;
@@ -30,8 +31,14 @@ typedef struct qw_eval_options {
 qwren_status qw_session_eval(qw_session *s, const qw_timeline *t, size_t first, size_t end, const qw_eval_options *opt, qwren_error *err);
 /* The same for one token of text: the decode step. */
 qwren_status qw_session_step(qw_session *s, int32_t id, qwren_error *err);
+/* The same for one token of each of n different sessions on one model: weights are read once for all of them, and every session's numbers are those that
+ * it would have had alone, to the bit. On failure all are as they were. */
+qwren_status qw_session_step_many(qw_session *const *sessions, const int32_t *ids, size_t n, qwren_error *err);
 /* Logits after the last token, [V]; NULL when the session is empty, or went back and nothing was computed since. Valid until the next change. */
 const float *qw_session_logits(const qw_session *s);
+
+/* The largest of each QW_LOGIT_BLOCK of them (compute/ops.h), NaN where one of these is; valid as the logits are. */
+const float *qw_session_maxima(const qw_session *s);
 
 /* Saves the constant-size states at the present length, so that the session can come back here. One mark; a new one replaces it. */
 void qw_session_mark(qw_session *s);
@@ -41,7 +48,7 @@ size_t qw_session_reuse(qw_session *s, const qw_timeline *t);
 
 /* For tests: what passes call after each layer (model/text.h); NULL ends it. */
 void qw_session_set_trace(qw_session *s, const qw_trace *trace);
-/* For tests: the final hidden states [n, H] of the newest pass. */
+/* The final hidden states of the newest pass: [n, H] with all_hidden or a trace, else that of the last token alone. */
 const float *qw_session_hidden(const qw_session *s);
 /* For tests: the states of layer i after the last token. */
 const qw_layer_state *qw_session_layer(const qw_session *s, int i);

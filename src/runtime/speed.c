@@ -28,6 +28,8 @@ typedef struct bench {
     double patience_s;
     char *data;   /* [data_bytes] codes, scales and biases of any matrix that is timed */
     float *x, *y; /* [floats] inputs and outputs */
+    qw_input in;  /* [TOKENS, the widest] */
+    qw_input out; /* likewise */
 } bench;
 
 /* ---- one operation: the best of several runs, for whatever disturbs makes it slower; and several must agree, for it may disturb all of them */
@@ -61,7 +63,7 @@ typedef struct linear_run {
 static void run_linear(void *ctx)
 {
     const linear_run *r = ctx;
-    qw_op_linear(r->b->ops, r->b->y, &r->w, NULL, r->b->x, r->n);
+    qw_op_linears(r->b->ops, &(qw_linear){ .y = r->b->y, .w = &r->w }, 1, &r->b->in, r->n);
 }
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
@@ -75,12 +77,13 @@ static size_t rows_timed(const qw_matrix *w, size_t most_weights)
 }
 
 /* Seconds for w times n tokens, from a matrix like it in made-up data. */
-static double time_linear(const bench *b, const qw_matrix *w, size_t n)
+static double time_linear(bench *b, const qw_matrix *w, size_t n)
 {
     linear_run r = { b, *w, n };
     r.w.rows = rows_timed(w, n == 1 ? DECODE_WEIGHTS : PREFILL_WEIGHTS);
     r.w.data = r.w.scales = b->data;
     r.w.biases = w->biases ? b->data : NULL;
+    qw_op_input(b->ops, &b->in, b->x, n, w->cols, QW_ROLE_NORMED, qw_op_forms(b->ops, w, NULL));
     return best_time(b, run_linear, &r) * (double)w->rows / (double)r.w.rows;
 }
 
@@ -113,7 +116,7 @@ static bool same_shape(const qw_matrix *a, const qw_matrix *b)
     return a->type == b->type && a->group == b->group && a->scale_type == b->scale_type && a->rows == b->rows && a->cols == b->cols;
 }
 
-static const shape_time *time_shape(shapes *s, const bench *b, const qw_matrix *w)
+static const shape_time *time_shape(shapes *s, bench *b, const qw_matrix *w)
 {
     for (size_t i = 0; i < s->n; i++)
         if (same_shape(&s->items[i].like, w))
@@ -134,7 +137,7 @@ static qw_speed_format *format_of(qw_speed *out, const qw_matrix *w)
 }
 
 /* What w costs a token; the head computes the last row of a prompt alone. */
-static void add_matrix(qw_speed *out, shapes *s, const bench *b, const qw_matrix *w, bool head)
+static void add_matrix(qw_speed *out, shapes *s, bench *b, const qw_matrix *w, bool head)
 {
     if (!w->rows || !w->cols)
         return; /* could not be bound */
@@ -148,7 +151,7 @@ static void add_matrix(qw_speed *out, shapes *s, const bench *b, const qw_matrix
     f->prefill_s += head ? 0 : larger(t->prefill_s, read_s / QW_MAX_BATCH);
 }
 
-static void add_matrices(qw_speed *out, shapes *s, const bench *b, const qw_model *m)
+static void add_matrices(qw_speed *out, shapes *s, bench *b, const qw_model *m)
 {
     for (int i = 0; i < m->config.text.n_layers; i++) {
         const qw_matrix *list[QW_LAYER_MATRICES];
@@ -162,32 +165,37 @@ static void add_matrices(qw_speed *out, shapes *s, const bench *b, const qw_mode
 /* ---- what mixes tokens */
 
 typedef struct mix_run {
-    const bench *b;
+    bench *b;
     const qw_text_config *c;
     float *state, *tail, *kv;
     size_t n, n_keys;
 } mix_run;
 
-/* Convolution and delta rule of one layer. Gates of zero keep the state as it is. */
+/* Convolution and delta rule of one layer. */
 static void run_delta(void *ctx)
 {
     const mix_run *r = ctx;
     const qw_text_config *c = r->c;
-    float *gates = r->b->y + r->n * qw_delta_channels(c), *out = gates + r->n * (size_t)c->linear_value_heads;
-    qw_op_conv_silu(r->b->ops, r->b->y, r->b->x, r->tail, (const float *)(const void *)r->b->data, qw_delta_channels(c), r->n,
-                    (size_t)c->conv_kernel);
-    memset(gates, 0, r->n * (size_t)c->linear_value_heads * sizeof *gates);
-    qw_op_delta(r->b->ops, &(qw_delta_op_args){ .out = out,
-                                                .state = r->state,
-                                                .qkv = r->b->y,
-                                                .log_decay = gates,
-                                                .beta = gates,
-                                                .n = r->n,
+    const qw_delta_segment segment = { .n = r->n, .tail = r->tail, .state = r->state };
+    const float *weights = (const float *)(const void *)r->b->data;
+    qw_op_delta(r->b->ops, &(qw_delta_op_args){ .out = &r->b->out,
+                                                .forms = QW_FORM_Q8,
+                                                .qkv = r->b->x,
+                                                .z = r->b->x,
+                                                .a = r->b->x,
+                                                .b = r->b->x,
+                                                .conv = weights,
+                                                .neg_exp_a = r->b->y,
+                                                .dt_bias = weights,
+                                                .norm = weights,
+                                                .taps = (size_t)c->conv_kernel,
                                                 .key_heads = (size_t)c->linear_key_heads,
                                                 .value_heads = (size_t)c->linear_value_heads,
                                                 .key_dim = (size_t)c->linear_key_dim,
                                                 .value_dim = (size_t)c->linear_value_dim,
-                                                .tiled = c->tiled_value_heads });
+                                                .tiled = c->tiled_value_heads,
+                                                .segments = &segment,
+                                                .n_segments = 1 });
 }
 
 static void run_attention(void *ctx)
@@ -213,12 +221,13 @@ static void run_attention(void *ctx)
                                                      .scale = 1 });
 }
 
-static void add_mixing(qw_speed *out, const bench *b, const qw_text_config *c, float *state, float *tail, float *kv)
+static void add_mixing(qw_speed *out, bench *b, const qw_text_config *c, float *state, float *tail, float *kv)
 {
     mix_run one = { b, c, state, tail, kv, 1, QW_SPEED_CONTEXT }, many = { b, c, state, tail, kv, TOKENS, QW_SPEED_CONTEXT / 2 };
     const double state_s = 2 * (double)(qw_recurrent_floats(c) * sizeof(float)) / out->read_bytes_per_s; /* read and written */
     const double kv_s =
         2 * (double)((size_t)c->n_kv_heads * (size_t)c->head_dim * QW_SPEED_CONTEXT * sizeof(float)) / out->read_bytes_per_s;
+    memset(b->y, FILL | 0x80, (size_t)c->linear_value_heads * sizeof *b->y); /* decays, below zero */
     if (c->n_delta_layers) {
         out->mixing_decode_s += c->n_delta_layers * larger(best_time(b, run_delta, &one), state_s);
         out->mixing_prefill_s += c->n_delta_layers * best_time(b, run_delta, &many) / TOKENS;
@@ -287,6 +296,7 @@ static size_t max(size_t a, size_t b) { return a > b ? a : b; }
 
 typedef struct needs {
     size_t data_bytes, x_floats, y_floats, n_matrices;
+    size_t cols; /* of the widest matrix */
 } needs;
 
 static void need_matrix(needs *n, const qw_matrix *w)
@@ -297,6 +307,7 @@ static void need_matrix(needs *n, const qw_matrix *w)
         n->data_bytes = max(n->data_bytes, qw_matrix_bytes(&part));
     n->x_floats = max(n->x_floats, TOKENS * w->cols);
     n->y_floats = max(n->y_floats, max(rows_timed(w, DECODE_WEIGHTS), TOKENS * rows_timed(w, PREFILL_WEIGHTS)));
+    n->cols = max(n->cols, w->cols);
     n->n_matrices++;
 }
 
@@ -311,13 +322,15 @@ static needs find_needs(const qw_model *m)
             need_matrix(&n, list[j]);
     }
     need_matrix(&n, &m->text.head);
-    const size_t values = (size_t)c->linear_value_heads * ((size_t)c->linear_value_dim + 1),
-                 heads = (size_t)c->n_heads * (size_t)c->head_dim;
+    const size_t heads = (size_t)c->n_heads * (size_t)c->head_dim;
+    n.cols = max(n.cols, (size_t)c->linear_value_heads * (size_t)c->linear_value_dim);
     n.data_bytes = max(n.data_bytes, (size_t)c->conv_kernel * qw_delta_channels(c) * sizeof(float));
     n.x_floats = max(n.x_floats, TOKENS * max(qw_delta_channels(c), heads));
-    n.y_floats = max(n.y_floats, TOKENS * max(qw_delta_channels(c) + values, heads));
+    n.y_floats = max(n.y_floats, max(TOKENS * heads, (size_t)c->linear_value_heads));
     return n;
 }
+
+static size_t rounded(size_t floats) { return (floats + 15) / 16 * 16; }
 
 /* Floats of the layers' states, one after the other in one block. */
 static qwren_status measure(qw_speed *out, bench *b, const qw_model *m, const needs *n, qwren_error *err)
@@ -325,7 +338,8 @@ static qwren_status measure(qw_speed *out, bench *b, const qw_model *m, const ne
     const qw_text_config *c = &m->config.text;
     const size_t state = qw_recurrent_floats(c), tail = qw_conv_floats(c),
                  kv = (size_t)c->n_kv_heads * (size_t)c->head_dim * QW_SPEED_CONTEXT,
-                 floats = state + tail + kv + n->x_floats + n->y_floats, bytes = floats * sizeof(float) + n->data_bytes;
+                 floats = rounded(state + tail + kv + n->x_floats + n->y_floats), input = qw_input_bytes(TOKENS, n->cols),
+                 bytes = floats * sizeof(float) + 2 * input + n->data_bytes;
     shapes s = { qw_alloc_array(n->n_matrices, sizeof *s.items), 0 };
     float *block = qw_alloc_aligned(bytes);
     qwren_status st = s.items && block ? QWREN_OK : qw_fail_memory(err, bytes, "made-up weights");
@@ -333,7 +347,9 @@ static qwren_status measure(qw_speed *out, bench *b, const qw_model *m, const ne
         memset(block, FILL, bytes);
         b->x = block + state + tail + kv;
         b->y = b->x + n->x_floats;
-        b->data = (char *)(block + floats);
+        qw_input_init(&b->in, block + floats, TOKENS, n->cols);
+        qw_input_init(&b->out, (char *)(block + floats) + input, TOKENS, n->cols);
+        b->data = (char *)(block + floats) + 2 * input;
         add_matrices(out, &s, b, m);
         add_mixing(out, b, c, block, block + state, block + state + tail);
     }
@@ -362,8 +378,15 @@ qwren_status qw_speed_estimate(qw_speed *out, const qw_model *m, const qw_speed_
     *out = (qw_speed){ .n_threads = p->n_threads > 0 ? p->n_threads : qw_cpu_count() };
     QW_TRY_GOTO(st, qw_pool_create(&b.pool, out->n_threads, err), done);
     QW_TRY_GOTO(st, measure_memory(out, &b, p->buffer_bytes, err), done);
-    QW_TRY_GOTO(st, qw_ops_create(&b.ops, out->n_threads, err), done);
-    QW_TRY_GOTO(st, qw_ops_reserve_delta(b.ops, (size_t)c->linear_key_dim, (size_t)c->linear_value_dim, err), done);
+    QW_TRY_GOTO(st, qw_ops_create(&b.ops, &(qw_ops_options){ .n_threads = out->n_threads }, err), done);
+    QW_TRY_GOTO(st,
+                qw_ops_reserve(b.ops,
+                               &(qw_ops_needs){ .cols = n.cols,
+                                                .key_dim = (size_t)c->linear_key_dim,
+                                                .value_dim = (size_t)c->linear_value_dim,
+                                                .values_per_key = (size_t)c->linear_value_heads / (size_t)c->linear_key_heads },
+                               err),
+                done);
     st = measure(out, &b, m, &n, err);
     if (st == QWREN_OK)
         add_up(out);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "base/alloc.h"
 #include "runtime/session.h"
 #include "support/golden.h"
 #include "support/gguf_make.h"
@@ -27,7 +28,8 @@ static void open_subject(subject *s, const char *path, const char *ref)
 {
     qwren_error err = { 0 };
     *s = (subject){ 0 };
-    if (qw_model_init(&s->model, path, &(qw_model_params){ .n_threads = 2 }, &err) || qw_session_create(&s->session, &s->model, 128, &err))
+    if (qw_model_init(&s->model, path, &(qw_model_params){ .n_threads = 2, .arithmetic = QWREN_ARITHMETIC_EXACT }, &err) ||
+        qw_session_create(&s->session, &s->model, 128, &err))
         fail_msg("%s", err.text);
     s->g = golden_open(ref);
     const int32_t *ids = golden_i32(s->g, "input_ids", &s->n);
@@ -123,15 +125,22 @@ static void mtp_head(void **state)
     const qw_text_config *c = &s.model.config.text;
     assert_true(s.model.has_mtp);
     const size_t cache = (size_t)c->n_kv_heads * (size_t)c->head_dim * s.n;
-    float *block = calloc(qw_text_scratch_floats(c, s.n), sizeof *block), *logits = calloc(s.n * s.V, sizeof *logits);
+    void *block = qw_alloc_aligned(qw_text_scratch_bytes(c, s.n));
+    float *logits = calloc(s.n * s.V, sizeof *logits);
     qw_layer_state st = { .k = calloc(cache, sizeof *st.k), .v = calloc(cache, sizeof *st.v), .capacity = s.n };
     qw_text_scratch scratch;
     qw_text_scratch_init(&scratch, block, c, s.n);
-    qw_batch b = { .ids = golden_i32(s.g, "mtp.next_ids", NULL), .pos = (const int32_t(*)[3])s.t.pos, .n = s.n };
-    qw_mtp_forward(s.model.ops, &s.model.text, &s.model.mtp, &st, &scratch, &b, golden_f32(s.g, "hidden", NULL));
-    qw_text_logits(s.model.ops, &s.model.text, logits, scratch.h, s.n);
+    qw_batch b = { .ids = golden_i32(s.g, "mtp.next_ids", NULL),
+                   .pos = (const int32_t(*)[3])s.t.pos,
+                   .n = s.n,
+                   .segments = &(qw_segment){ .states = &st, .n = s.n },
+                   .n_segments = 1,
+                   .all = true };
+    qw_mtp_forward(s.model.ops, &s.model.text, &s.model.mtp, &scratch, &b, golden_f32(s.g, "hidden", NULL));
+    qw_text_logits(s.model.ops, &s.model.text, logits, &scratch.in, s.n);
     golden_compare("mtp.logits", logits, golden_f32(s.g, "mtp.logits", NULL), s.n * s.V, LOGIT_LIMIT);
-    free(block), free(logits), free(st.k), free(st.v);
+    qw_free_aligned(block);
+    free(logits), free(st.k), free(st.v);
     close_subject(&s);
 }
 

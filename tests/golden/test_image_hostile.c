@@ -235,14 +235,10 @@ static void a_side_may_be_200_times_the_other(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WATCHED(hostile_files_end_as_stated),
-        WATCHED(a_file_cut_anywhere_is_refused),
-        WATCHED(a_png_with_a_changed_bit_is_refused),
-        WATCHED(changed_bytes_never_crash),
-        WATCHED(refused_bombs_take_no_memory),
-        WATCHED(limits_are_checked_from_the_header),
-        WATCHED(strips_are_refused_from_the_header),
-        WATCHED(large_and_many_chunks_are_stepped_over),
+        WATCHED(hostile_files_end_as_stated),         WATCHED(a_file_cut_anywhere_is_refused),
+        WATCHED(a_png_with_a_changed_bit_is_refused), WATCHED(changed_bytes_never_crash),
+        WATCHED(refused_bombs_take_no_memory),        WATCHED(limits_are_checked_from_the_header),
+        WATCHED(strips_are_refused_from_the_header),  WATCHED(large_and_many_chunks_are_stepped_over),
         WATCHED(a_side_may_be_200_times_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,7 +37,7 @@ static void open_model(qw_model *m, const char *name)
     char dir[512];
     qwren_error err = { 0 };
     snprintf(dir, sizeof dir, "%s/mlx/%s", QW_TEST_DATA, name);
-    must(qw_model_init(m, dir, &(qw_model_params){ .n_threads = 2 }, &err), &err);
+    must(qw_model_init(m, dir, &(qw_model_params){ .n_threads = 2, .arithmetic = QWREN_ARITHMETIC_EXACT }, &err), &err);
 }
 
 static void open_subject(subject *s, const char *name)
@@ -83,7 +83,7 @@ static qw_timeline eval_prompt(subject *s, float *logits)
     qwren_error err = { 0 };
     const int32_t *ids = golden_i32(s->g, "input_ids", &n);
     must(qw_timeline_build(&t, &s->model.config, ids, n, NULL, NULL, 0, 0, &err), &err);
-    must(qw_session_eval(s->session, &t, 0, n, &(qw_eval_options){ .all_logits = logits }, &err), &err);
+    must(qw_session_eval(s->session, &t, 0, n, &(qw_eval_options){ .all_logits = logits, .all_hidden = true }, &err), &err);
     return t;
 }
 
@@ -117,16 +117,23 @@ static void draft_head(void **state)
     assert_true(s.model.has_mtp);
     qw_timeline t = eval_prompt(&s, NULL);
     const size_t cache = (size_t)c->n_kv_heads * (size_t)c->head_dim * t.n;
-    float *hidden = floats(t.n * s.H), *block = floats(qw_text_scratch_floats(c, t.n)), *logits = floats(t.n * s.V);
+    void *block = qw_alloc_aligned(qw_text_scratch_bytes(c, t.n));
+    float *hidden = floats(t.n * s.H), *logits = floats(t.n * s.V);
     memcpy(hidden, qw_session_hidden(s.session), t.n * s.H * sizeof *hidden);
     qw_layer_state st = { .k = floats(cache), .v = floats(cache), .capacity = t.n };
     qw_text_scratch scratch;
     qw_text_scratch_init(&scratch, block, c, t.n);
-    qw_batch b = { .ids = golden_i32(s.g, "mtp.next_ids", NULL), .pos = (const int32_t(*)[3])t.pos, .n = t.n };
-    qw_mtp_forward(s.model.ops, &s.model.text, &s.model.mtp, &st, &scratch, &b, hidden);
-    qw_text_logits(s.model.ops, &s.model.text, logits, scratch.h, t.n);
+    qw_batch b = { .ids = golden_i32(s.g, "mtp.next_ids", NULL),
+                   .pos = (const int32_t(*)[3])t.pos,
+                   .n = t.n,
+                   .segments = &(qw_segment){ .states = &st, .n = t.n },
+                   .n_segments = 1,
+                   .all = true };
+    qw_mtp_forward(s.model.ops, &s.model.text, &s.model.mtp, &scratch, &b, hidden);
+    qw_text_logits(s.model.ops, &s.model.text, logits, &scratch.in, t.n);
     compare(&s, "mtp.logits", logits, t.n * s.V);
-    free(hidden), free(block), free(logits), free(st.k), free(st.v);
+    qw_free_aligned(block);
+    free(hidden), free(logits), free(st.k), free(st.v);
     qw_timeline_deinit(&t);
     close_subject(&s);
 }
@@ -183,7 +190,7 @@ static void a_picture(void **state)
     must(qw_timeline_build(&t, &s.model.config, ids, n, &grid, &hash, 1, 0, &err), &err);
     t.spans[0].rows = rows;
     float *logits = floats(t.n * s.V);
-    must(qw_session_eval(s.session, &t, 0, t.n, &(qw_eval_options){ .all_logits = logits }, &err), &err);
+    must(qw_session_eval(s.session, &t, 0, t.n, &(qw_eval_options){ .all_logits = logits, .all_hidden = true }, &err), &err);
     compare(&s, "logits", logits, t.n * s.V);
     free(logits);
     qw_free(rows);

@@ -13,16 +13,21 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "compute/cpu/cpu.h"
 #include "kernels/kernels.h"
 #include "model/text.h"
 
 #define OPS "text/ops.safetensors"
 
+static qw_kernels table;
+
 static qw_ops *new_ops(void)
 {
     qw_ops *ops = NULL;
     qwren_error err = { 0 };
-    if (qw_ops_create(&ops, 3, &err))
+    const qw_ops_needs needs = { .cols = 8192, .key_dim = 1, .value_dim = 1, .values_per_key = 1 };
+    if (qw_ops_create(&ops, &(qw_ops_options){ .n_threads = 3, .arithmetic = QWREN_ARITHMETIC_EXACT }, &err) ||
+        qw_ops_reserve(ops, &needs, &err))
         fail_msg("%s", err.text);
     return ops;
 }
@@ -65,7 +70,9 @@ static void norms_are_the_reference(void **state)
     width = golden_dim(g, "gnorm.x", 1);
     x = golden_f32(g, "gnorm.x", &n);
     float *gated = floats(n);
-    qw_op_gated_rmsnorm(ops, gated, x, golden_f32(g, "gnorm.w", NULL), golden_f32(g, "gnorm.z", NULL), n / width, width, 1e-6F);
+    const float *z = golden_f32(g, "gnorm.z", NULL);
+    for (size_t i = 0; i < n; i += width)
+        table.gated_rmsnorm(gated + i, x + i, golden_f32(g, "gnorm.w", NULL), z + i, width, 1e-6F);
     golden_compare("gnorm", gated, golden_f32(g, "gnorm.out", NULL), n, 1e-5);
     free(gated), free(y), free(w);
     qw_ops_free(ops);
@@ -76,19 +83,18 @@ static void decay_is_the_reference(void **state)
 {
     (void)state;
     qw_golden *g = golden_open(OPS);
-    qw_ops *ops = new_ops();
     size_t n;
     const float *a = golden_f32(g, "decay.a", &n), *log_a = golden_f32(g, "decay.A_log", NULL);
     float *neg = floats(n), *out = floats(n), *beta = floats(n);
     for (size_t i = 0; i < n; i++)
         neg[i] = -expf(log_a[i]);
-    qw_op_delta_gates(ops, out, beta, a, a, neg, golden_f32(g, "decay.dt_bias", NULL), 1, n);
+    for (size_t i = 0; i < n; i++)
+        qw_delta_gate(&out[i], &beta[i], a[i], a[i], neg[i], golden_f32(g, "decay.dt_bias", NULL)[i]);
     const float *want = golden_f32(g, "decay.g", NULL);
     for (size_t i = 0; i < n; i++) /* values from 1e-9 to 100: relative */
         if (fabsf(out[i] - want[i]) > 1e-5F * fabsf(want[i]))
             fail_msg("decay %zu: %.9g, the reference has %.9g", i, (double)out[i], (double)want[i]);
     free(neg), free(out), free(beta);
-    qw_ops_free(ops);
     golden_close(g);
 }
 
@@ -97,27 +103,25 @@ static void convolution_is_the_reference(void **state)
 {
     (void)state;
     qw_golden *g = golden_open(OPS);
-    qw_ops *ops = new_ops();
     const size_t C = golden_dim(g, "conv.x", 0), T = golden_dim(g, "conv.x", 1), taps = golden_dim(g, "conv.w", 1);
     float *x = transposed(golden_f32(g, "conv.x", NULL), C, T), *w = transposed(golden_f32(g, "conv.w", NULL), C, taps);
     float *want = transposed(golden_f32(g, "conv.out", NULL), C, T),
           *want_tail = transposed(golden_f32(g, "conv.step_state", NULL), C, taps - 1);
     for (size_t cut = 0; cut <= T; cut++) { /* in two pieces, cut anywhere: the tail carries over */
         float *y = floats(T * C), *tail = floats((taps - 1) * C);
-        qw_op_conv_silu(ops, y, x, tail, w, C, cut, taps);
-        qw_op_conv_silu(ops, y + cut * C, x + cut * C, tail, w, C, T - cut, taps);
+        table.conv_silu(y, C, x, tail, w, C, C, cut, taps);
+        table.conv_silu(y + cut * C, C, x + cut * C, tail, w, C, C, T - cut, taps);
         golden_compare("conv", y, want, T * C, 1e-6);
         free(tail), free(y);
     }
     /* One step from a carried state: the file's state is that after 10 tokens. */
     float *y = floats(T * C), *tail = floats((taps - 1) * C), *step = floats(C);
-    qw_op_conv_silu(ops, y, x, tail, w, C, 10, taps);
+    table.conv_silu(y, C, x, tail, w, C, C, 10, taps);
     golden_compare("conv.step_state", tail, want_tail, (taps - 1) * C, 0);
-    qw_op_conv_silu(ops, step, golden_f32(g, "conv.step_x", NULL), tail, w, C, 1, taps);
+    table.conv_silu(step, C, golden_f32(g, "conv.step_x", NULL), tail, w, C, C, 1, taps);
     golden_compare("conv.step", step, golden_f32(g, "conv.step_out", NULL), C, 1e-6);
     free(step), free(tail), free(y);
     free(x), free(w), free(want), free(want_tail);
-    qw_ops_free(ops);
     golden_close(g);
 }
 
@@ -169,7 +173,7 @@ static void delta_rule_is_the_reference(void **state)
 {
     (void)state;
     qw_golden *g = golden_open(OPS);
-    const qw_kernels table = qw_kernels_get(), *k = &table;
+    const qw_kernels *k = &table;
     run_delta(g, "small", k, "");
     run_delta(g, "small", k, "_chunk"); /* the reference in matrix products: the same up to rounding */
     run_delta(g, "real", k, "");
@@ -265,26 +269,32 @@ static void attention_block_is_the_reference(void **state)
                              .k_norm = k_norm };
     const size_t kv = (size_t)c.n_kv_heads * hd * T;
     qw_layer_state st = { .k = floats(kv), .v = floats(kv), .capacity = T };
-    float *block = floats(qw_text_scratch_floats(&c, T)), *out = floats(T * H);
+    void *block = qw_alloc_aligned(qw_text_scratch_bytes(&c, T));
+    float *out = floats(T * H);
     for (size_t step = 1; step <= T; step += T - 1) { /* token by token, then all at once */
         for (size_t t = 0; t < T; t += step) {
             qw_text_scratch s;
             qw_text_scratch_init(&s, block, &c, T);
-            memcpy(s.h, golden_f32(g, "attn.x", NULL) + t * H, step * H * sizeof *s.h);
+            s.n = step;
+            qw_op_input(ops, &s.in, golden_f32(g, "attn.x", NULL) + t * H, step, H, QW_ROLE_NORMED, QW_FORM_F32);
+            memset(s.x, 0, step * H * sizeof *s.x);
             memcpy(s.cos, golden_f32(g, "rope.cos", NULL) + t * half, step * half * sizeof *s.cos);
             memcpy(s.sin, golden_f32(g, "rope.sin", NULL) + t * half, step * half * sizeof *s.sin);
-            qw_attention_forward(ops, &c, &l, &st, &s, step, t);
-            memcpy(out + t * H, s.h, step * H * sizeof *out);
+            const qw_segment segment = { .states = &st, .n = step, .start = t };
+            qw_attention_forward(&(qw_pass){ ops, &c, &s, &segment, 1 }, &l, 0, false);
+            memcpy(out + t * H, s.x, step * H * sizeof *out);
         }
         golden_compare(step == 1 ? "attn, token by token" : "attn, at once", out, golden_f32(g, "attn.out", NULL), T * H, 1e-5);
     }
-    free(q_norm), free(k_norm), free(st.k), free(st.v), free(block), free(out);
+    free(q_norm), free(k_norm), free(st.k), free(st.v), free(out);
+    qw_free_aligned(block);
     qw_ops_free(ops);
     golden_close(g);
 }
 
 int main(void)
 {
+    table = qw_kernels_get();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(norms_are_the_reference),      cmocka_unit_test(decay_is_the_reference),
         cmocka_unit_test(convolution_is_the_reference), cmocka_unit_test(delta_rule_is_the_reference),

@@ -174,11 +174,11 @@ static void tags_as_ids(const qw_json *row, void *ctx)
     qw_buf_free(&text);
 }
 
-#define CASE_TEST(name, fn)                                                                                                                \
-  static void name(void **state)                                                                                                           \
-  {                                                                                                                                        \
-    (void)state;                                                                                                                           \
-    each_case("parse/cases.jsonl", N_CASES, fn, NULL);                                                                                     \
+#define CASE_TEST(name, fn)                            \
+  static void name(void **state)                       \
+  {                                                    \
+    (void)state;                                       \
+    each_case("parse/cases.jsonl", N_CASES, fn, NULL); \
   }
 
 CASE_TEST(chunks_give_the_reference_result, as_the_chunks_come)

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/alloc.h"
 #include "runtime/session.h"
 
 #define LOGIT_LIMIT 1e-3 /* of docs/model.md: fp32 arithmetic on exact weights */
@@ -26,7 +27,7 @@ static void open_subject(subject *s, const char *name)
 {
     char dir[512], file[128];
     qwren_error err = { 0 };
-    qw_model_params p = { .n_threads = 2 };
+    qw_model_params p = { .n_threads = 2, .arithmetic = QWREN_ARITHMETIC_EXACT };
     s->name = name;
     snprintf(dir, sizeof dir, "%s/text/%s/hf", QW_TEST_DATA, name);
     snprintf(file, sizeof file, "text/%s/ref.safetensors", name);
@@ -72,7 +73,7 @@ static qw_timeline text_timeline(const subject *s, const int32_t *ids, size_t n)
 static void eval(subject *s, const qw_timeline *t, size_t first, size_t end, float *all)
 {
     qwren_error err = { 0 };
-    qw_eval_options opt = { .all_logits = all };
+    qw_eval_options opt = { .all_logits = all, .all_hidden = true };
     if (qw_session_eval(s->session, t, first, end, &opt, &err))
         fail_msg("%s", err.text);
 }
@@ -206,18 +207,25 @@ static void mtp_head(const char *name)
         fail_msg("%s has no MTP head", name);
     qw_timeline t = text_timeline(&s, golden_i32(s.g, "input_ids", NULL), s.T);
     eval(&s, &t, 0, s.T, NULL);
-    float *hidden = floats(s.T * s.H), *block = floats(qw_text_scratch_floats(c, s.T)), *logits = floats(s.T * s.V);
+    void *block = qw_alloc_aligned(qw_text_scratch_bytes(c, s.T));
+    float *hidden = floats(s.T * s.H), *logits = floats(s.T * s.V);
     memcpy(hidden, qw_session_hidden(s.session), s.T * s.H * sizeof *hidden);
     const size_t cache = (size_t)c->n_kv_heads * (size_t)c->head_dim * s.T;
     qw_layer_state st = { .k = floats(cache), .v = floats(cache), .capacity = s.T };
     qw_text_scratch scratch;
     qw_text_scratch_init(&scratch, block, c, s.T);
-    qw_batch b = { .ids = golden_i32(s.g, "mtp.next_ids", NULL), .pos = (const int32_t(*)[3])t.pos, .n = s.T };
-    qw_mtp_forward(s.model.ops, &s.model.text, &s.model.mtp, &st, &scratch, &b, hidden);
-    compare(&s, "mtp.hidden", scratch.h, golden_f32(s.g, "mtp.hidden", NULL), golden_dim(s.g, "mtp.hidden", 0) * s.H, 1e-4);
-    qw_text_logits(s.model.ops, &s.model.text, logits, scratch.h, s.T);
+    qw_batch b = { .ids = golden_i32(s.g, "mtp.next_ids", NULL),
+                   .pos = (const int32_t(*)[3])t.pos,
+                   .n = s.T,
+                   .segments = &(qw_segment){ .states = &st, .n = s.T },
+                   .n_segments = 1,
+                   .all = true };
+    qw_mtp_forward(s.model.ops, &s.model.text, &s.model.mtp, &scratch, &b, hidden);
+    compare(&s, "mtp.hidden", scratch.in.f32, golden_f32(s.g, "mtp.hidden", NULL), golden_dim(s.g, "mtp.hidden", 0) * s.H, 1e-4);
+    qw_text_logits(s.model.ops, &s.model.text, logits, &scratch.in, s.T);
     compare(&s, "mtp.logits", logits, golden_f32(s.g, "mtp.logits", NULL), s.T * s.V, LOGIT_LIMIT);
-    free(hidden), free(block), free(logits), free(st.k), free(st.v);
+    qw_free_aligned(block);
+    free(hidden), free(logits), free(st.k), free(st.v);
     qw_timeline_deinit(&t);
     close_subject(&s);
 }

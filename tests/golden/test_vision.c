@@ -37,7 +37,7 @@ static qwren_status tower_open(tower *t, const char *name, int n_threads, qwren_
     QW_TRY(qw_config_read(&t->config, dir, err));
     QW_TRY(qw_weights_open(&t->weights, dir, err));
     QW_TRY(qw_vision_bind(&t->model, &t->config.vision, &(qw_binder){ .weights = t->weights, .arena = &t->arena }, err));
-    QW_TRY(qw_ops_create(&t->ops, n_threads, err));
+    QW_TRY(qw_ops_create(&t->ops, &(qw_ops_options){ .n_threads = n_threads }, err));
     const qw_vision_config *v = &t->config.vision;
     const qw_processor_config *p = &t->config.processor;
     t->patches = (qw_patch_config){ v->patch_size, v->merge_size, v->temporal_patch_size, v->in_channels, p->min_pixels, p->max_pixels,

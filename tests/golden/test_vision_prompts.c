@@ -26,7 +26,7 @@ static void must(qwren_status st, const qwren_error *err)
 static void open_path(const char *path)
 {
     qwren_error err = { QWREN_OK, "" };
-    must(qw_model_init(&model, path, &(qw_model_params){ .n_threads = 2 }, &err), &err);
+    must(qw_model_init(&model, path, &(qw_model_params){ .n_threads = 2, .arithmetic = QWREN_ARITHMETIC_EXACT }, &err), &err);
     assert_true(model.has_vision);
 }
 

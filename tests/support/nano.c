@@ -7,19 +7,21 @@
 #include "base/alloc.h"
 #include "base/file.h"
 
-static qwren_model *open_model(const char *path, int n_threads)
+static qwren_model *open_model(const char *path, int n_threads, qwren_arithmetic arithmetic)
 {
     qwren_model *m = NULL;
     qwren_error err = { 0 };
     qwren_model_options opt = qwren_model_options_default();
     opt.n_threads = n_threads;
+    opt.arithmetic = arithmetic;
     if (qwren_model_open(&m, path, &opt, &err) != QWREN_OK)
         fail_msg("%s", err.text);
     return m;
 }
 
-qwren_model *nano_open(int n_threads) { return open_model(NANO, n_threads); }
-qwren_model *tiny_open(int n_threads) { return open_model(TINY, n_threads); }
+qwren_model *nano_open(int n_threads) { return open_model(NANO, n_threads, QWREN_ARITHMETIC_DEFAULT); }
+qwren_model *nano_open_exact(int n_threads) { return open_model(NANO, n_threads, QWREN_ARITHMETIC_EXACT); }
+qwren_model *tiny_open(int n_threads) { return open_model(TINY, n_threads, QWREN_ARITHMETIC_DEFAULT); }
 
 qwren_session *nano_session(const qwren_model *m, size_t n_ctx)
 {

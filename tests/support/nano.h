@@ -17,6 +17,7 @@
 
 /* Each fails the test with the library's sentence. */
 qwren_model *nano_open(int n_threads);
+qwren_model *nano_open_exact(int n_threads); /* activations in float */
 qwren_model *tiny_open(int n_threads);
 qwren_session *nano_session(const qwren_model *m, size_t n_ctx); /* n_ctx 0 = the default */
 qwren_result *nano_ask(qwren_session *s, const qwren_chat_options *opt, const char *request);

@@ -17,7 +17,7 @@
 #include "support/nano.h"
 
 #define N_SAMPLES 3
-static const size_t lengths[N_SAMPLES] = { 7, 300, 33 }; /* the second one is more than a batch */
+static const size_t lengths[N_SAMPLES] = { 7, 600, 33 }; /* the second one is more than a batch */
 
 static qwren_model *model;
 static qw_timeline samples[N_SAMPLES];
@@ -25,9 +25,9 @@ static qw_timeline samples[N_SAMPLES];
 static int set_up(void **state)
 {
     (void)state;
-    model = nano_open(2);
+    model = nano_open_exact(2);
     for (size_t i = 0; i < N_SAMPLES; i++) {
-        int32_t ids[300];
+        int32_t ids[600];
         for (size_t t = 0; t < lengths[i]; t++)
             ids[t] = (int32_t)((t * 37 + i * 11) % 4000);
         if (qw_timeline_build(&samples[i], &model->core.config, ids, lengths[i], NULL, NULL, 0, 0, NULL) != QWREN_OK)
@@ -63,9 +63,10 @@ static void same_as_session(const float *hidden, const qw_timeline *t)
     qw_session *session = NULL;
     float *logits = qw_alloc_array(V, sizeof *logits);
     assert_non_null(logits);
-    assert_int_equal(qw_session_create(&session, m, 512, NULL), QWREN_OK);
+    assert_int_equal(qw_session_create(&session, m, 1024, NULL), QWREN_OK);
     assert_int_equal(qw_session_eval(session, t, 0, t->n, NULL, NULL), QWREN_OK);
-    qw_text_logits(m->ops, &m->text, logits, hidden, 1);
+    const qw_input in = { .cols = (size_t)m->config.text.hidden_size, .forms = QW_FORM_F32, .f32 = (float *)(uintptr_t)hidden };
+    qw_text_logits(m->ops, &m->text, logits, &in, 1);
     assert_memory_equal(logits, qw_session_logits(session), V * sizeof *logits);
     qw_session_free(session);
     qw_free(logits);

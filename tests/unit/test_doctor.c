@@ -155,7 +155,7 @@ static int make_folder(void **state)
     shell("cp -RL '%s/.' '%s' && cp " QW_TEST_DATA "/text/tiny-b/hf/tokenizer* '%s' && chmod -R u+w '%s' && mkdir '%s/" QW_RECORDS_FOLDER
           "'",
           SOURCE, folder, folder, folder, folder);
-    if (qw_model_init(&m, folder, &(qw_model_params){ .n_threads = 1 }, &err))
+    if (qw_model_init(&m, folder, &(qw_model_params){ .n_threads = 1, .arithmetic = QWREN_ARITHMETIC_EXACT }, &err))
         fail_msg("%s", err.text);
     write_recipe(&m);
     write_check(&m);

@@ -1,4 +1,5 @@
-/* The CPU device: what it computes does not depend on the number of threads, to the bit; each operation is its kernel over all rows. */
+/* The CPU device: what it computes does not depend on the number of threads, nor on what is computed beside a row, to the bit, in float and in eight bits. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,9 +8,10 @@
 
 #include <cmocka.h>
 
+#include "base/alloc.h"
 #include "base/rng.h"
-#include "base/thread.h"
-#include "compute/ops.h"
+#include "compute/cpu/cpu.h"
+#include "quant/half.h"
 #include "support/fault.h"
 
 #define N 37 /* tokens */
@@ -17,20 +19,24 @@
 #define KV 2
 #define HD 24
 #define HALF 5
-#define COLS 200
-#define ROWS 300
+#define COLS 192
+#define ROWS 300 /* no multiple of anything */
+#define INNER 320
 #define TAPS 4
 #define DK 12
-#define DV 20
+#define DV 64
 #define CHANNELS (2 * KV * DK + HEADS * DV)
+#define MIXED (HEADS * DV)
+#define BLOCKS 2 /* of logits */
 
-/* Everything that the operations read and write, filled alike for every number of threads. */
+/* Everything that the operations read and write, filled alike for every device. */
 typedef struct world {
-    float w[ROWS * COLS], bias[ROWS], x[N * COLS], y[N * ROWS], normed[N * COLS], layer[N * COLS], gated[N * COLS];
+    float w[ROWS * COLS], gate[INNER * COLS], up[INNER * COLS], down[COLS * INNER], o[COLS * MIXED], norm[COLS], bias[ROWS];
+    float x[N * COLS], y[N * ROWS], logits[N * ROWS], maxima[N * BLOCKS], plain[N * ROWS], normed[N * COLS], layer[N * COLS];
     float q[N * HEADS * HD], k[N * KV * HD], v[N * KV * HD], cos[N * HALF], sin[N * HALF], causal[N * HEADS * HD], full[N * HEADS * HD];
-    float conv_w[TAPS * CHANNELS], tail[(TAPS - 1) * CHANNELS], qkv[N * CHANNELS], mixed[N * CHANNELS];
-    float a[N * HEADS], b[N * HEADS], decay[N * HEADS], beta[N * HEADS], rate[HEADS], state[HEADS * DK * DV], delta[N * HEADS * DV];
-    float gelu_tanh[N * COLS], gelu_erf[N * COLS], silu[N * COLS], sum[N * COLS];
+    float conv[TAPS * CHANNELS], tail[(TAPS - 1) * CHANNELS], qkv[N * CHANNELS], z[N * MIXED], a[N * HEADS], b[N * HEADS], rate[HEADS],
+        state[HEADS * DK * DV];
+    float gelu_tanh[N * COLS], gelu_erf[N * COLS];
 } world;
 
 static void fill(world *w)
@@ -42,23 +48,124 @@ static void fill(world *w)
     for (size_t i = 0; i < HEADS; i++)
         w->rate[i] = -0.5F;
     for (size_t i = 0; i < N * COLS; i++)
-        w->gelu_tanh[i] = w->gelu_erf[i] = w->sum[i] = w->x[i];
+        w->gelu_tanh[i] = w->gelu_erf[i] = w->x[i];
 }
 
-static void compute(world *w, int threads)
+/* ---- devices and matrices */
+
+static const qw_ops_needs needs = { .cols = MIXED, .key_dim = DK, .value_dim = DV, .values_per_key = HEADS / KV };
+
+static qw_ops *device(int threads, qwren_arithmetic arithmetic)
 {
     qw_ops *ops = NULL;
-    qw_matrix m = { .type = QW_TYPE_F32, .rows = ROWS, .cols = COLS, .data = w->w };
-    assert_int_equal(qw_ops_create(&ops, threads, NULL), QWREN_OK);
-    assert_int_equal(qw_ops_reserve_delta(ops, DK, DV, NULL), QWREN_OK);
-    qw_op_linear(ops, w->y, &m, w->bias, w->x, N);
-    qw_op_rmsnorm(ops, w->normed, w->x, w->bias, N, COLS, 1e-6F);
-    qw_op_layernorm(ops, w->layer, w->x, w->bias, w->bias, N, COLS, 1e-6F);
-    qw_op_gated_rmsnorm(ops, w->gated, w->x, w->bias, w->normed, N, COLS, 1e-6F);
-    qw_op_add(ops, w->sum, w->layer, N * COLS);
-    qw_op_silu_mul(ops, w->silu, w->x, w->layer, N * COLS);
-    qw_op_gelu_tanh(ops, w->gelu_tanh, N * COLS);
-    qw_op_gelu_erf(ops, w->gelu_erf, N * COLS);
+    const qw_ops_options opt = { .n_threads = threads, .arithmetic = arithmetic };
+    assert_int_equal(qw_ops_create(&ops, &opt, NULL), QWREN_OK);
+    assert_int_equal(qw_ops_reserve(ops, &needs, NULL), QWREN_OK);
+    return ops;
+}
+
+/* The weights in three kinds: codes (Q8_0), BF16, floats. */
+enum { CODES, HALVES, FLOATS, KINDS };
+
+typedef struct coded {
+    qw_matrix matrix;
+    void *data;
+} coded;
+
+static coded encode(const float *w, size_t rows, size_t cols, int kind)
+{
+    coded c = { { .type = kind == CODES ? QW_TYPE_Q8_0 : kind == HALVES ? QW_TYPE_BF16 : QW_TYPE_F32, .rows = rows, .cols = cols }, NULL };
+    uint8_t *b = c.data = malloc(rows * cols * sizeof *w);
+    assert_non_null(b);
+    if (kind == CODES)
+        for (size_t i = 0; i < rows * cols; i++) {
+            const uint16_t scale = qw_f32_to_f16(1.0F / 128);
+            if (i % 32 == 0)
+                memcpy(b, &scale, 2), b += 2;
+            *b++ = (uint8_t)(int8_t)lrintf(w[i] * 127);
+        }
+    else if (kind == HALVES)
+        for (size_t i = 0; i < rows * cols; i++)
+            ((uint16_t *)c.data)[i] = qw_f32_to_bf16(w[i]);
+    else
+        memcpy(c.data, w, rows * cols * sizeof *w);
+    c.matrix.data = c.data;
+    return c;
+}
+
+typedef struct weights {
+    coded w, gate, up, down, o;
+} weights;
+
+static weights encode_all(const world *w, int kind)
+{
+    return (weights){ encode(w->w, ROWS, COLS, kind), encode(w->gate, INNER, COLS, kind), encode(w->up, INNER, COLS, kind),
+                      encode(w->down, COLS, INNER, kind), encode(w->o, COLS, MIXED, kind) };
+}
+
+static void forget(weights *m) { free(m->w.data), free(m->gate.data), free(m->up.data), free(m->down.data), free(m->o.data); }
+
+typedef struct inputs {
+    void *memory;
+    qw_input in, inner;
+} inputs;
+
+static inputs make_inputs(size_t n)
+{
+    inputs s = { .memory = qw_alloc_aligned(2 * qw_input_bytes(n, MIXED)) };
+    assert_non_null(s.memory);
+    qw_input_init(&s.in, s.memory, n, MIXED);
+    qw_input_init(&s.inner, (char *)s.memory + qw_input_bytes(n, MIXED), n, MIXED);
+    return s;
+}
+
+/* ---- a layer's way, tokens [first, first + n) */
+
+static void delta(qw_ops *ops, world *w, const weights *m, inputs *s, size_t first, size_t n)
+{
+    const qw_delta_segment segment = { .n = n, .tail = w->tail, .state = w->state };
+    qw_op_delta(ops, &(qw_delta_op_args){ .out = &s->inner,
+                                          .forms = qw_op_forms(ops, &m->o.matrix, NULL),
+                                          .qkv = w->qkv + first * CHANNELS,
+                                          .z = w->z + first * MIXED,
+                                          .a = w->a + first * HEADS,
+                                          .b = w->b + first * HEADS,
+                                          .conv = w->conv,
+                                          .neg_exp_a = w->rate,
+                                          .dt_bias = w->rate,
+                                          .norm = w->norm,
+                                          .taps = TAPS,
+                                          .key_heads = KV,
+                                          .value_heads = HEADS,
+                                          .key_dim = DK,
+                                          .value_dim = DV,
+                                          .eps = 1e-6F,
+                                          .segments = &segment,
+                                          .n_segments = 1 });
+    qw_op_linears(ops, &(qw_linear){ .y = w->x + first * COLS, .w = &m->o.matrix, .add = true }, 1, &s->inner, n);
+}
+
+static void layer(qw_ops *ops, world *w, const weights *m, size_t first, size_t n)
+{
+    inputs s = make_inputs(n);
+    float *x = w->x + first * COLS, *logits[N], *maxima[N];
+    delta(ops, w, m, &s, first, n);
+    qw_op_norm(ops, &s.in, x, w->norm, n, COLS, 1e-6F, QW_ROLE_NORMED,
+               qw_op_forms(ops, &m->w.matrix, &m->gate.matrix, &m->up.matrix, NULL));
+    qw_op_linears(ops, &(qw_linear){ w->y + first * ROWS, &m->w.matrix, .bias = w->bias }, 1, &s.in, n);
+    qw_op_gate_up(ops, &s.inner, &m->gate.matrix, &m->up.matrix, &s.in, n, qw_op_forms(ops, &m->down.matrix, NULL));
+    qw_op_linears(ops, &(qw_linear){ x, &m->down.matrix, .add = true }, 1, &s.inner, n);
+    qw_op_input(ops, &s.in, x, n, COLS, QW_ROLE_HEAD, qw_op_forms(ops, &m->w.matrix, NULL));
+    for (size_t i = 0; i < n; i++) {
+        logits[i] = w->logits + (first + i) * ROWS;
+        maxima[i] = w->maxima + (first + i) * BLOCKS;
+    }
+    qw_op_head(ops, logits, maxima, &m->w.matrix, &s.in, 0, n);
+    qw_free_aligned(s.memory);
+}
+
+static void attention(qw_ops *ops, world *w)
+{
     qw_op_rope(ops, w->q, N, HEADS, HEADS * HD, HD, w->cos, w->sin, HALF);
     qw_attention_args a = { .out = w->causal,
                             .q = w->q,
@@ -81,35 +188,128 @@ static void compute(world *w, int threads)
     a.causal = false;
     qw_op_attention(ops, &a);
     qw_op_sigmoid_gate(ops, w->full, w->q, HEADS * HD, HD, N, HEADS, HD);
-    qw_op_conv_silu(ops, w->mixed, w->qkv, w->tail, w->conv_w, CHANNELS, N, TAPS);
-    qw_op_delta_gates(ops, w->decay, w->beta, w->a, w->b, w->rate, w->rate, N, HEADS);
-    qw_delta_op_args d = { .out = w->delta,
-                           .state = w->state,
-                           .qkv = w->mixed,
-                           .log_decay = w->decay,
-                           .beta = w->beta,
-                           .n = N,
-                           .key_heads = KV,
-                           .value_heads = HEADS,
-                           .key_dim = DK,
-                           .value_dim = DV };
-    qw_op_delta(ops, &d);
+}
+
+/* What the tower computes. */
+static void floats(qw_ops *ops, world *w)
+{
+    const qw_matrix m = { .type = QW_TYPE_F32, .rows = ROWS, .cols = COLS, .data = w->w };
+    qw_op_linear(ops, w->plain, &m, w->bias, w->x, N);
+    qw_op_rmsnorm(ops, w->normed, w->x, w->norm, N, COLS, 1e-6F);
+    qw_op_layernorm(ops, w->layer, w->x, w->norm, w->norm, N, COLS, 1e-6F);
+    qw_op_add(ops, w->normed, w->layer, N * COLS);
+    qw_op_gelu_tanh(ops, w->gelu_tanh, N * COLS);
+    qw_op_gelu_erf(ops, w->gelu_erf, N * COLS);
+}
+
+static void compute(world *w, const weights *m, qwren_arithmetic arithmetic, int threads, size_t piece)
+{
+    qw_ops *ops = device(threads, arithmetic);
+    for (size_t at = 0; at < N; at += piece)
+        layer(ops, w, m, at, N - at < piece ? N - at : piece);
+    attention(ops, w);
+    floats(ops, w);
     qw_ops_free(ops);
 }
 
-static void results_do_not_depend_on_threads(void **state)
+static void results_depend_on_nothing_else(qwren_arithmetic arithmetic, int kind)
 {
-    (void)state;
     world *one = malloc(sizeof *one), *many = malloc(sizeof *many);
     assert_true(one && many);
     fill(one);
-    compute(one, 1);
-    for (int threads = 2; threads <= 5; threads++) {
-        fill(many);
-        compute(many, threads);
-        assert_memory_equal(one, many, sizeof *one);
-    }
+    weights m = encode_all(one, kind);
+    compute(one, &m, arithmetic, 1, N);
+    for (int threads = 1; threads <= 5; threads++)
+        for (size_t piece = 1; piece <= N; piece += 12) {
+            fill(many);
+            compute(many, &m, arithmetic, threads, piece);
+            assert_memory_equal(one, many, sizeof *one);
+        }
+    for (size_t i = 0; i < N * ROWS; i++)
+        assert_true(isfinite(one->logits[i]) && one->maxima[i / ROWS * BLOCKS + i % ROWS / QW_LOGIT_BLOCK] >= one->logits[i]);
+    forget(&m);
     free(one), free(many);
+}
+
+/* clang-format off */
+static void codes_in_eight_bits(void **state) { (void)state; results_depend_on_nothing_else(QWREN_ARITHMETIC_DEFAULT, CODES); }
+static void codes_in_float(void **state) { (void)state; results_depend_on_nothing_else(QWREN_ARITHMETIC_EXACT, CODES); }
+static void halves(void **state) { (void)state; results_depend_on_nothing_else(QWREN_ARITHMETIC_DEFAULT, HALVES); }
+static void halves_in_float(void **state) { (void)state; results_depend_on_nothing_else(QWREN_ARITHMETIC_DETERMINISTIC, HALVES); }
+static void plain_floats(void **state) { (void)state; results_depend_on_nothing_else(QWREN_ARITHMETIC_DEFAULT, FLOATS); }
+/* clang-format on */
+
+/* Eight bits are near to float, and are not float: the residual stream and the logits, root mean square over root mean square. */
+static void eight_bits_are_near_to_float(void **state)
+{
+    (void)state;
+    world *exact = malloc(sizeof *exact), *fast = malloc(sizeof *fast);
+    assert_true(exact && fast);
+    fill(exact), fill(fast);
+    weights m = encode_all(exact, CODES);
+    compute(exact, &m, QWREN_ARITHMETIC_EXACT, 2, N);
+    compute(fast, &m, QWREN_ARITHMETIC_DEFAULT, 2, N);
+    double squares = 0, size = 0;
+    for (size_t i = 0; i < N * ROWS; i++) {
+        squares += pow((double)exact->logits[i] - (double)fast->logits[i], 2);
+        size += pow((double)exact->logits[i], 2);
+    }
+    assert_true(squares > 0);
+    if (sqrt(squares / size) > 2e-2)
+        fail_msg("eight bits are off by %g of the logits", sqrt(squares / size));
+    forget(&m);
+    free(exact), free(fast);
+}
+
+/* Timelines in one pass: each as if it were alone. */
+static void segments_do_not_see_each_other(void **state)
+{
+    (void)state;
+    world *w = malloc(sizeof *w), *alone = malloc(sizeof *alone);
+    float *tails = calloc(2 * (TAPS - 1) * CHANNELS, sizeof *tails), *states = calloc(2 * HEADS * DK * DV, sizeof *states);
+    assert_true(w && alone && tails && states);
+    fill(w);
+    qw_ops *ops = device(2, QWREN_ARITHMETIC_DEFAULT);
+    inputs both = make_inputs(N), one = make_inputs(N);
+    const qw_delta_segment segments[] = { { 0, 30, tails, states },
+                                          { 30, N - 30, tails + (TAPS - 1) * CHANNELS, states + HEADS * DK * DV } };
+    qw_delta_op_args a = { .out = &both.in,
+                           .forms = QW_FORM_F32 | QW_FORM_Q8 | QW_FORM_BF16,
+                           .qkv = w->qkv,
+                           .z = w->z,
+                           .a = w->a,
+                           .b = w->b,
+                           .conv = w->conv,
+                           .neg_exp_a = w->rate,
+                           .dt_bias = w->rate,
+                           .norm = w->norm,
+                           .taps = TAPS,
+                           .key_heads = KV,
+                           .value_heads = HEADS,
+                           .key_dim = DK,
+                           .value_dim = DV,
+                           .tiled = true,
+                           .eps = 1e-6F,
+                           .segments = segments,
+                           .n_segments = 2 };
+    if (!ops->kernels.to_bf16)
+        a.forms &= ~(unsigned)QW_FORM_BF16;
+    qw_op_delta(ops, &a);
+    memset(tails, 0, 2 * (TAPS - 1) * CHANNELS * sizeof *tails);
+    memset(states, 0, 2 * HEADS * DK * DV * sizeof *states);
+    a.out = &one.in;
+    a.n_segments = 1;
+    qw_op_delta(ops, &a);
+    a.segments++;
+    qw_op_delta(ops, &a);
+    assert_memory_equal(both.in.f32, one.in.f32, N * MIXED * sizeof(float));
+    assert_memory_equal(both.in.q8.low, one.in.q8.low, N * MIXED);
+    qw_input_move(&both.in, 0, N - 1);
+    assert_memory_equal(both.in.f32, one.in.f32 + (N - 1) * MIXED, MIXED * sizeof(float));
+    assert_memory_equal(both.in.q8.low, one.in.q8.low + (N - 1) * MIXED, MIXED);
+    qw_free_aligned(both.memory), qw_free_aligned(one.memory);
+    qw_ops_free(ops);
+    free(w), free(alone), free(tails), free(states);
 }
 
 /* A query of the causal form sees the keys up to its own: it is the full form over those. */
@@ -119,9 +319,8 @@ static void causal_is_full_over_what_came_before(void **state)
     world *w = malloc(sizeof *w);
     assert_non_null(w);
     fill(w);
-    compute(w, 2);
-    qw_ops *ops = NULL;
-    assert_int_equal(qw_ops_create(&ops, 2, NULL), QWREN_OK);
+    qw_ops *ops = device(2, QWREN_ARITHMETIC_DEFAULT);
+    attention(ops, w);
     for (size_t i = 0; i < N; i++) {
         float out[HEADS * HD];
         qw_attention_args a = { .out = out,
@@ -147,13 +346,31 @@ static void causal_is_full_over_what_came_before(void **state)
     free(w);
 }
 
+/* The largest of a block, which a NaN is. */
+static void maxima_tell_of_numbers_that_are_none(void **state)
+{
+    (void)state;
+    float column[ROWS], logits[ROWS], maxima[BLOCKS], one = 1, *to = logits, *most = maxima;
+    const qw_matrix m = { .type = QW_TYPE_F32, .rows = ROWS, .cols = 1, .data = column };
+    const qw_input in = { .cols = 1, .forms = QW_FORM_F32, .f32 = &one };
+    qw_ops *ops = device(2, QWREN_ARITHMETIC_DEFAULT);
+    for (size_t i = 0; i < ROWS; i++)
+        column[i] = -(float)i;
+    qw_op_head(ops, &to, &most, &m, &in, 0, 1);
+    assert_true(maxima[0] == 0 && maxima[1] == -(float)QW_LOGIT_BLOCK);
+    column[3] = NAN, column[ROWS - 1] = INFINITY;
+    qw_op_head(ops, &to, &most, &m, &in, 0, 1);
+    assert_true(isnan(maxima[0]) && maxima[1] == INFINITY);
+    qw_ops_free(ops);
+}
+
 static qwren_status create(void *ctx, qwren_error *err)
 {
     qw_ops *ops = NULL;
     (void)ctx;
-    qwren_status st = qw_ops_create(&ops, 2, err);
+    qwren_status st = qw_ops_create(&ops, &(qw_ops_options){ .n_threads = 2 }, err);
     if (st == QWREN_OK)
-        st = qw_ops_reserve_delta(ops, 16, 16, err);
+        st = qw_ops_reserve(ops, &needs, err);
     qw_ops_free(ops);
     return st;
 }
@@ -162,15 +379,22 @@ static void memory_may_be_short(void **state)
 {
     (void)state;
     fault_install();
-    assert_true(fault_try_all(create, NULL, 1) >= 2);
+    assert_true(fault_try_all(create, NULL, 1) >= 3);
     fault_remove();
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(results_do_not_depend_on_threads),
+        cmocka_unit_test(codes_in_eight_bits),
+        cmocka_unit_test(codes_in_float),
+        cmocka_unit_test(halves),
+        cmocka_unit_test(halves_in_float),
+        cmocka_unit_test(plain_floats),
+        cmocka_unit_test(eight_bits_are_near_to_float),
+        cmocka_unit_test(segments_do_not_see_each_other),
         cmocka_unit_test(causal_is_full_over_what_came_before),
+        cmocka_unit_test(maxima_tell_of_numbers_that_are_none),
         cmocka_unit_test(memory_may_be_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

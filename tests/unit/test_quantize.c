@@ -98,7 +98,9 @@ static qwren_model *open_model(const char *path)
 {
     qwren_model *m;
     qwren_error err;
-    if (qwren_model_open(&m, path, NULL, &err) != QWREN_OK)
+    qwren_model_options opt = qwren_model_options_default();
+    opt.arithmetic = QWREN_ARITHMETIC_EXACT;
+    if (qwren_model_open(&m, path, &opt, &err) != QWREN_OK)
         fail_msg("%s", err.text);
     return m;
 }
@@ -273,7 +275,7 @@ static void what_comes_out_answers_as_the_source(void **state)
     quantize(NANO, dst, &o);
     o.recipe = "6bit-plain";
     quantize(NANO, plain, &o);
-    qwren_model *source = nano_open(2), *coded = open_model(dst), *other = open_model(plain);
+    qwren_model *source = nano_open_exact(2), *coded = open_model(dst), *other = open_model(plain);
     const double d = distance(source, coded), d_plain = distance(source, other);
     if (!(d < 0.002 && d < 0.5 * d_plain))
         fail_msg("6bit is %g from the source, 6bit-plain %g", d, d_plain);

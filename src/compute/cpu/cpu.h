@@ -6,13 +6,26 @@
 #include "compute/ops.h"
 #include "kernels/kernels.h"
 
+#define QW_PANEL 64        /* rows of two matrices whose products a thread keeps to itself: one group of the input that they become */
+#define QW_TILE_TOKENS 512 /* tokens at a time then */
+#define QW_TILE_FLOATS ((size_t)2 * QW_PANEL * QW_TILE_TOKENS)
+
+/* Scratch of one thread. */
+typedef struct qw_worker {
+    float *tile;  /* [QW_TILE_FLOATS] products that become something else at once */
+    float *row;   /* [needs.cols] */
+    float *delta; /* a block of tokens of one key head (delta.c) */
+    void *q8;     /* qw_q8_scratch(needs.cols) bytes */
+} qw_worker;
+
 struct qw_ops {
     qw_pool *pool;
     qw_kernels kernels;
+    qwren_arithmetic arithmetic;
     qw_linear_observer observe; /* or NULL */
     void *observe_ctx;
-    float *delta_scratch; /* [threads, delta_floats] */
-    size_t delta_floats;
+    void *scratch;      /* of all workers, one block */
+    qw_worker *workers; /* [threads]; NULL before qw_ops_reserve */
 };
 
 /* Items of one piece of work, so that a piece is worth waking a thread for: about `wanted` floats. */
@@ -21,5 +34,24 @@ static inline size_t qw_grain(size_t floats_per_item, size_t wanted)
     size_t n = floats_per_item ? wanted / floats_per_item : wanted;
     return n ? n : 1;
 }
+
+/* floats of qw_worker.delta */
+size_t qw_delta_floats(const qw_ops_needs *needs);
+
+/* ---- inputs (input.c) */
+
+/* The form in which a matrix reads its input. */
+qw_form qw_form_of(const qw_ops *ops, const qw_matrix *w);
+/* `in` is about to receive rows of `cols` values in these forms. */
+void qw_input_shape(qw_input *in, size_t cols, qw_role role, unsigned forms);
+/* Columns [col, col + n) of a row in all of its forms; col and n are multiples of QW_Q8_GROUP when Q8 is one of them. x may stand in in->f32. */
+void qw_input_write(const qw_ops *ops, const qw_input *in, size_t row, size_t col, size_t n, const float *x);
+/* Around an operation that writes `piece` columns at a time, when they may be no whole groups: then it writes floats alone, and the other forms are made of n
+ * rows at the end. */
+void qw_input_begin(qw_input *in, size_t cols, qw_role role, unsigned forms, size_t piece);
+void qw_input_end(qw_ops *ops, qw_input *in, size_t n, qw_role role, unsigned forms);
+
+/* ---- gates of the delta rule (delta.c): log_decay = neg_exp_a * softplus(a + dt_bias), beta = sigmoid(b) */
+void qw_delta_gate(float *log_decay, float *beta, float a, float b, float neg_exp_a, float dt_bias);
 
 #endif

@@ -1,5 +1,4 @@
-/* The operations that look across tokens: rotation, attention, convolution, delta rule. Split by heads (and tokens) or channels. Tested by tests/unit/test_ops.c
- * and tests/golden/test_ops.c. */
+/* Rotation and attention over floats. Split by heads and tokens. Tested by tests/unit/test_ops.c and tests/golden/test_ops.c. */
 #include "compute/cpu/cpu.h"
 
 /* ---- rotation */
@@ -83,66 +82,4 @@ void qw_op_sigmoid_gate(qw_ops *ops, float *y, const float *gate, size_t token_s
 {
     gate_job job = { &ops->kernels, y, gate, token_stride, head_stride, n_heads, head_dim };
     qw_parallel_for(ops->pool, n, qw_grain(n_heads * head_dim, 8192), gate_tokens, &job);
-}
-
-/* ---- convolution: one item is a channel */
-
-typedef struct conv_job {
-    const qw_kernels *kernels;
-    float *y, *tail;
-    const float *x, *w;
-    size_t channels, n, taps;
-} conv_job;
-
-static void conv_channels(void *ctx, size_t begin, size_t end, int worker)
-{
-    const conv_job *j = ctx;
-    j->kernels->conv_silu(j->y + begin, j->channels, j->x + begin, j->tail + begin, j->w + begin, j->channels, end - begin, j->n, j->taps);
-    (void)worker;
-}
-
-void qw_op_conv_silu(qw_ops *ops, float *y, const float *x, float *tail, const float *w, size_t channels, size_t n, size_t taps)
-{
-    conv_job job = { &ops->kernels, y, tail, x, w, channels, n, taps };
-    qw_parallel_for(ops->pool, channels, qw_grain(n * taps, 16384), conv_channels, &job);
-}
-
-/* ---- delta rule: one item is a value head */
-
-typedef struct delta_job {
-    const qw_ops *ops;
-    const qw_delta_op_args *a;
-} delta_job;
-
-static void delta_heads(void *ctx, size_t begin, size_t end, int worker)
-{
-    const qw_ops *ops = ((const delta_job *)ctx)->ops;
-    const qw_delta_op_args *a = ((const delta_job *)ctx)->a;
-    const size_t keys = a->key_heads * a->key_dim, share = a->value_heads / a->key_heads;
-    for (size_t h = begin; h < end; h++) {
-        const size_t key_head = a->tiled ? h % a->key_heads : h / share;
-        qw_delta_args one = {
-            .out = a->out + h * a->value_dim,
-            .state = a->state + h * a->key_dim * a->value_dim,
-            .q = a->qkv + key_head * a->key_dim,
-            .k = a->qkv + keys + key_head * a->key_dim,
-            .v = a->qkv + 2 * keys + h * a->value_dim,
-            .log_decay = a->log_decay + h,
-            .beta = a->beta + h,
-            .out_stride = a->value_heads * a->value_dim,
-            .in_stride = 2 * keys + a->value_heads * a->value_dim,
-            .gate_stride = a->value_heads,
-            .n_tokens = a->n,
-            .key_dim = a->key_dim,
-            .value_dim = a->value_dim,
-            .scratch = ops->delta_scratch + (size_t)worker * ops->delta_floats,
-        };
-        ops->kernels.delta(&one);
-    }
-}
-
-void qw_op_delta(qw_ops *ops, const qw_delta_op_args *a)
-{
-    delta_job job = { ops, a };
-    qw_parallel_for(ops->pool, a->value_heads, 1, delta_heads, &job);
 }

@@ -1,0 +1,75 @@
+/* Making the device: the table of kernels, the pool, and the scratch of its threads. Tested by tests/unit/test_ops.c. */
+#include "base/alloc.h"
+#include "compute/cpu/cpu.h"
+
+static qwren_status init(qw_ops *ops, const qw_ops_options *opt, qwren_error *err)
+{
+    qw_cpu_level level;
+    if (opt->level)
+        level = *opt->level;
+    else
+        QW_TRY(qw_cpu_choose(&level, err));
+    ops->kernels = qw_kernels_of(level);
+    ops->arithmetic = opt->arithmetic;
+    return qw_pool_create(&ops->pool, opt->n_threads > 0 ? opt->n_threads : qw_cpu_count(), err);
+}
+
+qwren_status qw_ops_create(qw_ops **out, const qw_ops_options *opt, qwren_error *err)
+{
+    static const qw_ops_options usual = { 0 };
+    *out = NULL;
+    qw_ops *ops = qw_calloc(1, sizeof *ops);
+    if (!ops)
+        return qw_fail_memory(err, sizeof *ops, "a device");
+    qwren_status st = init(ops, opt ? opt : &usual, err);
+    if (st == QWREN_OK)
+        *out = ops;
+    else
+        qw_ops_free(ops);
+    return st;
+}
+
+void qw_ops_free(qw_ops *ops)
+{
+    if (!ops)
+        return;
+    qw_pool_free(ops->pool);
+    qw_free_aligned(ops->scratch);
+    qw_free(ops->workers);
+    qw_free(ops);
+}
+
+/* Threads do not share cache lines. */
+static size_t rounded(size_t bytes) { return (bytes + QW_ALIGN - 1) / QW_ALIGN * QW_ALIGN; }
+
+qwren_status qw_ops_reserve(qw_ops *ops, const qw_ops_needs *needs, qwren_error *err)
+{
+    const size_t threads = (size_t)qw_pool_size(ops->pool), tile = QW_TILE_FLOATS * sizeof(float),
+                 row = rounded(needs->cols * sizeof(float)), delta = rounded(qw_delta_floats(needs) * sizeof(float)),
+                 each = tile + row + delta + rounded(qw_q8_scratch(needs->cols));
+    char *block = qw_alloc_aligned(threads * each);
+    qw_worker *workers = qw_alloc_array(threads, sizeof *workers);
+    if (!block || !workers) {
+        qw_free_aligned(block);
+        qw_free(workers);
+        return qw_fail_memory(err, threads * each, "scratch of the threads");
+    }
+    for (size_t i = 0; i < threads; i++) {
+        char *at = block + i * each;
+        workers[i].tile = (float *)(void *)at;
+        workers[i].row = (float *)(void *)(at + tile);
+        workers[i].delta = (float *)(void *)(at + tile + row);
+        workers[i].q8 = at + tile + row + delta;
+    }
+    qw_free_aligned(ops->scratch);
+    qw_free(ops->workers);
+    ops->scratch = block;
+    ops->workers = workers;
+    return QWREN_OK;
+}
+
+void qw_ops_observe(qw_ops *ops, qw_linear_observer fn, void *ctx)
+{
+    ops->observe = fn;
+    ops->observe_ctx = ctx;
+}
