@@ -99,7 +99,7 @@ typedef struct qw_delta_op_args {
     unsigned forms;              /* of out */
     const float *qkv;            /* [n, channels = 2 Hk dk + Hv dv]: all query heads, all key heads, all value heads */
     const float *z;              /* [n, Hv * dv] */
-    const float *a, *b;          /* [n, Hv] */
+    float *a, *b;                /* [n, Hv], used up */
     const float *conv;           /* [taps, channels] */
     const float *neg_exp_a;      /* [Hv] = -exp(A_log) */
     const float *dt_bias, *norm; /* [Hv], [dv] */

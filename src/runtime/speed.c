@@ -178,14 +178,15 @@ static void run_delta(void *ctx)
     const qw_text_config *c = r->c;
     const qw_delta_segment segment = { .n = r->n, .tail = r->tail, .state = r->state };
     const float *weights = (const float *)(const void *)r->b->data;
+    float *decay = r->b->y, *gates = decay + c->linear_value_heads;
     qw_op_delta(r->b->ops, &(qw_delta_op_args){ .out = &r->b->out,
                                                 .forms = QW_FORM_Q8,
                                                 .qkv = r->b->x,
                                                 .z = r->b->x,
-                                                .a = r->b->x,
-                                                .b = r->b->x,
+                                                .a = gates,
+                                                .b = gates + r->n * (size_t)c->linear_value_heads,
                                                 .conv = weights,
-                                                .neg_exp_a = r->b->y,
+                                                .neg_exp_a = decay,
                                                 .dt_bias = weights,
                                                 .norm = weights,
                                                 .taps = (size_t)c->conv_kernel,
@@ -326,7 +327,7 @@ static needs find_needs(const qw_model *m)
     n.cols = max(n.cols, (size_t)c->linear_value_heads * (size_t)c->linear_value_dim);
     n.data_bytes = max(n.data_bytes, (size_t)c->conv_kernel * qw_delta_channels(c) * sizeof(float));
     n.x_floats = max(n.x_floats, TOKENS * max(qw_delta_channels(c), heads));
-    n.y_floats = max(n.y_floats, max(TOKENS * heads, (size_t)c->linear_value_heads));
+    n.y_floats = max(n.y_floats, max(TOKENS * heads, (2 * TOKENS + 1) * (size_t)c->linear_value_heads));
     return n;
 }
 

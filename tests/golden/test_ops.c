@@ -13,7 +13,6 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
-#include "compute/cpu/cpu.h"
 #include "kernels/kernels.h"
 #include "model/text.h"
 
@@ -88,8 +87,7 @@ static void decay_is_the_reference(void **state)
     float *neg = floats(n), *out = floats(n), *beta = floats(n);
     for (size_t i = 0; i < n; i++)
         neg[i] = -expf(log_a[i]);
-    for (size_t i = 0; i < n; i++)
-        qw_delta_gate(&out[i], &beta[i], a[i], a[i], neg[i], golden_f32(g, "decay.dt_bias", NULL)[i]);
+    table.delta_gates(out, beta, a, a, neg, golden_f32(g, "decay.dt_bias", NULL), 1, n);
     const float *want = golden_f32(g, "decay.g", NULL);
     for (size_t i = 0; i < n; i++) /* values from 1e-9 to 100: relative */
         if (fabsf(out[i] - want[i]) > 1e-5F * fabsf(want[i]))

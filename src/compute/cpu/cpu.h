@@ -51,7 +51,4 @@ void qw_input_write(const qw_ops *ops, const qw_input *in, size_t row, size_t co
 void qw_input_begin(qw_input *in, size_t cols, qw_role role, unsigned forms, size_t piece);
 void qw_input_end(qw_ops *ops, qw_input *in, size_t n, qw_role role, unsigned forms);
 
-/* ---- gates of the delta rule (delta.c): log_decay = neg_exp_a * softplus(a + dt_bias), beta = sigmoid(b) */
-void qw_delta_gate(float *log_decay, float *beta, float a, float b, float neg_exp_a, float dt_bias);
-
 #endif

@@ -1,33 +1,23 @@
 /* Gated DeltaNet between its projections. One item of work is a key head of one timeline with all value heads that read it: a block of tokens goes through
- * convolution, gates, delta rule and gated norm while it is in the cache, then the next block. Tested by tests/unit/test_ops.c and tests/golden/test_ops.c. */
+ * convolution, delta rule and gated norm while it is in the cache, then the next block. Tested by tests/unit/test_ops.c and tests/golden/test_ops.c. */
 #include "compute/cpu/cpu.h"
 
-#include <math.h>
-
 #define BLOCK QW_DELTA_BLOCK /* tokens */
+#define GATES 4096           /* of one piece of work */
 
-/* mixed [BLOCK, 2 dk + share * dv] | out [BLOCK, dv] | log_decay, beta [BLOCK] | the kernel's own */
+/* mixed [BLOCK, 2 dk + share * dv] | out [BLOCK, dv] | the kernel's own */
 size_t qw_delta_floats(const qw_ops_needs *n)
 {
-    return BLOCK * (2 * n->key_dim + (n->values_per_key + 1) * n->value_dim + 2) + qw_delta_scratch(n->key_dim, n->value_dim);
-}
-
-/* ln(1 + e^x), exact where e^x would overflow */
-static float softplus(float x) { return x > 20.0F ? x : log1pf(expf(x)); }
-
-void qw_delta_gate(float *log_decay, float *beta, float a, float b, float neg_exp_a, float dt_bias)
-{
-    *log_decay = neg_exp_a * softplus(a + dt_bias);
-    *beta = 1.0F / (1.0F + expf(-b));
+    return BLOCK * (2 * n->key_dim + (n->values_per_key + 1) * n->value_dim) + qw_delta_scratch(n->key_dim, n->value_dim);
 }
 
 typedef struct block {
     const qw_ops *ops;
     const qw_delta_op_args *a;
     const qw_delta_segment *segment;
-    size_t first, n;                             /* rows of the pass */
-    size_t share, width;                         /* value heads of a key head; floats of a row of mixed */
-    float *mixed, *out, *log_decay, *beta, *own; /* the thread's scratch */
+    size_t first, n;          /* rows of the pass */
+    size_t share, width;      /* value heads of a key head; floats of a row of mixed */
+    float *mixed, *out, *own; /* the thread's scratch */
 } block;
 
 /* Channels [from, from + n) -> columns of mixed. */
@@ -39,31 +29,21 @@ static void convolve(const block *b, size_t column, size_t from, size_t n)
                               channels, n, b->n, a->taps);
 }
 
-static void make_gates(const block *b, size_t head)
-{
-    const qw_delta_op_args *a = b->a;
-    for (size_t t = 0; t < b->n; t++) {
-        const size_t at = (b->first + t) * a->value_heads + head;
-        qw_delta_gate(&b->log_decay[t], &b->beta[t], a->a[at], a->b[at], a->neg_exp_a[head], a->dt_bias[head]);
-    }
-}
-
 /* Value head `head`, the i-th of its key head. */
 static void value_head(const block *b, size_t head, size_t i)
 {
     const qw_delta_op_args *a = b->a;
     const size_t dk = a->key_dim, dv = a->value_dim, row = a->value_heads * dv;
-    make_gates(b, head);
     b->ops->kernels.delta(&(qw_delta_args){ .out = b->out,
                                             .state = b->segment->state + head * dk * dv,
                                             .q = b->mixed,
                                             .k = b->mixed + dk,
                                             .v = b->mixed + 2 * dk + i * dv,
-                                            .log_decay = b->log_decay,
-                                            .beta = b->beta,
+                                            .log_decay = a->a + b->first * a->value_heads + head,
+                                            .beta = a->b + b->first * a->value_heads + head,
                                             .out_stride = dv,
                                             .in_stride = b->width,
-                                            .gate_stride = 1,
+                                            .gate_stride = a->value_heads,
                                             .n_tokens = b->n,
                                             .key_dim = dk,
                                             .value_dim = dv,
@@ -104,13 +84,21 @@ static void key_heads(void *ctx, size_t begin, size_t end, int worker)
     float *scratch = j->ops->workers[worker].delta;
     block b = { .ops = j->ops, .a = a, .share = share, .width = width, .mixed = scratch };
     b.out = b.mixed + BLOCK * width;
-    b.log_decay = b.out + BLOCK * a->value_dim;
-    b.beta = b.log_decay + BLOCK;
-    b.own = b.beta + BLOCK;
+    b.own = b.out + BLOCK * a->value_dim;
     for (size_t item = begin; item < end; item++) {
         b.segment = &a->segments[item / a->key_heads];
         key_head(&b, item % a->key_heads);
     }
+}
+
+/* Rows of a and b become log decays and betas. */
+static void gate_rows(void *ctx, size_t begin, size_t end, int worker)
+{
+    const delta_job *j = ctx;
+    const qw_delta_op_args *a = j->a;
+    float *log_decay = a->a + begin * a->value_heads, *beta = a->b + begin * a->value_heads;
+    j->ops->kernels.delta_gates(log_decay, beta, log_decay, beta, a->neg_exp_a, a->dt_bias, end - begin, a->value_heads);
+    (void)worker;
 }
 
 void qw_op_delta(qw_ops *ops, const qw_delta_op_args *a)
@@ -119,6 +107,7 @@ void qw_op_delta(qw_ops *ops, const qw_delta_op_args *a)
     size_t n = 0;
     for (size_t i = 0; i < a->n_segments; i++)
         n += a->segments[i].n;
+    qw_parallel_for(ops->pool, n, qw_grain(a->value_heads, GATES), gate_rows, &job);
     qw_input_begin(a->out, a->value_heads * a->value_dim, QW_ROLE_MIXED, a->forms, a->value_dim);
     qw_parallel_for(ops->pool, a->n_segments * a->key_heads, 1, key_heads, &job);
     qw_input_end(ops, a->out, n, QW_ROLE_MIXED, a->forms);

@@ -162,19 +162,12 @@ typedef struct head_job {
 } head_job;
 
 /* NaN when one of them is. */
-static float largest(const float *x, size_t n)
+static float largest(const qw_kernels *k, const float *x, size_t n)
 {
-    float lane[16];
-    for (size_t i = 0; i < 16; i++)
-        lane[i] = -INFINITY;
     bool nan = false;
-    for (size_t i = 0; i < n; i++) {
-        lane[i % 16] = x[i] > lane[i % 16] ? x[i] : lane[i % 16];
+    for (size_t i = 0; i < n; i++)
         nan |= x[i] != x[i];
-    }
-    for (size_t i = 1; i < 16; i++)
-        lane[0] = lane[i] > lane[0] ? lane[i] : lane[0];
-    return nan ? NAN : lane[0];
+    return nan ? NAN : k->max(x, n);
 }
 
 /* A block of the vocabulary for all rows: their logits lie in memory of their own, a kernel's do not. */
@@ -188,7 +181,7 @@ static void head_block(const head_job *j, const qw_worker *own, size_t block)
         for (size_t t = 0; t < k; t++) {
             memcpy(j->logits[at + t] + first, own->tile + t * rows, rows * sizeof *own->tile);
             if (j->maxima)
-                j->maxima[at + t][block] = largest(own->tile + t * rows, rows);
+                j->maxima[at + t][block] = largest(&j->ops->kernels, own->tile + t * rows, rows);
         }
     }
 }
