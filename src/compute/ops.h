@@ -87,7 +87,7 @@ void qw_op_embed(qw_ops *ops, float *y, const qw_matrix *w, const int32_t *ids, 
 /* ---- mixing tokens. Rows of a pass belong to one timeline or several; each goes on from its own state. */
 
 typedef struct qw_delta_segment {
-    size_t first, n; /* rows */
+    size_t first, n; /* rows; the first segment's begin at 0, the next one's behind them */
     float *tail;     /* [taps - 1, channels]: what the convolution read before, oldest first; moves on */
     float *state;    /* [Hv, dk, dv], moves on */
 } qw_delta_segment;
