@@ -5,7 +5,7 @@
  *   unit_dots(...)            dot[t] = quads of the panel times those of token t
  *   dot_high(w, high)         a quad's codes times upper bits, times 128
  *   USES_WIDE(bits, n_fix)    whether a wide panel is better, for codes of so many bits
- *   TIMES(unit, bits)         the function that multiplies a panel
+ *   DEPTH(bits)               2, 4 or 8: what unit_dots is told about them
  * Tested by tests/unit/test_kernels_q8_levels.c. */
 #include "kernels/x86/q8_256_rows.h"
 #include "kernels/x86/q8_256_panel.h"
@@ -59,10 +59,9 @@ DEFINE_NARROW(64, 2)
 DEFINE_NARROW(64, 4)
 DEFINE_NARROW(64, 8)
 
-/* depth: products of a quad that are added in 16 bits, (2^bits - 1) * 128 * 2 * depth < 2^15 */
 INLINE times_fn *narrow_times(int unit, int bits)
 {
-    const int depth = bits > 5 ? 2 : bits > 4 ? 4 : 8;
+    const int depth = DEPTH(bits);
     if (unit == 16)
         return times_16_2;
     if (unit == 32)

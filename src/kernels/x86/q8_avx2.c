@@ -8,6 +8,8 @@
 #define WIDE_TOKENS 4
 #define WIDE_CASES(CASE) CASE(1) CASE(2) CASE(3) CASE(4)
 #define USES_WIDE(bits, n_fix) ((bits) == 8 || (n_fix) > 4)
+/* products of a quad that fit 16 bits together: (2^bits - 1) * 128 * 2 * depth < 2^15 */
+#define DEPTH(bits) ((bits) > 5 ? 2 : (bits) > 4 ? 4 : 8)
 #define ADD_MADD(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
 
 /* dot[t] = quads [0, quads) of `codes` times the bytes at low[t] + from; `depth` quads are added in 16 bits. Two quads at a time: with 3 tokens x 16 rows
