@@ -82,6 +82,7 @@ qw_kernels qw_kernels_of(qw_cpu_level level)
     }
     if (level >= QW_CPU_AVX512BF16) {
         qw_dot_avx512bf16(&k);
+        qw_attn_avx512bf16(&k);
         qw_peak_avx512bf16(&k);
     }
 #elif defined(__aarch64__)

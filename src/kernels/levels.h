@@ -22,6 +22,7 @@ void qw_dot_avx512bf16(qw_kernels *k);
 void qw_peak_avx512bf16(qw_kernels *k);
 void qw_q8_avx512(qw_kernels *k);
 void qw_attn_avx512(qw_kernels *k);
+void qw_attn_avx512bf16(qw_kernels *k);
 void qw_delta_avx512(qw_kernels *k);
 void qw_peak_avx512(qw_kernels *k);
 

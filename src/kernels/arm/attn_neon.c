@@ -1,9 +1,10 @@
 /* Attention, level neon: 16 of the 32 registers are sums. Tested by tests/unit/test_kernels_attn.c. */
 #include "kernels/levels.h"
-#include "kernels/vec/v16.h"
+#include "kernels/vec/math.h"
 
 #define ATTN_QUERIES 4
 #define ATTN_VECTORS 1
+#define ATTN_EXP v16_exp
 
 static inline v16 load_i8(const int8_t *p)
 {
@@ -14,6 +15,6 @@ static inline v16 load_i8(const int8_t *p)
     return v16_from_int(x);
 }
 
-#include "kernels/vec/attn_body.h"
+#include "kernels/vec/attn_types.h"
 
 void qw_attn_neon(qw_kernels *k) { attn_fill(k); }

@@ -1,6 +1,6 @@
-/* Attention over the cache (kernels/kv.h) for one level: what the types of cache share, then attn_type_body.h once for each. The file that includes it defines
+/* Attention over the cache (kernels/kv.h) for one level: what the types of cache share; attn_type_body.h follows once for each. The file that includes it defines
  *   ATTN_QUERIES          queries in registers          ATTN_VECTORS   vectors of keys, or of values, beside them
- *   load_i8(p)            sixteen bytes as floats
+ *   ATTN_EXP              e^x for x <= 0
  * ATTN_QUERIES * ATTN_VECTORS sums, the vectors and one broadcast must fit the registers. Queries are packed in groups of ATTN_QUERIES, dimension by dimension, so
  * that one address serves all broadcasts. Tested by tests/unit/test_kernels_attn.c. */
 #ifndef QW_KERNELS_ATTN_BODY_H
@@ -68,7 +68,7 @@ static void attn_soften(const attn_group *g, const size_t *n_keys, size_t n_bloc
         if (!n_keys[i])
             continue;
         for (size_t b = 0; b < n_blocks; b++) {
-            const v16 p = v16_exp(v16_sub(v16_load(s[i] + b * ATTN_BLOCK), top));
+            const v16 p = ATTN_EXP(v16_sub(v16_load(s[i] + b * ATTN_BLOCK), top));
             v16_store(s[i] + b * ATTN_BLOCK, p);
             sum = v16_add(sum, p);
         }
@@ -76,8 +76,8 @@ static void attn_soften(const attn_group *g, const size_t *n_keys, size_t n_bloc
     }
 }
 
-/* n queries of the call from number `first` on, scaled: groups [head_dim][ATTN_QUERIES] */
-static void attn_pack(const qw_attend_args *a, size_t first, size_t n, float *out)
+/* n queries of the call from number `first` on, scaled: groups [head_dim][ATTN_QUERIES]. Those that are missing in the last group are left as they are. */
+static inline void attn_pack(const qw_attend_args *a, size_t first, size_t n, float *out)
 {
     const size_t hd = a->kv->head_dim;
     for (size_t i = 0; i < n; i++) {
@@ -123,16 +123,17 @@ static void attn_divide(float *out, const float *part, size_t head_dim, size_t p
         v16_store_n(out + d, v16_mul(v16_load(part + d), inverse), head_dim - d);
 }
 
-/* Queries [first, first + n) of a split; packed as attn_pack leaves them. */
+/* Queries [first, first + n): packed, and one split of them. */
+typedef void attn_pack_fn(const qw_attend_args *a, size_t first, size_t n, float *out);
 typedef void attn_split_fn(const qw_attend_args *a, size_t split, size_t first, size_t n, const float *packed, float *parts);
 
-static void attn_all_splits(const qw_attend_args *a, attn_split_fn *take)
+static void attn_all_splits(const qw_attend_args *a, attn_pack_fn *pack, attn_split_fn *take)
 {
     const size_t hd = a->kv->head_dim, padded = (hd + 15) / 16 * 16, floats = padded + 16, all = a->n_tokens * a->n_heads;
     float *packed = a->scratch, *into = packed + QW_ATTEND_QUERIES * padded, *parts = into + QW_ATTEND_QUERIES * floats;
     for (size_t first = 0, n; first < all; first += n) {
         n = attn_least(QW_ATTEND_QUERIES, all - first);
-        attn_pack(a, first, n, packed);
+        pack(a, first, n, packed);
         attn_empty(into, n, padded);
         const size_t last = a->n_keys + (first + n - 1) / a->n_heads * a->key_step;
         for (size_t s = 0; s < qw_attend_splits(last); s++) {
@@ -146,18 +147,18 @@ static void attn_all_splits(const qw_attend_args *a, attn_split_fn *take)
     }
 }
 
-static void attn_one_split(const qw_attend_args *a, size_t split, float *parts, attn_split_fn *take)
+static void attn_one_split(const qw_attend_args *a, size_t split, float *parts, attn_pack_fn *pack, attn_split_fn *take)
 {
     const size_t hd = a->kv->head_dim, floats = (hd + 15) / 16 * 16 + 16, all = a->n_tokens * a->n_heads;
     for (size_t first = 0, n; first < all; first += n) {
         n = attn_least(QW_ATTEND_QUERIES, all - first);
-        attn_pack(a, first, n, a->scratch);
+        pack(a, first, n, a->scratch);
         take(a, split, first, n, a->scratch, parts + first * floats);
     }
 }
 
 /* 64 dimensions at a time, so that the running sums stay in registers. */
-static void attn_merge_parts(float *out, size_t head_dim, const float *parts, size_t part_stride, size_t n_parts)
+static inline void attn_merge_parts(float *out, size_t head_dim, const float *parts, size_t part_stride, size_t n_parts)
 {
     enum { PIECE = 64 };
     const size_t padded = (head_dim + 15) / 16 * 16;
@@ -176,32 +177,5 @@ static void attn_merge_parts(float *out, size_t head_dim, const float *parts, si
 
 #define ATTN_CONCAT_(a, b) a##_##b
 #define ATTN_CONCAT(a, b) ATTN_CONCAT_(a, b)
-
-#define ATTN_NAME f32
-#define ATTN_VALUE float
-#define ATTN_LOAD v16_load
-#include "kernels/vec/attn_type_body.h"
-
-#define ATTN_NAME f16
-#define ATTN_VALUE uint16_t
-#define ATTN_LOAD v16_load_f16
-#include "kernels/vec/attn_type_body.h"
-
-#define ATTN_NAME q8
-#define ATTN_VALUE int8_t
-#define ATTN_LOAD load_i8
-#define ATTN_SCALED
-#include "kernels/vec/attn_type_body.h"
-
-static void attn_fill(qw_kernels *k)
-{
-    k->attend[QW_KV_F32] = attend_f32;
-    k->attend[QW_KV_F16] = attend_f16;
-    k->attend[QW_KV_Q8] = attend_q8;
-    k->attend_split[QW_KV_F32] = attend_split_f32;
-    k->attend_split[QW_KV_F16] = attend_split_f16;
-    k->attend_split[QW_KV_Q8] = attend_split_q8;
-    k->attend_merge = attn_merge_parts;
-}
 
 #endif

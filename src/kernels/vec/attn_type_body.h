@@ -1,7 +1,10 @@
-/* Attention for one type of cache, included by attn_body.h once for each: ATTN_NAME, ATTN_VALUE (what is stored), ATTN_LOAD (sixteen of them as floats),
- * ATTN_SCALED (rows have scales). Tested by tests/unit/test_kernels_attn.c. */
+/* Attention for one type of cache, included once for each: ATTN_NAME, ATTN_VALUE (what is stored), ATTN_LOAD (sixteen of them as floats), ATTN_SCALED (rows have
+ * scales). A type whose values are pairs (ATTN_PAIRS) brings its own pack_NAME, score_NAME, mix_NAME, and weights_NAME, which makes pairs of weights. Tested by
+ * tests/unit/test_kernels_attn.c. */
 
 #define ATTN(name) ATTN_CONCAT(name, ATTN_NAME)
+
+#ifndef ATTN_PAIRS
 
 /* s[i][16 b + lane] of n queries and n_blocks blocks of keys, numbers that the compiler knows: one vector of keys for each dimension and block, one broadcast for
  * each dimension and query, n * n_blocks sums. */
@@ -33,10 +36,10 @@ ATTN_INLINE void ATTN(score)(const attn_tile *t, const float *q, float (*s)[ATTN
     {
         ATTN_UNROLL for (size_t i = 0; i < n; i++)
         {
-#ifdef ATTN_SCALED
+#  ifdef ATTN_SCALED
             const float *scales = (const float *)(const void *)(at + b * t->layout->bytes + t->layout->key_scales);
             sum[i][b] = v16_mul(sum[i][b], v16_load(scales));
-#endif
+#  endif
             v16_store(s[i] + (b0 + b) * ATTN_BLOCK, sum[i][b]);
         }
     }
@@ -77,6 +80,8 @@ ATTN_INLINE void ATTN(mix)(const attn_tile *t, float *o, size_t o_stride, const 
     }
 }
 
+#endif
+
 /* All blocks, all dimensions: as many together as there are registers, then one by one. */
 ATTN_INLINE void ATTN(score_all)(const attn_tile *t, const float *q, float (*s)[ATTN_TILE], size_t n_blocks, size_t n)
 {
@@ -116,6 +121,9 @@ static void ATTN(mix_group)(const attn_tile *t, const attn_group *g, const float
         common = n_keys[0];
         for (size_t i = 1; i < g->n; i++)
             common = attn_least(common, n_keys[i]);
+#ifdef ATTN_PAIRS
+        common -= common % 2;
+#endif
     }
     if (common) {
         ATTN(mix_all)(t, g->parts, o_stride, p, keep, 0, common, ATTN_QUERIES);
@@ -129,7 +137,7 @@ static void ATTN(mix_group)(const attn_tile *t, const attn_group *g, const float
 
 #ifdef ATTN_SCALED
 /* The weights of values take their scales; positions that nobody sees have none. */
-static void ATTN(scale_weights)(const attn_tile *t, float (*p)[ATTN_TILE], size_t n, const size_t *n_keys)
+static void ATTN(weights)(const attn_tile *t, float (*p)[ATTN_TILE], size_t n, const size_t *n_keys)
 {
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < n_keys[i]; j += ATTN_BLOCK) {
@@ -152,8 +160,8 @@ static void ATTN(take_tile)(const attn_tile *t, const attn_group *g, size_t pos)
     const size_t n_blocks = (most + ATTN_BLOCK - 1) / ATTN_BLOCK;
     ATTN(score_group)(t, g, s, n_blocks);
     attn_soften(g, n_keys, n_blocks, t->layout->padded, s, keep);
-#ifdef ATTN_SCALED
-    ATTN(scale_weights)(t, s, g->n, n_keys);
+#if defined(ATTN_SCALED) || defined(ATTN_PAIRS)
+    ATTN(weights)(t, s, g->n, n_keys);
 #endif
     ATTN(mix_group)(t, g, (const float(*)[ATTN_TILE])s, keep, n_keys);
 }
@@ -175,12 +183,23 @@ static void ATTN(take_split)(const qw_attend_args *a, size_t split, size_t first
     }
 }
 
-static void ATTN(attend)(const qw_attend_args *a) { attn_all_splits(a, ATTN(take_split)); }
+#ifdef ATTN_PAIRS
+#  define ATTN_PACK ATTN(pack)
+#else
+#  define ATTN_PACK attn_pack
+#endif
 
-static void ATTN(attend_split)(const qw_attend_args *a, size_t split, float *parts) { attn_one_split(a, split, parts, ATTN(take_split)); }
+static void ATTN(attend)(const qw_attend_args *a) { attn_all_splits(a, ATTN_PACK, ATTN(take_split)); }
+
+static void ATTN(attend_split)(const qw_attend_args *a, size_t split, float *parts)
+{
+    attn_one_split(a, split, parts, ATTN_PACK, ATTN(take_split));
+}
 
 #undef ATTN
+#undef ATTN_PACK
 #undef ATTN_NAME
 #undef ATTN_VALUE
 #undef ATTN_LOAD
 #undef ATTN_SCALED
+#undef ATTN_PAIRS
