@@ -262,6 +262,7 @@ int main(int argc, char **argv)
     check_table(check_q8_cases);
     check_table(check_float_cases);
     check_table(check_mix_cases);
+    check_table(check_attn_cases);
     printf("%d checked, %d failed\n", n_checked, n_failed);
     return n_failed > 0 || n_checked == 0;
 }

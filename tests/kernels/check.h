@@ -34,7 +34,7 @@ typedef struct check_case {
 } check_case;
 
 /* Tables that end with a case without a slot. */
-extern const check_case check_q8_cases[], check_float_cases[], check_mix_cases[];
+extern const check_case check_q8_cases[], check_float_cases[], check_mix_cases[], check_attn_cases[];
 
 /* Memory of a run, freed with it: with guard values on both sides that are looked at after each run, and a page behind it that nobody may touch. Aligned to 64
  * bytes when `off` is 0; otherwise it ends off - 1 bytes before that page, wherever it begins. */

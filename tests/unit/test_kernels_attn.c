@@ -309,14 +309,73 @@ static void one_answer(void **state)
     each(cuts_do_not_matter);
 }
 
+/* ---- levels, and what is not a number */
+
+/* All levels with vectors add in one order. Plain C has another, and BF16 is one level's alone. */
+static void levels_agree(const qw_kernels *k, qw_kv_type type)
+{
+    static qw_kernels first;
+    if (k->attend_merge == qw_kernels_of(QW_CPU_PORTABLE).attend_merge || type == QW_KV_BF16)
+        return;
+    if (!first.attend_merge)
+        first = *k;
+    for (int round = 0; round < 6; round++) {
+        room r = enter(&first, type, between(1, 270), between(1, 6), between(1, 30), between(1, 1100), round % 2);
+        const size_t n = r.n_tokens * r.n_heads * r.head_dim;
+        float *want = floats(n);
+        append(&r, 0, r.total);
+        by_parts(&r, 0, r.n_tokens, want);
+        r.k = k;
+        poison(&r);
+        append(&r, 0, r.total);
+        attend(&r, 0, r.n_tokens, r.out);
+        assert_memory_equal(want, r.out, n * sizeof *want);
+        free(want);
+        leave(&r);
+    }
+}
+
+static void levels_are_equal(void **state)
+{
+    (void)state;
+    each(levels_agree);
+}
+
+/* A key or a value that is no number is seen by those tokens alone that look at it, and not hidden from them. */
+static void what_is_no_number_shows(const qw_kernels *k, qw_kv_type type)
+{
+    for (int round = 0; round < 4; round++) {
+        room r = enter(k, type, 64, 4, 30, round % 2 ? 500 : 3, 1);
+        const size_t at = r.n_keys + 11, row = r.n_heads * r.head_dim;
+        float *good = floats(r.n_tokens * row);
+        append(&r, 0, r.total);
+        attend(&r, 0, r.n_tokens, good);
+        *(round < 2 ? r.keys + at * 64 : r.values + at * 64) = round % 2 ? NAN : INFINITY;
+        append(&r, at, 1);
+        attend(&r, 0, r.n_tokens, r.out);
+        assert_memory_equal(good, r.out, 12 * row * sizeof *good);
+        for (size_t t = 12; t < r.n_tokens; t++)
+            for (size_t h = 0; h < r.n_heads; h++)
+                if (round >= 2 || round % 2 || type == QW_KV_Q8) /* an infinite key may have a score of minus infinity: no weight */
+                    assert_false(isfinite(r.out[t * row + h * 64]));
+        free(good);
+        leave(&r);
+    }
+}
+
+static void no_number_is_hidden(void **state)
+{
+    (void)state;
+    each(what_is_no_number_shows);
+}
+
 int main(void)
 {
     qw_rng_seed(&rng, 20261126);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_goes_in_comes_out),
-        cmocka_unit_test(caches_are_equal),
-        cmocka_unit_test(attention_is_softmax),
-        cmocka_unit_test(one_answer),
+        cmocka_unit_test(what_goes_in_comes_out), cmocka_unit_test(caches_are_equal),
+        cmocka_unit_test(attention_is_softmax),   cmocka_unit_test(one_answer),
+        cmocka_unit_test(levels_are_equal),       cmocka_unit_test(no_number_is_hidden),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,6 @@ static inline v16 load_i8(const int8_t *p)
     return v16_from_int(x);
 }
 
-#include "kernels/vec/attn_types.h"
+#include "kernels/vec/attn_types_body.h"
 
 void qw_attn_neon(qw_kernels *k) { attn_fill(k); }

@@ -12,6 +12,6 @@ static inline v16 load_i8(const int8_t *p)
     return (v16){ _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(codes, 8))) };
 }
 
-#include "kernels/vec/attn_types.h"
+#include "kernels/vec/attn_types_body.h"
 
 void qw_attn_avx2(qw_kernels *k) { attn_fill(k); }

@@ -12,6 +12,6 @@ static inline v16 load_i8(const int8_t *p)
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }
 
-#include "kernels/vec/attn_types.h"
+#include "kernels/vec/attn_types_body.h"
 
 void qw_attn_avx512(qw_kernels *k) { attn_fill(k); }

@@ -1,7 +1,7 @@
 /* The types of cache that every level with vectors has, and its table. The file that includes it defines load_i8(p): sixteen bytes as floats. Tested by
  * tests/unit/test_kernels_attn.c. */
-#ifndef QW_KERNELS_ATTN_TYPES_H
-#define QW_KERNELS_ATTN_TYPES_H
+#ifndef QW_KERNELS_ATTN_TYPES_BODY_H
+#define QW_KERNELS_ATTN_TYPES_BODY_H
 
 #include "kernels/vec/attn_body.h"
 #include "kernels/vec/kv_body.h"
