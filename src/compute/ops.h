@@ -86,10 +86,13 @@ void qw_op_embed(qw_ops *ops, float *y, const qw_matrix *w, const int32_t *ids, 
 
 /* ---- mixing tokens. Rows of a pass belong to one timeline or several; each goes on from its own state. */
 
+/* Floats of a layer's state: those of its heads one after the other, each [dk, dv] and what belongs to it (kernels.h). */
+size_t qw_op_delta_state(size_t value_heads, size_t key_dim, size_t value_dim);
+
 typedef struct qw_delta_segment {
     size_t first, n; /* rows; the first segment's begin at 0, the next one's behind them */
     float *tail;     /* [taps - 1, channels]: what the convolution read before, oldest first; moves on */
-    float *state;    /* [Hv, dk, dv], moves on */
+    float *state;    /* [qw_op_delta_state(Hv, dk, dv)], zeros before the first token; moves on */
 } qw_delta_segment;
 
 /* Gated DeltaNet between its projections (docs/model.md, section 4): convolution, gates, the delta rule, the gated norm. Value head j reads key head

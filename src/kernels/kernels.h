@@ -19,7 +19,7 @@ typedef struct qw_attend_rows_args {
 /* The gated delta rule for one value head over n tokens (docs/model.md, section 4). Token i's rows stand i * its stride behind the first. */
 typedef struct qw_delta_args {
     float *out;             /* [value_dim], stride out_stride */
-    float *state;           /* [key_dim, value_dim], read and written */
+    float *state;           /* [qw_delta_state_floats(key_dim, value_dim)], read and written */
     const float *q, *k, *v; /* as the convolution leaves them: not normalised; stride in_stride */
     const float *log_decay; /* g <= 0, one per token, stride gate_stride */
     const float *beta;      /* likewise */
@@ -27,6 +27,12 @@ typedef struct qw_delta_args {
     size_t n_tokens, key_dim, value_dim;
     float *scratch; /* [qw_delta_scratch(key_dim, value_dim)] */
 } qw_delta_args;
+
+/* A head's state: [key_dim, value_dim], and behind it the number that all of it is to be multiplied with (0 counts as 1: a state of zeros is empty). Filled up to
+ * whole cache lines. */
+static inline size_t qw_delta_state_floats(size_t key_dim, size_t value_dim) { return (key_dim * value_dim + 16) / 16 * 16; }
+/* out [key_dim, value_dim] = the state itself. For tests and state files. */
+void qw_delta_state_get(const float *state, size_t key_dim, size_t value_dim, float *out);
 
 #define QW_DELTA_BLOCK 64 /* tokens whose q, k and v are made ready at once */
 #define QW_DELTA_SLICE 32 /* columns of the state that go through a block's tokens at once */

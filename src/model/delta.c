@@ -11,7 +11,7 @@ size_t qw_conv_floats(const qw_text_config *c) { return ((size_t)c->conv_kernel 
 
 size_t qw_recurrent_floats(const qw_text_config *c)
 {
-    return (size_t)c->linear_value_heads * (size_t)c->linear_key_dim * (size_t)c->linear_value_dim;
+    return qw_op_delta_state((size_t)c->linear_value_heads, (size_t)c->linear_key_dim, (size_t)c->linear_value_dim);
 }
 
 void qw_delta_forward(const qw_pass *p, const qw_delta_layer *l, size_t layer, bool last_only)

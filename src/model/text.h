@@ -61,7 +61,7 @@ typedef struct qw_layer_state {
     float *k, *v; /* attention: [n_kv_heads, capacity, head_dim]; k after norm and rotation */
     size_t capacity;
     float *conv;      /* DeltaNet: [taps - 1, channels], oldest first */
-    float *recurrent; /* DeltaNet: [Hv, dk, dv] */
+    float *recurrent; /* DeltaNet: [qw_recurrent_floats()] */
 } qw_layer_state;
 
 /* Channels of a DeltaNet layer's convolution: queries, keys, values. Floats of its `conv` and `recurrent`. */

@@ -131,7 +131,8 @@ static void run_delta(qw_golden *g, const char *set, const qw_kernels *kernels, 
     const size_t T = golden_dim(g, NAMED("q"), 0), Hk = golden_dim(g, NAMED("q"), 1), dk = golden_dim(g, NAMED("q"), 2),
                  Hv = golden_dim(g, NAMED("v"), 1), dv = golden_dim(g, NAMED("v"), 2);
     const size_t row = 2 * Hk * dk + Hv * dv;
-    float *qkv = floats(T * row), *out = floats(T * Hv * dv), *S = copy(golden_f32(g, NAMED("state_in"), NULL), Hv * dk * dv, 0);
+    float *qkv = floats(T * row), *out = floats(T * Hv * dv), *S = copy(golden_f32(g, NAMED("state_in"), NULL), Hv * dk * dv, 0),
+          *head = floats(qw_delta_state_floats(dk, dv));
     const float *q = golden_f32(g, NAMED("q"), NULL), *k = golden_f32(g, NAMED("k"), NULL), *v = golden_f32(g, NAMED("v"), NULL);
     for (size_t t = 0; t < T; t++) {
         memcpy(qkv + t * row, q + t * Hk * dk, Hk * dk * sizeof *q);
@@ -140,8 +141,10 @@ static void run_delta(qw_golden *g, const char *set, const qw_kernels *kernels, 
     }
     float *scratch = floats(qw_delta_scratch(dk, dv));
     for (size_t h = 0; h < Hv; h++) {
+        memcpy(head, S + h * dk * dv, dk * dv * sizeof *head);
+        head[dk * dv] = 0;
         qw_delta_args a = { .out = out + h * dv,
-                            .state = S + h * dk * dv,
+                            .state = head,
                             .q = qkv + h / (Hv / Hk) * dk,
                             .k = qkv + Hk * dk + h / (Hv / Hk) * dk,
                             .v = qkv + 2 * Hk * dk + h * dv,
@@ -155,6 +158,7 @@ static void run_delta(qw_golden *g, const char *set, const qw_kernels *kernels, 
                             .value_dim = dv,
                             .scratch = scratch };
         kernels->delta(&a);
+        qw_delta_state_get(head, dk, dv, S + h * dk * dv);
     }
     char what[96], value[32];
     snprintf(what, sizeof what, "delta.%s%s out", set, suffix);
@@ -164,7 +168,7 @@ static void run_delta(qw_golden *g, const char *set, const qw_kernels *kernels, 
     snprintf(value, sizeof value, "state_out%s", suffix);
     golden_compare(what, S, golden_f32(g, NAMED(value), NULL), Hv * dk * dv, 2e-6);
 #undef NAMED
-    free(scratch), free(qkv), free(out), free(S);
+    free(scratch), free(qkv), free(out), free(S), free(head);
 }
 
 static void delta_rule_is_the_reference(void **state)

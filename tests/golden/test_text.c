@@ -125,7 +125,12 @@ static void compare_delta(subject *s, int layer, const qw_layer_state *st)
     compare(s, what, conv, golden_f32(s->g, what, NULL), channels * taps, 1e-4);
     free(conv);
     snprintf(what, sizeof what, "state.%d.recurrent", layer);
-    compare(s, what, st->recurrent, golden_f32(s->g, what, NULL), qw_recurrent_floats(c), 1e-4);
+    const size_t heads = (size_t)c->linear_value_heads, dk = (size_t)c->linear_key_dim, dv = (size_t)c->linear_value_dim;
+    float *state = floats(heads * dk * dv);
+    for (size_t h = 0; h < heads; h++)
+        qw_delta_state_get(st->recurrent + h * qw_delta_state_floats(dk, dv), dk, dv, state + h * dk * dv);
+    compare(s, what, state, golden_f32(s->g, what, NULL), heads * dk * dv, 1e-4);
+    free(state);
 }
 
 static void compare_states(subject *s)

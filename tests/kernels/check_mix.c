@@ -56,7 +56,8 @@ static void make_delta(check_run *r)
     qw_delta_args *a = r->state = check_alloc(r, sizeof *a, 0);
     const size_t dk = r->large ? 128 : 16 * check_between(r, 1, 8), dv = r->large ? 128 : 16 * check_between(r, 1, 8);
     const size_t n = r->param ? (size_t)r->param : check_between(r, 1, 150), in = 2 * dk + dv + check_between(r, 0, 5);
-    float *qkv = check_floats(r, n * in), *gates = check_alloc(r, 2 * n * sizeof *gates, 0), *out = check_output(r, n * dv + dk * dv);
+    float *qkv = check_floats(r, n * in), *gates = check_alloc(r, 2 * n * sizeof *gates, 0),
+          *out = check_output(r, n * dv + qw_delta_state_floats(dk, dv));
     for (size_t i = 0; i < n; i++) {
         gates[2 * i] = -0.2F * fabsf(check_normal(r)); /* log decay */
         gates[2 * i + 1] = 1 / (1 + expf(-check_normal(r)));
@@ -77,10 +78,18 @@ static void make_delta(check_run *r)
                           .scratch = check_alloc(r, qw_delta_scratch(dk, dv) * sizeof(float), 0) };
     for (size_t i = 0; i < dk * dv; i++)
         a->state[i] = 0.1F * check_normal(r);
-    r->work = 8e-9 * (double)(dk * dv * n); /* a product and three multiply-adds for each value of the state, one of them shared */
+    r->work = 8e-9 * (double)(dk * dv * n); /* four operations for each value of the state: decay, write, read before and after */
 }
 
-static void run_delta(const qw_kernels *k, check_run *r) { k->delta(r->state); }
+static void run_delta(const qw_kernels *k, check_run *r)
+{
+    const qw_delta_args *a = r->state;
+    k->delta(a);
+    if (r->large)
+        return;
+    qw_delta_state_get(a->state, a->key_dim, a->value_dim, a->state); /* levels scale it in their own ways */
+    a->state[a->key_dim * a->value_dim] = 1;
+}
 
 /* ---- the convolution, and the gates */
 

@@ -64,8 +64,9 @@ static double norm_of(const float *x, size_t n)
 
 static void recurrence(const head *h)
 {
+    const float scale = h->start[h->dk * h->dv];
     for (size_t i = 0; i < h->dk * h->dv; i++)
-        h->state[i] = h->start[i];
+        h->state[i] = (double)h->start[i] * (scale == 0 ? 1 : scale);
     for (size_t t = 0; t < h->T; t++) {
         const float *q = h->in + t * h->in_stride, *key = q + h->dk, *v = key + h->dk, *gate = h->gates + t * h->gate_stride;
         const double qn = norm_of(q, h->dk) * sqrt((double)h->dk), kn = norm_of(key, h->dk), decay = exp(gate[0]);
@@ -83,13 +84,15 @@ static void recurrence(const head *h)
 
 static head random_head(size_t T, size_t dk, size_t dv)
 {
+    static const float scales[] = { 0, 1, 0.3F, 1e-12F };
     head h = { .T = T, .dk = dk, .dv = dv };
     h.in_stride = 2 * dk + dv + between(0, 3);
     h.out_stride = dv + between(0, 3);
     h.gate_stride = between(2, 4);
     h.in = guarded(T * h.in_stride);
     h.gates = guarded(T * h.gate_stride);
-    h.start = guarded(dk * dv);
+    h.start = guarded(qw_delta_state_floats(dk, dv));
+    h.start[dk * dv] = scales[between(0, 3)];
     h.out = malloc(T * dv * sizeof *h.out);
     h.state = malloc(dk * dv * sizeof *h.state);
     assert_true(h.out && h.state);
@@ -102,7 +105,8 @@ static head random_head(size_t T, size_t dk, size_t dv)
 
 static void free_head(head *h)
 {
-    free_guarded(h->in, h->T * h->in_stride), free_guarded(h->gates, h->T * h->gate_stride), free_guarded(h->start, h->dk * h->dv);
+    free_guarded(h->in, h->T * h->in_stride), free_guarded(h->gates, h->T * h->gate_stride),
+        free_guarded(h->start, qw_delta_state_floats(h->dk, h->dv));
     free(h->out), free(h->state);
 }
 
@@ -112,7 +116,7 @@ static void run(qw_cpu_level level, const head *h, size_t piece, float *out, flo
     const qw_kernels k = qw_kernels_of(level);
     const size_t floats = qw_delta_scratch(h->dk, h->dv);
     float *scratch = guarded(floats);
-    memcpy(state, h->start, h->dk * h->dv * sizeof *state);
+    memcpy(state, h->start, qw_delta_state_floats(h->dk, h->dv) * sizeof *state);
     for (size_t t = 0, n; t < h->T; t += n) {
         n = piece ? piece : between(1, 90);
         n = n < h->T - t ? n : h->T - t;
@@ -148,7 +152,7 @@ static void is_near(qw_cpu_level level, const head *h, const float *out, const f
         for (size_t j = 0; j < h->dv; j++)
             near("output", level, h, t * h->dv + j, out[t * h->out_stride + j], h->out[t * h->dv + j]);
     for (size_t i = 0; i < h->dk * h->dv; i++)
-        near("state", level, h, i, state[i], h->state[i]);
+        near("state", level, h, i, state[i] * state[h->dk * h->dv], h->state[i]);
 }
 
 static bool same_rows(const head *h, const float *a, const float *b)
@@ -163,7 +167,7 @@ static bool same_rows(const head *h, const float *a, const float *b)
 static void check(size_t T, size_t dk, size_t dv)
 {
     head h = random_head(T, dk, dv);
-    const size_t n_out = T * h.out_stride, n_state = dk * dv, pieces[] = { 1, 64, 0, 0 };
+    const size_t n_out = T * h.out_stride, n_state = qw_delta_state_floats(dk, dv), pieces[] = { 1, 64, 0, 0 };
     float *whole = guarded(n_out), *out = guarded(n_out), *first = guarded(n_out), *state = guarded(n_state), *end = guarded(n_state),
           *first_end = guarded(n_state);
     bool have_first = false;
@@ -211,7 +215,7 @@ static void odd_values(void **state)
 {
     (void)state;
     head h = random_head(70, 16, 40);
-    float *out = guarded(h.T * h.out_stride), *S = guarded(h.dk * h.dv);
+    float *out = guarded(h.T * h.out_stride), *S = guarded(qw_delta_state_floats(h.dk, h.dv));
     h.in[66 * h.in_stride + 2 * h.dk + 35] = NAN;
     for (qw_cpu_level level = 0; level < QW_CPU_LEVELS; level++) {
         if (!qw_cpu_can(level))
@@ -223,7 +227,7 @@ static void odd_values(void **state)
             assert_int_equal(!isfinite(out[69 * h.out_stride + j]), j == 35);
         assert_true(isfinite(out[65 * h.out_stride + 35]) && !isfinite(S[35]) && isfinite(S[34]));
     }
-    free_guarded(out, h.T * h.out_stride), free_guarded(S, h.dk * h.dv);
+    free_guarded(out, h.T * h.out_stride), free_guarded(S, qw_delta_state_floats(h.dk, h.dv));
     free_head(&h);
 }
 

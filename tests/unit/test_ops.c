@@ -25,6 +25,7 @@
 #define TAPS 4
 #define DK 12
 #define DV 64
+#define STATE (DK * DV + 16)
 #define CHANNELS (2 * KV * DK + HEADS * DV)
 #define MIXED (HEADS * DV)
 #define BLOCKS 2 /* of logits */
@@ -35,7 +36,7 @@ typedef struct world {
     float x[N * COLS], y[N * ROWS], logits[N * ROWS], maxima[N * BLOCKS], plain[N * ROWS], normed[N * COLS], layer[N * COLS];
     float q[N * HEADS * HD], k[N * KV * HD], v[N * KV * HD], cos[N * HALF], sin[N * HALF], causal[N * HEADS * HD], full[N * HEADS * HD];
     float conv[TAPS * CHANNELS], tail[(TAPS - 1) * CHANNELS], qkv[N * CHANNELS], z[N * MIXED], a[N * HEADS], b[N * HEADS], rate[HEADS],
-        state[HEADS * DK * DV];
+        state[HEADS * STATE];
     float gelu_tanh[N * COLS], gelu_erf[N * COLS];
 } world;
 
@@ -266,13 +267,12 @@ static void segments_do_not_see_each_other(void **state)
 {
     (void)state;
     world *w = malloc(sizeof *w);
-    float *tails = calloc(2 * (TAPS - 1) * CHANNELS, sizeof *tails), *states = calloc(2 * HEADS * DK * DV, sizeof *states);
+    float *tails = calloc(2 * (TAPS - 1) * CHANNELS, sizeof *tails), *states = calloc(2 * HEADS * STATE, sizeof *states);
     assert_true(w && tails && states);
     fill(w);
     qw_ops *ops = device(2, QWREN_ARITHMETIC_DEFAULT);
     inputs both = make_inputs(N), one = make_inputs(N);
-    const qw_delta_segment segments[] = { { 0, 30, tails, states },
-                                          { 30, N - 30, tails + (TAPS - 1) * CHANNELS, states + HEADS * DK * DV } };
+    const qw_delta_segment segments[] = { { 0, 30, tails, states }, { 30, N - 30, tails + (TAPS - 1) * CHANNELS, states + HEADS * STATE } };
     qw_delta_op_args a = { .out = &both.in,
                            .forms = QW_FORM_F32 | QW_FORM_Q8 | QW_FORM_BF16,
                            .qkv = w->qkv,
@@ -296,14 +296,14 @@ static void segments_do_not_see_each_other(void **state)
         a.forms &= ~(unsigned)QW_FORM_BF16;
     qw_op_delta(ops, &a);
     memset(tails, 0, 2 * (TAPS - 1) * CHANNELS * sizeof *tails);
-    memset(states, 0, 2 * HEADS * DK * DV * sizeof *states);
+    memset(states, 0, 2 * HEADS * STATE * sizeof *states);
     fill(w); /* gates are used up */
     a.out = &one.in;
     a.n_segments = 1;
     qw_op_delta(ops, &a);
     assert_memory_equal(both.in.f32, one.in.f32, 30 * MIXED * sizeof(float));
     assert_memory_equal(both.in.q8.low, one.in.q8.low, 30 * MIXED);
-    const qw_delta_segment second = { 0, N - 30, tails + (TAPS - 1) * CHANNELS, states + HEADS * DK * DV };
+    const qw_delta_segment second = { 0, N - 30, tails + (TAPS - 1) * CHANNELS, states + HEADS * STATE };
     a.segments = &second;
     a.qkv += 30 * CHANNELS, a.z += 30 * MIXED, a.a += 30 * HEADS, a.b += 30 * HEADS;
     qw_op_delta(ops, &a);

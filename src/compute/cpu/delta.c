@@ -11,6 +11,11 @@ size_t qw_delta_floats(const qw_ops_needs *n)
     return BLOCK * (2 * n->key_dim + (n->values_per_key + 1) * n->value_dim) + qw_delta_scratch(n->key_dim, n->value_dim);
 }
 
+size_t qw_op_delta_state(size_t value_heads, size_t key_dim, size_t value_dim)
+{
+    return value_heads * qw_delta_state_floats(key_dim, value_dim);
+}
+
 typedef struct block {
     const qw_ops *ops;
     const qw_delta_op_args *a;
@@ -35,7 +40,7 @@ static void value_head(const block *b, size_t head, size_t i)
     const qw_delta_op_args *a = b->a;
     const size_t dk = a->key_dim, dv = a->value_dim, row = a->value_heads * dv;
     b->ops->kernels.delta(&(qw_delta_args){ .out = b->out,
-                                            .state = b->segment->state + head * dk * dv,
+                                            .state = b->segment->state + head * qw_delta_state_floats(dk, dv),
                                             .q = b->mixed,
                                             .k = b->mixed + dk,
                                             .v = b->mixed + 2 * dk + i * dv,

@@ -1,4 +1,4 @@
-/* The gated delta rule for one value head, in plain C, as it is written in docs/model.md, section 4: token by token. Tested by tests/unit/test_kernels_delta.c
+/* The gated delta rule for one value head, in plain C, as it is written in docs/model.md, section 4: token by token. The state's scale is 1 behind it. Tested by tests/unit/test_kernels_delta.c
  * and tests/golden/test_ops.c. */
 #include "kernels/ref/ref.h"
 
@@ -9,6 +9,19 @@
 size_t qw_delta_scratch(size_t key_dim, size_t value_dim)
 {
     return key_dim * QW_DELTA_SLICE + QW_DELTA_BLOCK * ((value_dim + 15) / 16 * 16 + 2 + 2 * key_dim);
+}
+
+static float state_scale(const float *state, size_t key_dim, size_t value_dim)
+{
+    const float scale = state[key_dim * value_dim];
+    return scale == 0 ? 1 : scale;
+}
+
+void qw_delta_state_get(const float *state, size_t key_dim, size_t value_dim, float *out)
+{
+    const float scale = state_scale(state, key_dim, value_dim);
+    for (size_t i = 0; i < key_dim * value_dim; i++)
+        out[i] = scale * state[i];
 }
 
 /* x / sqrt(sum x^2 + 1e-6) * scale */
@@ -40,6 +53,9 @@ static void vector_times_matrix(float *out, const float *x, const float *m, size
 void qw_delta_ref(const qw_delta_args *a)
 {
     float *q = a->scratch, *k = q + a->key_dim, *delta = k + a->key_dim;
+    if (state_scale(a->state, a->key_dim, a->value_dim) != 1)
+        qw_delta_state_get(a->state, a->key_dim, a->value_dim, a->state);
+    a->state[a->key_dim * a->value_dim] = 1;
     for (size_t t = 0; t < a->n_tokens; t++) {
         const float *v = a->v + t * a->in_stride;
         float decay = expf(a->log_decay[t * a->gate_stride]), beta = a->beta[t * a->gate_stride];

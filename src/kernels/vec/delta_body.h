@@ -2,20 +2,25 @@
  * tests/unit/test_kernels_delta.c.
  *
  * Columns of the state do not know of each other, so a slice of them goes through all tokens of a block and stays in the first-level cache meanwhile: 128 x 32
- * floats are 16 KB. Each token is one pass over the slice: S <- g S + k delta, o += S q and, for the next token, r += S k', which makes its
- * delta = beta (v - g r). That is one load, one store and four operations of the multiplier per 16 values; sums go over the rows in order, so neither the width
- * of a slice nor the cut of the tokens can be seen in a result. */
+ * floats are 16 KB. Decays stay outside: what stands in memory is S / G, where G is the product of the decays, and a token is one pass
+ *   r = (S / G)^T k, made in the pass of the token before;  G <- g G;  delta = beta (v - G r);  S / G += k (delta / G);  o = G ((S / G)^T q)
+ * with one load, one store and three operations of the multiplier per 16 values. When G falls below 2^-40 the pass multiplies it in and begins anew with 1;
+ * that depends on G alone, which is part of the state. Sums go over the rows in order. So neither the width of a slice nor the cut of the tokens can be seen in a
+ * result. */
 #include "kernels/kernels.h"
 #include "kernels/vec/math.h"
 
 #include <math.h>
+#include <stdbool.h>
+
+#define DELTA_FOLD 0x1p-40F
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* Tokens made ready: rows of q and k normalised, v padded with zeros to whole vectors. All in the caller's scratch. */
 typedef struct block {
     size_t n;
-    float *decay, *beta; /* [n] */
+    float *decay, *beta; /* [n]; decay: G behind the token, before it is multiplied in */
     float *q, *k;        /* [n, dk] */
     float *v;            /* [n, v_stride] */
     size_t v_stride;
@@ -51,6 +56,17 @@ static void copy_padded(float *y, const float *x, size_t n)
         v16_store(y + i, v16_load_n(x + i, n - i));
 }
 
+/* Decays become G behind each token; the state's own moves on. */
+static void follow_scale(block *b, float *scale)
+{
+    float G = *scale == 0 ? 1.0F : *scale; /* a state of zeros */
+    for (size_t i = 0; i < b->n; i++) {
+        b->decay[i] *= G;
+        G = b->decay[i] < DELTA_FOLD ? 1.0F : b->decay[i];
+    }
+    *scale = G;
+}
+
 static block make_block(const qw_delta_args *a, size_t first)
 {
     const size_t left = a->n_tokens - first, dk = a->key_dim;
@@ -75,6 +91,7 @@ static block make_block(const qw_delta_args *a, size_t first)
             v16_store(b.decay + i, v16_exp(v16_load(b.decay + i)));
         else
             v16_store_n(b.decay + i, v16_exp(v16_load_n(b.decay + i, b.n - i)), b.n - i);
+    follow_scale(&b, a->state + dk * a->value_dim);
     return b;
 }
 
@@ -101,18 +118,19 @@ ALWAYS_INLINE void read_state(v16 *r, columns S, const columns *copy, size_t dk,
     }
 }
 
-/* One token: to = g S + k d^T and o = to^T q; unless it is the last one, also r = to^T next. */
-ALWAYS_INLINE void pass(v16 *o, v16 *r, columns S, columns to, size_t dk, float decay, const v16 *d, const float *k, const float *q,
+/* One token: to = fold S + k d^T and o = to^T q; unless it is the last one, also r = to^T next. fold: NULL for 1. */
+ALWAYS_INLINE void pass(v16 *o, v16 *r, columns S, columns to, size_t dk, const float *fold, const v16 *d, const float *k, const float *q,
                         const float *next, const int W)
 {
-    const v16 g = v16_set(decay);
+    const v16 g = v16_set(fold ? *fold : 1.0F);
     for (int w = 0; w < W; w++)
         o[w] = r[w] = v16_zero();
     for (size_t i = 0; i < dk; i++) {
         const v16 ki = v16_set(k[i]), qi = v16_set(q[i]), ni = next ? v16_set(next[i]) : v16_zero();
 #pragma GCC unroll 8
         for (int w = 0; w < W; w++) {
-            const v16 s = v16_fma(ki, d[w], v16_mul(g, v16_load(S.p + i * S.stride + 16 * w)));
+            v16 s = v16_load(S.p + i * S.stride + 16 * w);
+            s = v16_fma(ki, d[w], fold ? v16_mul(g, s) : s);
             v16_store(to.p + i * to.stride + 16 * w, s);
             o[w] = v16_fma(s, qi, o[w]);
             if (next)
@@ -121,11 +139,21 @@ ALWAYS_INLINE void pass(v16 *o, v16 *r, columns S, columns to, size_t dk, float 
     }
 }
 
-/* d = beta (v - g r) */
-ALWAYS_INLINE void correction(v16 *d, const v16 *r, const float *v, float g, float beta, const int W)
+/* One token of the block, after r = S^T k. */
+ALWAYS_INLINE void token(const block *b, size_t i, v16 *o, v16 *r, columns S, columns to, size_t dk, const float *v, bool last, const int W)
 {
+    const float *k = b->k + i * dk, *q = b->q + i * dk, G = b->decay[i];
+    const bool fold = G < DELTA_FOLD;
+    const v16 decay = v16_set(G), beta = v16_set(b->beta[i]), scale = v16_set(fold ? 1.0F : G), up = v16_set(fold ? 1.0F : 1.0F / G);
+    v16 d[8];
+    for (int w = 0; w < W; w++) /* delta / G */
+        d[w] = v16_mul(up, v16_mul(beta, v16_fnma(decay, r[w], v16_load(v + 16 * w))));
+    if (fold)
+        pass(o, r, S, to, dk, &G, d, k, q, last ? NULL : k + dk, W);
+    else
+        pass(o, r, S, to, dk, NULL, d, k, q, last ? NULL : k + dk, W);
     for (int w = 0; w < W; w++)
-        d[w] = v16_mul(v16_set(beta), v16_fnma(v16_set(g), r[w], v16_load(v + 16 * w)));
+        o[w] = v16_mul(scale, o[w]);
 }
 
 ALWAYS_INLINE void put(float *out, const v16 *o, size_t n, const int W)
@@ -140,23 +168,20 @@ ALWAYS_INLINE void put(float *out, const v16 *o, size_t n, const int W)
 /* All tokens of a block through the columns S [dk, 16 W], of which n are written to `out`. */
 ALWAYS_INLINE void tokens(const block *b, columns S, size_t dk, const float *v, float *out, size_t out_stride, size_t n, const int W)
 {
-    v16 r[8], d[8], o[8];
+    v16 r[8], o[8];
     const columns kept = { b->slice, QW_DELTA_SLICE };
     if (b->n == 1) {
         read_state(r, S, NULL, dk, b->k, W);
-        correction(d, r, v, b->decay[0], b->beta[0], W);
-        pass(o, r, S, S, dk, b->decay[0], d, b->k, b->q, NULL, W);
+        token(b, 0, o, r, S, S, dk, v, true, W);
         put(out, o, n, W);
         return;
     }
     read_state(r, S, &kept, dk, b->k, W);
     for (size_t i = 0; i < b->n; i++) {
-        const float *k = b->k + i * dk, *q = b->q + i * dk;
-        correction(d, r, v + i * b->v_stride, b->decay[i], b->beta[i], W);
         if (i + 1 < b->n)
-            pass(o, r, kept, kept, dk, b->decay[i], d, k, q, k + dk, W);
+            token(b, i, o, r, kept, kept, dk, v + i * b->v_stride, false, W);
         else
-            pass(o, r, kept, S, dk, b->decay[i], d, k, q, NULL, W);
+            token(b, i, o, r, kept, S, dk, v + i * b->v_stride, true, W);
         put(out + i * out_stride, o, n, W);
     }
 }
