@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "kernels/kernels.h"
 #include "runtime/session.h"
 
 #define LOGIT_LIMIT 1e-3 /* of docs/model.md: fp32 arithmetic on exact weights */
