@@ -4,8 +4,8 @@ set(qwren_level_avx2 -mavx2 -mfma -mf16c -mbmi2)
 set(qwren_level_avxvnni ${qwren_level_avx2} -mavxvnni)
 set(qwren_level_avx512 ${qwren_level_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512vbmi -mprefer-vector-width=512)
 set(qwren_level_avx512bf16 ${qwren_level_avx512} -mavx512bf16)
-set(qwren_level_neon -march=armv8.2-a+dotprod+fp16)
-set(qwren_level_i8mm -march=armv8.2-a+dotprod+fp16+i8mm)
+set(qwren_level_neon -march=armv8.2-a+dotprod)
+set(qwren_level_i8mm -march=armv8.2-a+dotprod+i8mm)
 
 # qwren_levels(LIST_OF_SOURCES): takes the files of other architectures out of the list, and sets the flags of the rest.
 function(qwren_levels list)

@@ -4,6 +4,7 @@
 #define QW_KERNELS_ARM_Q8_BODY_H
 
 #include "kernels/arm/q8_codes_body.h"
+#include "kernels/arm/q8_scales_body.h"
 #include "kernels/levels.h"
 
 #define PANEL_ROWS 8
@@ -34,14 +35,11 @@ ALWAYS panel panel_in(const qw_q8_matmul *a, size_t lanes)
     return p;
 }
 
+/* A constant for all but the affine types. */
 ALWAYS size_t unit_of(qw_type type, const qw_matrix *w)
 {
-    switch (type) {
-    case QW_TYPE_Q6_K: return 16;
-    case QW_TYPE_Q4_K:
-    case QW_TYPE_Q5_K: return 32;
-    default: return w->group == 0 || w->group == 32 ? 32 : 64;
-    }
+    const bool affine = type >= QW_TYPE_AFFINE2 && type <= QW_TYPE_AFFINE8;
+    return type == QW_TYPE_Q6_K ? 16 : affine && w->group != 32 ? 64 : 32;
 }
 
 ALWAYS const qw_q8_group *group_of(const qw_q8 *x, size_t token, size_t g) { return x->groups + token * (x->cols / QW_Q8_GROUP) + g; }
@@ -70,12 +68,16 @@ ALWAYS void store_rows(const qw_q8_matmul *a, size_t r, size_t t, float32x4_t v)
         y[i] = a->add ? y[i] + lanes[i] : lanes[i];
 }
 
-/* The i-th row of the tile that begins at r, as bytes: the last one where there are no more. */
-ALWAYS size_t row_of(const qw_q8_matmul *a, size_t r) { return a->first + (r < a->n_rows ? r : a->n_rows - 1); }
-ALWAYS const uint8_t *row_bytes(qw_type type, const qw_matrix *w, size_t row)
+/* Rows [r, r + 4) of the call, the last one in the place of those that are no more: where their bytes begin. Their scales and biases are written. */
+ALWAYS void enter_rows(qw_type type, const qw_q8_matmul *a, size_t r, const uint8_t **row, float *scales, float *biases, size_t stride)
 {
     const size_t block = type == QW_TYPE_Q4_K || type == QW_TYPE_Q5_K || type == QW_TYPE_Q6_K ? 256 : 32;
-    return (const uint8_t *)w->data + row * (w->cols / block) * block_bytes_of(type);
+    size_t rows[4];
+    for (size_t i = 0; i < 4; i++) {
+        rows[i] = a->first + (r + i < a->n_rows ? r + i : a->n_rows - 1);
+        row[i] = (const uint8_t *)a->w->data + rows[i] * (a->w->cols / block) * block_bytes_of(type);
+    }
+    scales_of(a->w, rows, scales, biases, stride);
 }
 
 #endif

@@ -1,5 +1,4 @@
-/* Codes and scales of eight-bit products (kernels/q8.h) for NEON: 64 columns of a row, in the format of its file, become four registers of unsigned codes; a row's
- * scales and biases become floats. Included by q8_neon.c and q8_i8mm.c. Tested by tests/kernels/check_q8.c.
+/* Codes of eight-bit products (kernels/q8.h) for NEON: 64 columns of a row, in the format of its file, become four registers of unsigned codes. Included by q8_neon.c and q8_i8mm.c. Tested by tests/kernels/check_q8.c.
  *
  * Integer sums have no order, so codes may stand in whatever order their format yields cheapest: */
 #ifndef QW_KERNELS_ARM_Q8_CODES_BODY_H
@@ -172,102 +171,6 @@ ALWAYS uint8x16x4_t codes_as_columns(qw_type type, const uint8_t *row, size_t g)
         return (uint8x16x4_t){ { vzip1q_u8(a, b), vzip2q_u8(a, b), vzip1q_u8(d, e), vzip2q_u8(d, e) } };
     }
     return c;
-}
-
-/* ---- scales and biases of a row: unit u's at s[u * stride] and b[u * stride] */
-
-ALWAYS float half_at(const void *p)
-{
-    __fp16 h;
-    memcpy(&h, p, sizeof h);
-    return (float)h;
-}
-
-ALWAYS float widened(qw_type type, const uint8_t *p, size_t i)
-{
-    float x;
-    uint16_t h;
-    if (type == QW_TYPE_F16)
-        return half_at(p + 2 * i);
-    if (type == QW_TYPE_F32) {
-        memcpy(&x, p + 4 * i, sizeof x);
-        return x;
-    }
-    memcpy(&h, p + 2 * i, sizeof h);
-    const uint32_t bits = (uint32_t)h << 16;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-ALWAYS void affine_scales(qw_type scale_type, const qw_matrix *w, size_t row, float *s, float *b, size_t stride)
-{
-    const size_t group = (size_t)w->group, n = w->cols / group, units = group > QW_Q8_GROUP ? group / QW_Q8_GROUP : 1,
-                 size = scale_type == QW_TYPE_F32 ? 4 : 2;
-    const uint8_t *scales = (const uint8_t *)w->scales + row * n * size, *biases = (const uint8_t *)w->biases + row * n * size;
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < units; k++, s += stride, b += stride) {
-            *s = widened(scale_type, scales, i);
-            *b = widened(scale_type, biases, i);
-        }
-}
-
-ALWAYS void block32_scales(qw_type type, const uint8_t *p, size_t n, float *s, float *b, size_t stride)
-{
-    const bool with_m = type == QW_TYPE_Q4_1 || type == QW_TYPE_Q5_1;
-    const float offset = type == QW_TYPE_Q8_0 ? -128 : type == QW_TYPE_Q5_0 ? -16 : -8;
-    for (; n--; p += block_bytes_of(type), s += stride, b += stride) {
-        *s = half_at(p);
-        *b = with_m ? half_at(p + 2) : offset * *s;
-    }
-}
-
-/* Eight scales and eight minima of 6 bits: of the first four of each the six low bits of a byte; of the others nibbles, and two bits above the former. */
-ALWAYS void k45_scales(qw_type type, const uint8_t *p, size_t n, float *s, float *b, size_t stride)
-{
-    for (; n--; p += block_bytes_of(type)) {
-        uint32_t word[3], sc[2], mn[2];
-        uint8_t scales[8], minima[8];
-        memcpy(word, p + 4, sizeof word);
-        sc[0] = word[0] & 0x3F3F3F3FU;
-        mn[0] = word[1] & 0x3F3F3F3FU;
-        sc[1] = (word[2] & 0x0F0F0F0FU) | (word[0] >> 2 & 0x30303030U);
-        mn[1] = (word[2] >> 4 & 0x0F0F0F0FU) | (word[1] >> 2 & 0x30303030U);
-        memcpy(scales, sc, sizeof scales);
-        memcpy(minima, mn, sizeof minima);
-        const float d = half_at(p), m = half_at(p + 2);
-        for (size_t j = 0; j < 8; j++, s += stride, b += stride) {
-            *s = d * (float)scales[j];
-            *b = -(m * (float)minima[j]);
-        }
-    }
-}
-
-ALWAYS void q6_k_scales(const uint8_t *p, size_t n, float *s, float *b, size_t stride)
-{
-    for (; n--; p += block_bytes_of(QW_TYPE_Q6_K)) {
-        const float d = half_at(p + 208);
-        for (size_t e = 0; e < 16; e++, s += stride, b += stride) {
-            *s = d * (float)(int8_t)p[192 + e];
-            *b = -32 * *s;
-        }
-    }
-}
-
-ALWAYS void scales_of(qw_type type, const qw_matrix *w, size_t row, float *s, float *b, size_t stride)
-{
-    const uint8_t *p = (const uint8_t *)w->data + row * qw_matrix_row_bytes(w);
-    if (type == QW_TYPE_Q6_K)
-        q6_k_scales(p, w->cols / 256, s, b, stride);
-    else if (type == QW_TYPE_Q4_K || type == QW_TYPE_Q5_K)
-        k45_scales(type, p, w->cols / 256, s, b, stride);
-    else if (!w->group)
-        block32_scales(type, p, w->cols / 32, s, b, stride);
-    else if (w->scale_type == QW_TYPE_F32)
-        affine_scales(QW_TYPE_F32, w, row, s, b, stride);
-    else if (w->scale_type == QW_TYPE_F16)
-        affine_scales(QW_TYPE_F16, w, row, s, b, stride);
-    else
-        affine_scales(QW_TYPE_BF16, w, row, s, b, stride);
 }
 
 #endif

@@ -7,31 +7,32 @@
 #define LANES (2 * PANEL_ROWS)
 #define MOST_FIXES 6 /* 80 + 16 n operations for 64 columns and a block; neon: 128 + 8 n */
 
-/* Each second lane becomes the one before it. */
+/* Of each eight lanes the first four become two of each. */
 static void double_lanes(float *p, size_t n)
 {
-    for (size_t i = 0; i < n; i += 4)
-        vst1q_f32(p + i, vtrn1q_f32(vld1q_f32(p + i), vld1q_f32(p + i)));
+    for (size_t i = 0; i < n; i += 8) {
+        const float32x4_t v = vld1q_f32(p + i);
+        vst1q_f32(p + i, vzip1q_f32(v, v));
+        vst1q_f32(p + i + 4, vzip2q_f32(v, v));
+    }
 }
 
 /* Rows [r, r + 8) of the call: codes [cols / 8][4 pairs of rows][2][8], scales and biases as they stand beside sums: row, row, next row, next row. */
 ALWAYS void fill_panel(qw_type type, const size_t unit, const qw_q8_matmul *a, size_t r, const panel *p)
 {
-    for (size_t pair = 0; pair < PAIRS_OF_ROWS; pair++, r += 2) {
-        const uint8_t *row[2];
-        for (size_t i = 0; i < 2; i++) {
-            row[i] = row_bytes(type, a->w, row_of(a, r + i));
-            scales_of(type, a->w, row_of(a, r + i), p->scales + 4 * pair + 2 * i, p->biases + 4 * pair + 2 * i, LANES);
-        }
-        for (size_t g = 0; g < a->w->cols / QW_Q8_GROUP; g++) {
-            const uint8x16x4_t even = codes_as_columns(type, row[0], g), odd = codes_as_columns(type, row[1], g);
-            for (size_t i = 0; i < 4; i++) {
-                uint8_t *to = p->codes + PANEL_ROWS * (QW_Q8_GROUP * g + 16 * i) + 16 * pair;
-                const uint64x2_t e = vreinterpretq_u64_u8(even.val[i]), o = vreinterpretq_u64_u8(odd.val[i]);
-                vst1q_u8(to, vreinterpretq_u8_u64(vzip1q_u64(e, o)));
-                vst1q_u8(to + 64, vreinterpretq_u8_u64(vzip2q_u64(e, o)));
+    for (size_t half = 0; half < 2; half++) {
+        const uint8_t *row[4];
+        enter_rows(type, a, r + 4 * half, row, p->scales + 8 * half, p->biases + 8 * half, LANES);
+        for (size_t g = 0; g < a->w->cols / QW_Q8_GROUP; g++)
+            for (size_t pair = 0; pair < 2; pair++) {
+                const uint8x16x4_t even = codes_as_columns(type, row[2 * pair], g), odd = codes_as_columns(type, row[2 * pair + 1], g);
+                for (size_t i = 0; i < 4; i++) {
+                    uint8_t *to = p->codes + PANEL_ROWS * (QW_Q8_GROUP * g + 16 * i) + 32 * half + 16 * pair;
+                    const uint64x2_t e = vreinterpretq_u64_u8(even.val[i]), o = vreinterpretq_u64_u8(odd.val[i]);
+                    vst1q_u8(to, vreinterpretq_u8_u64(vzip1q_u64(e, o)));
+                    vst1q_u8(to + 64, vreinterpretq_u8_u64(vzip2q_u64(e, o)));
+                }
             }
-        }
     }
     double_lanes(p->scales, a->w->cols / unit * LANES);
     double_lanes(p->biases, a->w->cols / unit * LANES);
