@@ -13,7 +13,6 @@ ATTN_INLINE void ATTN(score)(const attn_tile *t, const float *q, float (*s)[ATTN
     const char *at = t->at + b0 * t->layout->bytes;
     const ATTN_VALUE *keys[ATTN_VECTORS];
     v16 sum[ATTN_QUERIES][ATTN_VECTORS];
-    const size_t ahead = ATTN_TILE / ATTN_BLOCK * t->layout->bytes;
     ATTN_UNROLL for (size_t b = 0; b < n_blocks; b++)
     {
         keys[b] = (const ATTN_VALUE *)(const void *)(at + b * t->layout->bytes);
@@ -24,7 +23,7 @@ ATTN_INLINE void ATTN(score)(const attn_tile *t, const float *q, float (*s)[ATTN
         ATTN_UNROLL for (size_t b = 0; b < n_blocks; b++)
         {
             key[b] = ATTN_LOAD(keys[b] + d * ATTN_BLOCK);
-            ATTN_FETCH((const char *)(keys[b] + d * ATTN_BLOCK) + ahead);
+            ATTN_FETCH((const char *)(keys[b] + d * ATTN_BLOCK) + t->ahead);
         }
         ATTN_UNROLL for (size_t i = 0; i < n; i++)
         {
@@ -50,7 +49,6 @@ ATTN_INLINE void ATTN(mix)(const attn_tile *t, float *o, size_t o_stride, const 
                            size_t end, size_t d0, size_t n, size_t n_vectors)
 {
     v16 sum[ATTN_QUERIES][ATTN_VECTORS];
-    const size_t ahead = ATTN_TILE / ATTN_BLOCK * t->layout->bytes;
     ATTN_UNROLL for (size_t i = 0; i < n; i++)
     {
         ATTN_UNROLL for (size_t c = 0; c < n_vectors; c++) sum[i][c] = v16_mul(v16_load(o + i * o_stride + d0 + 16 * c), v16_set(keep[i]));
@@ -65,7 +63,7 @@ ATTN_INLINE void ATTN(mix)(const attn_tile *t, float *o, size_t o_stride, const 
             {
                 value[c] = ATTN_LOAD(row + 16 * c);
                 if (16 * c * sizeof *row % 64 == 0)
-                    ATTN_FETCH((const char *)(row + 16 * c) + ahead);
+                    ATTN_FETCH((const char *)(row + 16 * c) + t->ahead);
             }
             ATTN_UNROLL for (size_t i = 0; i < n; i++)
             {
@@ -170,10 +168,11 @@ static void ATTN(take_split)(const qw_attend_args *a, size_t split, size_t first
 {
     const qw_kv_layout layout = qw_kv_layout_of(a->kv->type, a->kv->head_dim);
     const size_t hd = a->kv->head_dim, floats = layout.padded + 16, begin = split * QW_ATTEND_SPLIT;
-    const size_t end = attn_least(begin + QW_ATTEND_SPLIT, a->n_keys + (first + n - 1) / a->n_heads * a->key_step);
+    const size_t last = a->n_keys + (first + n - 1) / a->n_heads * a->key_step, end = attn_least(begin + QW_ATTEND_SPLIT, last);
     attn_empty(parts, n, layout.padded);
     for (size_t pos = begin; pos < end; pos += ATTN_TILE) {
-        const attn_tile t = { (const char *)a->kv->data + pos / ATTN_BLOCK * layout.bytes, &layout, hd };
+        const size_t ahead = pos + ATTN_TILE < last ? ATTN_TILE / ATTN_BLOCK * layout.bytes : 0;
+        const attn_tile t = { (const char *)a->kv->data + pos / ATTN_BLOCK * layout.bytes, &layout, hd, ahead };
         for (size_t i = 0; i < n; i += ATTN_QUERIES) {
             attn_group g = { parts + i * floats, packed + i * hd, attn_least(ATTN_QUERIES, n - i), { 0 } };
             for (size_t j = 0; j < g.n; j++)

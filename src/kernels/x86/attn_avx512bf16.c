@@ -37,7 +37,6 @@ ATTN_INLINE void score_bf16(const attn_tile *t, const float *packed, float (*s)[
 {
     const char *at = t->at + b0 * t->layout->bytes;
     const uint32_t *q = (const uint32_t *)(const void *)packed;
-    const size_t ahead = ATTN_TILE / ATTN_BLOCK * t->layout->bytes;
     __m512 sum[ATTN_QUERIES][ATTN_VECTORS];
     ATTN_UNROLL for (size_t b = 0; b < n_blocks; b++) { ATTN_UNROLL for (size_t i = 0; i < n; i++) sum[i][b] = v16_zero(); }
     for (size_t d = 0; d < t->head_dim; d += 2, q += ATTN_QUERIES) {
@@ -45,7 +44,7 @@ ATTN_INLINE void score_bf16(const attn_tile *t, const float *packed, float (*s)[
         ATTN_UNROLL for (size_t b = 0; b < n_blocks; b++)
         {
             key[b] = pairs_at(at + b * t->layout->bytes + d * 2 * ATTN_BLOCK);
-            ATTN_FETCH(at + b * t->layout->bytes + d * 2 * ATTN_BLOCK + ahead);
+            ATTN_FETCH(at + b * t->layout->bytes + d * 2 * ATTN_BLOCK + t->ahead);
         }
         ATTN_UNROLL for (size_t i = 0; i < n; i++)
         {
@@ -72,7 +71,6 @@ static void weights_bf16(const attn_tile *t, float (*p)[ATTN_TILE], size_t n, co
 ATTN_INLINE void mix_bf16(const attn_tile *t, float *o, size_t o_stride, const float (*p)[ATTN_TILE], const float *keep, size_t begin,
                           size_t end, size_t d0, size_t n, size_t n_vectors)
 {
-    const size_t ahead = ATTN_TILE / ATTN_BLOCK * t->layout->bytes;
     __m512 sum[ATTN_QUERIES][ATTN_VECTORS];
     ATTN_UNROLL for (size_t i = 0; i < n; i++)
     {
@@ -85,7 +83,7 @@ ATTN_INLINE void mix_bf16(const attn_tile *t, float *o, size_t o_stride, const f
         ATTN_UNROLL for (size_t c = 0; c < n_vectors; c++)
         {
             value[c] = (__m512bh)_mm512_and_si512(seen, _mm512_loadu_si512(row + 64 * c));
-            ATTN_FETCH(row + 64 * c + ahead);
+            ATTN_FETCH(row + 64 * c + t->ahead);
         }
         ATTN_UNROLL for (size_t i = 0; i < n; i++)
         {
