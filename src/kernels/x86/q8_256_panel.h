@@ -159,18 +159,24 @@ INLINE void wide_block(const int unit, const int tokens, const panel *p, const q
         _mm256_store_ps(y + 8 * i, _mm256_setzero_ps());
     for (size_t col = 0; col < x->cols; col += (size_t)unit) {
         __m256i dot[WIDE_TOKENS][2];
+#pragma GCC unroll 4
         for (int t = 0; t < tokens; t++)
             dot[t][0] = dot[t][1] = _mm256_setzero_si256();
+#pragma GCC unroll 4
         for (int i = 0; i < unit; i += 2) {
             const uint8_t *codes = p->codes + (col + (size_t)i) * 32;
             const __m256i w0 = load32(codes), w1 = load32(codes + 32);
+#pragma GCC unroll 4
             for (int t = 0; t < tokens; t++) {
                 const __m256i v = broadcast4(p->values + (size_t)t * x->cols + col + (size_t)i);
                 dot[t][0] = ADD_MADD(dot[t][0], w0, v);
                 dot[t][1] = ADD_MADD(dot[t][1], w1, v);
+                HERE(dot[t][0]);
+                HERE(dot[t][1]);
             }
         }
         const size_t at = (col / (size_t)unit >> p->share) * 16;
+#pragma GCC unroll 4
         for (int t = 0; t < tokens; t++) {
             const qw_q8_group *group = x->groups + (token + (size_t)t) * groups + col / 64;
             add_unit16(y + 16 * t, dot[t], p->s + at, p->b + at, group->scale, sum_of_unit(group, unit, (int)(col % 64) / unit));

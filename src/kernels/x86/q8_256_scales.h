@@ -30,13 +30,22 @@ INLINE __m256 half_at(const uint8_t *p)
     return _mm256_cvtph_ps(_mm_set1_epi16(h));
 }
 
-/* the halves of n <= 8 blocks */
+INLINE int bits16_at(const uint8_t *p)
+{
+    uint16_t h;
+    memcpy(&h, p, sizeof h);
+    return h;
+}
+
+/* The halves of n <= 8 blocks, inserted one by one: through memory they would be loaded before they are stored. */
 INLINE __m256 halves_of(const uint8_t *p, size_t stride, size_t n)
 {
-    uint16_t h[8] = { 0 };
-    for (size_t i = 0; i < n; i++)
-        memcpy(&h[i], p + i * stride, sizeof h[i]);
-    return _mm256_cvtph_ps(load16(h));
+    __m128i h = _mm_cvtsi32_si128(bits16_at(p));
+#define HALF(i) h = _mm_insert_epi16(h, (i) < n ? bits16_at(p + (i)*stride) : 0, i);
+    HALF(1)
+    HALF(2) HALF(3) HALF(4) HALF(5) HALF(6) HALF(7)
+#undef HALF
+        return _mm256_cvtph_ps(h);
 }
 
 INLINE __m256 bytes_to_floats(__m128i x) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(x)); }

@@ -3,8 +3,8 @@
 #include "kernels/levels.h"
 #include "kernels/x86/q8_256_codes.h"
 
-#define TOKENS 6
-#define TOKEN_CASES(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#define TOKENS 5
+#define TOKEN_CASES(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5)
 #define WIDE_TOKENS 4
 #define WIDE_CASES(CASE) CASE(1) CASE(2) CASE(3) CASE(4)
 /* a fixed quad costs as much as any other, a wide panel twice a narrow one */
@@ -16,24 +16,30 @@
 #endif
 #define ADD_MADD(sum, a, b) QW_DPWSSD(sum, a, b)
 
-/* dot[t] = quads [0, quads) of `codes` times the bytes at low[t] + from. 6 tokens x 16 rows: 12 sums, 2 vectors of codes, 1 of activations in 16 registers, and
+/* dot[t] = quads [0, quads) of `codes` times the bytes at low[t] + from. 5 tokens x 16 rows: 10 sums, 2 vectors of codes, 1 of activations in 16 registers, and
  * enough sums to hide the latency of two a cycle. */
 INLINE void unit_dots(const int quads, const int depth, const int tokens, const uint8_t *codes, const int8_t *const *low, const int from,
                       __m256i dot[][2])
 {
     (void)depth;
+    __m256i sum[TOKENS][2];
 #pragma GCC unroll 6
     for (int t = 0; t < tokens; t++)
-        dot[t][0] = dot[t][1] = _mm256_setzero_si256();
-#pragma GCC unroll 2
+        sum[t][0] = sum[t][1] = _mm256_setzero_si256();
+#pragma GCC unroll 1
     for (int q = 0; q < quads; q++) {
         const __m256i w0 = load32(codes + 64 * q), w1 = load32(codes + 64 * q + 32);
 #pragma GCC unroll 6
         for (int t = 0; t < tokens; t++) {
             const __m256i x = broadcast4(low[t] + from + 4 * q);
-            dot[t][0] = QW_DPBUSD(dot[t][0], w0, x);
-            dot[t][1] = QW_DPBUSD(dot[t][1], w1, x);
+            sum[t][0] = QW_DPBUSD(sum[t][0], w0, x);
+            sum[t][1] = QW_DPBUSD(sum[t][1], w1, x);
         }
+    }
+#pragma GCC unroll 6
+    for (int t = 0; t < tokens; t++) {
+        dot[t][0] = sum[t][0];
+        dot[t][1] = sum[t][1];
     }
 }
 
