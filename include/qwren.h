@@ -549,6 +549,13 @@ QWREN_API qwren_status qwren_model_get_token_cost(const qwren_model *m, size_t d
 /* Operations of the image tower for a picture of so many patches (rows of qwren_image_preprocess()), attention included; 0 without a tower. */
 QWREN_API uint64_t qwren_model_get_image_ops(const qwren_model *m, size_t n_patches);
 
+/* Where the time of a model's computations goes: while it is on, every operation adds up how long its caller waited. on = true begins anew, false ends it and clears the
+ * sums. For one thread: no other may compute with the model meanwhile. */
+QWREN_API void qwren_model_profile(qwren_model *m, bool on);
+typedef struct qwren_profile_entry { const char *name; double seconds; uint64_t calls; } qwren_profile_entry;
+/* Kind i of operation; false behind the last. Kinds that did not occur have 0 calls. The name is a constant. */
+QWREN_API bool qwren_model_get_profile(const qwren_model *m, size_t i, qwren_profile_entry *out);
+
 #ifdef __cplusplus
 }
 #endif

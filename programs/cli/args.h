@@ -93,6 +93,7 @@ typedef enum cli_id {
     OPT_BATCHES,
     OPT_IMAGE_SIZES,
     OPT_REPEAT,
+    OPT_PROFILE,
     OPT_CTX,
     OPT_THREADS,
     OPT_QUIET,

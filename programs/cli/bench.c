@@ -24,6 +24,7 @@ static void read_options(bench *b, const cli_args *a)
     b->n_edges = cli_wholes(a, OPT_IMAGE_SIZES, "", b->edges);
     b->n_decode = (size_t)cli_number(a, OPT_DECODE, 64);
     b->repeats = (size_t)cli_number(a, OPT_REPEAT, 5);
+    b->profile = cli_has(a, OPT_PROFILE);
     qw_energy_find(&b->energy, "");
 }
 

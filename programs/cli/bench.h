@@ -8,6 +8,7 @@
 #include "qwren.h"
 
 #define BENCH_MOST_REPEATS 100
+#define BENCH_KINDS 16 /* of operations: more than there are */
 #define BENCH_MOST_ROWS (4 * CLI_MOST_WHOLES)
 
 typedef enum bench_kind { BENCH_PREFILL, BENCH_DECODE, BENCH_IMAGE } bench_kind;
@@ -24,14 +25,17 @@ typedef struct bench_row {
     double first_s;                     /* of the run before the samples, which nothing was warm for */
     double joules;                      /* of all samples; NAN when nothing tells */
     double bytes, ops;                  /* that a sample must move and multiply at least; DECODE: bytes; PREFILL, IMAGE: ops */
-    bool is_float;                      /* what the ops are held against */
+    double spent[BENCH_KINDS];          /* --profile: seconds of a sample by kind of operation, the mean of all */
+    uint64_t calls[BENCH_KINDS];
+    bool is_float; /* what the ops are held against */
 } bench_row;
 
 typedef struct bench {
     const cli_args *args;
     size_t prompts[CLI_MOST_WHOLES], depths[CLI_MOST_WHOLES], batches[CLI_MOST_WHOLES], edges[CLI_MOST_WHOLES];
     size_t n_prompts, n_depths, n_batches, n_edges, n_decode, repeats;
-    const qwren_model *model;
+    qwren_model *model;
+    bool profile;
     qw_energy energy;
     bench_row rows[BENCH_MOST_ROWS];
     size_t n_rows;
@@ -53,6 +57,10 @@ double bench_rate(const bench_row *r);
 /* Shares of the machine's limits at the median; NAN where they say nothing. */
 double bench_read_share(const bench *b, const bench_row *r);
 double bench_peak_share(const bench *b, const bench_row *r);
+
+/* The mean time of a sample, and what of it no operation explains. */
+double bench_mean(const bench_row *r);
+double bench_unexplained(const bench_row *r);
 
 void bench_put_text(qw_buf *out, const bench *b);
 void bench_put_json(qw_buf *out, const bench *b);

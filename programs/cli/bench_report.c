@@ -101,6 +101,23 @@ static void put_row(qw_buf *out, const bench *b, const bench_row *r)
     qw_buf_putc(out, '\n');
 }
 
+static void put_profile(qw_buf *out, const bench *b, const bench_row *r)
+{
+    char name[64];
+    const double wall = bench_mean(r), left = bench_unexplained(r);
+    qwren_profile_entry e;
+    name_row(name, r);
+    qw_buf_printf(out, "\n%-24s %9s  %7s  %s\n", name, "ms", "of wall", "calls");
+    for (size_t i = 0; i < BENCH_KINDS && qwren_model_get_profile(b->model, i, &e); i++)
+        if (r->calls[i])
+            qw_buf_printf(out, "  %-22s %9.2f  %5.1f %%  %llu\n", e.name, 1e3 * r->spent[i], 100 * r->spent[i] / wall,
+                          (unsigned long long)r->calls[i]);
+    if (r->prepare_s > 0)
+        qw_buf_printf(out, "  %-22s %9.2f  %5.1f %%\n", "bringing it to size", 1e3 * r->prepare_s, 100 * r->prepare_s / wall);
+    qw_buf_printf(out, "  %-22s %9.2f  %5.1f %%\n", "between operations", 1e3 * left, 100 * left / wall);
+    qw_buf_printf(out, "  %-22s %9.2f\n", "wall", 1e3 * wall);
+}
+
 void bench_put_text(qw_buf *out, const bench *b)
 {
     put_model(out, b);
@@ -110,6 +127,8 @@ void bench_put_text(qw_buf *out, const bench *b)
     qw_buf_printf(out, "\n%-24s %9s  %7s  %7s  %7s\n", "", "tokens/s", "+-", "of read", "of peak");
     for (size_t i = 0; i < b->n_rows; i++)
         put_row(out, b, &b->rows[i]);
+    for (size_t i = 0; b->profile && i < b->n_rows; i++)
+        put_profile(out, b, &b->rows[i]);
     if (b->energy.source == QW_ENERGY_BATTERY)
         qw_buf_puts(out, "\nEnergy is that of the whole machine, as its battery says.\n");
 }
@@ -156,6 +175,22 @@ static void json_head(qw_buf *out, const bench *b)
     put_string(out, "energy", b->energy.source == QW_ENERGY_RAPL ? "rapl" : b->energy.source == QW_ENERGY_BATTERY ? "battery" : NULL);
 }
 
+static void json_profile(qw_buf *out, const bench *b, const bench_row *r)
+{
+    qwren_profile_entry e;
+    qw_buf_puts(out, ", \"profile_s\": {");
+    for (size_t i = 0; i < BENCH_KINDS && qwren_model_get_profile(b->model, i, &e); i++)
+        if (r->calls[i]) {
+            qw_buf_printf(out, "\"%s\": ", e.name);
+            qw_json_dump_number(out, r->spent[i]);
+            qw_buf_puts(out, ", ");
+        }
+    qw_buf_puts(out, "\"between operations\": ");
+    qw_json_dump_number(out, bench_unexplained(r));
+    qw_buf_puts(out, "}");
+    put_number(out, "mean_s", bench_mean(r));
+}
+
 static void json_row(qw_buf *out, const bench *b, const bench_row *r)
 {
     qw_buf_printf(out, "{\"test\": \"%s\", \"tokens\": %zu, \"depth\": %zu, \"batch\": %zu", kinds[r->kind], r->tokens, r->depth, r->batch);
@@ -176,6 +211,8 @@ static void json_row(qw_buf *out, const bench *b, const bench_row *r)
     put_number(out, "peak_share", bench_peak_share(b, r));
     put_string(out, "peak", r->is_float ? "float" : "dot");
     put_number(out, "joules_per_token", joules_per_token(r));
+    if (b->profile)
+        json_profile(out, b, r);
     qw_buf_puts(out, ", \"samples_s\": [");
     for (size_t i = 0; i < r->n; i++) {
         qw_buf_puts(out, i ? ", " : "");

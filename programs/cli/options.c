@@ -73,6 +73,7 @@ const cli_option cli_options[] = {
     { OPT_BATCHES, B, 'b', "batch", "N,...", CLI_WHOLES, 1, 256, NULL, "Decode so many sequences at once, at the first depth; without it 1." },
     { OPT_IMAGE_SIZES, B, 0, "image-size", "N,...", CLI_WHOLES, 16, 8192, NULL, "Look at square pictures of so many pixels a side; without it none." },
     { OPT_REPEAT, B, 'r', "repeat", "N", CLI_WHOLE, 1, 100, NULL, "Measure everything N times, after once to warm up; without it 5. Medians are told, and how far the others are from them." },
+    { OPT_PROFILE, B, 0, "profile", NULL, FLAG, "Tell as well how many milliseconds each kind of operation takes, and what is left of the time." },
 
     /* how it is made smaller */
     { OPT_RECIPE, Q, 0, "recipe", "NAME", TEXT,

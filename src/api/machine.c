@@ -163,3 +163,21 @@ qwren_status qwren_model_get_token_cost(const qwren_model *m, size_t depth, qwre
 }
 
 uint64_t qwren_model_get_image_ops(const qwren_model *m, size_t n_patches) { return qw_traffic_image_ops(&m->core, n_patches); }
+
+/* ---- and where its time goes */
+
+void qwren_model_profile(qwren_model *m, bool on)
+{
+    m->profile = (qw_profile){ 0 };
+    if (m->core.ops)
+        qw_ops_profile(m->core.ops, on ? &m->profile : NULL);
+}
+
+bool qwren_model_get_profile(const qwren_model *m, size_t i, qwren_profile_entry *out)
+{
+    *out = (qwren_profile_entry){ 0 };
+    if (i >= QW_OP_KINDS)
+        return false;
+    *out = (qwren_profile_entry){ qw_op_kind_name((qw_op_kind)i), m->profile.seconds[i], m->profile.calls[i] };
+    return true;
+}

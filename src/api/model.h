@@ -18,6 +18,7 @@ struct qwren_model {
     int32_t tags[QW_TAG_COUNT];  /* ids of <think>, </think>, <tool_call>, </tool_call>; -1 when absent */
     int32_t eos[QW_MAX_EOS + 2]; /* what ends an answer: the config's ids, <|im_end|> and <|endoftext|> */
     int n_eos;
+    qw_profile profile; /* while qwren_model_profile() asks for it */
 };
 
 /* One without anything in it; NULL when memory is short. */

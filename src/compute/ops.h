@@ -35,6 +35,30 @@ qwren_status qw_ops_reserve(qw_ops *ops, const qw_ops_needs *needs, qwren_error 
 typedef void (*qw_linear_observer)(void *ctx, const qw_matrix *w, const float *x, size_t n);
 void qw_ops_observe(qw_ops *ops, qw_linear_observer fn, void *ctx);
 
+/* ---- where the time goes */
+
+typedef enum qw_op_kind {
+    QW_OP_EMBED,
+    QW_OP_NORM,     /* norms, and making inputs of rows */
+    QW_OP_LINEARS,  /* products: into a layer's inner rows, */
+    QW_OP_RESIDUAL, /* and back, onto the residual stream */
+    QW_OP_GATE_UP,
+    QW_OP_HEAD,
+    QW_OP_DELTA,     /* with convolution, gates and norm */
+    QW_OP_ATTENTION, /* with rotation and gates */
+    QW_OP_FLOATS,    /* qw_op_linear */
+    QW_OP_VALUES,    /* norms of heads; the tower's norms and activations */
+    QW_OP_KINDS
+} qw_op_kind;
+const char *qw_op_kind_name(qw_op_kind kind);
+
+typedef struct qw_profile {
+    double seconds[QW_OP_KINDS];
+    uint64_t calls[QW_OP_KINDS];
+} qw_profile;
+/* From now on every operation adds the time that its caller waits for it. For one thread at a time; NULL, the default, ends it. */
+void qw_ops_profile(qw_ops *ops, qw_profile *p);
+
 /* ---- rows of activations as matrix products read them */
 
 /* How many quads of a group of 64 keep 15 bits (kernels/q8.h) depends on what the rows are: outliers are rare behind a norm and common before `down`. */

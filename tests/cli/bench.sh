@@ -42,6 +42,17 @@ expect "a line of names and two more" [ "$(wc -l <out)" -eq 3 ]
 expect "as many values as names" [ "$(awk -F, '{ print NF }' out | sort -u | wc -l)" -eq 1 ]
 expect "a row of decoding" grep -q '^custom,,[a-z0-9]*,1,decode,2,0,1,0,[0-9.]*,' out
 
+# ---- where the time goes
+check "profile" 0 "$QWREN" bench -q --profile $small --random tiny -p 8 -n 2 --image-size 256
+for row in '^prompt 8 .* of wall ' '^decode 2 at 0 .* of wall ' '^picture 256 x 256 .* of wall ' '^  projections in  *[0-9.]*  *[0-9.]* %  [0-9]*$' '^  gate and up .* 8$' '^  DeltaNet .* 3$' '^  attention ' '^  head .* 2$' \
+    '^  between operations  *[0-9.-]*  *[0-9.-]* %' '^  wall '; do
+    expect "a row $row" grep -q "$row" out
+done
+expect "parts make the wall" awk '/of wall/ { sum = 0; next } /^  wall/ { d = sum - $2; if (d > 0.1 || d < -0.1) bad = 1; n++; next }
+    match($0, /[0-9.-]+ +[0-9.-]+ %/) && /^  / { split(substr($0, RSTART), x, " "); sum += x[1] } END { exit bad || n != 3 }' out
+check "profile as JSON" 0 "$QWREN" bench -q --profile --json $small --random tiny -p 8 -n 0
+expect "by kind" grep -q '"profile_s": {"embeddings": [0-9.e-]*, .*"between operations": [0-9.e-]*}, "mean_s": ' out
+
 # ---- what is refused
 check "no such model" 1 "$QWREN" bench /no/model
 expect "is named" grep -q /no/model err

@@ -24,8 +24,10 @@ struct qw_ops {
     qwren_arithmetic arithmetic;
     qw_linear_observer observe; /* or NULL */
     void *observe_ctx;
-    void *scratch;      /* of all workers, one block */
-    qw_worker *workers; /* [threads]; NULL before qw_ops_reserve */
+    qw_profile *profile; /* or NULL */
+    bool timing;         /* an operation that uses others counts alone */
+    void *scratch;       /* of all workers, one block */
+    qw_worker *workers;  /* [threads]; NULL before qw_ops_reserve */
 };
 
 /* Items of one piece of work, so that a piece is worth waking a thread for: about `wanted` floats. */
@@ -34,6 +36,18 @@ static inline size_t qw_grain(size_t floats_per_item, size_t wanted)
     size_t n = floats_per_item ? wanted / floats_per_item : wanted;
     return n ? n : 1;
 }
+
+/* ---- where the time goes (device.c) */
+
+typedef struct qw_timer {
+    qw_ops *ops; /* NULL: nobody asks */
+    qw_op_kind kind;
+    double begun_s;
+} qw_timer;
+qw_timer qw_timer_begin(qw_ops *ops, qw_op_kind kind);
+void qw_timer_end(const qw_timer *t);
+/* At the beginning of an operation: its time counts up to the end of the function. */
+#define QW_TIMED(ops, kind) __attribute__((cleanup(qw_timer_end))) const qw_timer timer = qw_timer_begin(ops, kind)
 
 /* floats of qw_worker.delta */
 size_t qw_delta_floats(const qw_ops_needs *needs);

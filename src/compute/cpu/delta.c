@@ -108,6 +108,7 @@ static void gate_rows(void *ctx, size_t begin, size_t end, int worker)
 
 void qw_op_delta(qw_ops *ops, const qw_delta_op_args *a)
 {
+    QW_TIMED(ops, QW_OP_DELTA);
     delta_job job = { ops, a };
     size_t n = 0;
     for (size_t i = 0; i < a->n_segments; i++)

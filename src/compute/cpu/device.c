@@ -1,5 +1,6 @@
-/* Making the device: the table of kernels, the pool, and the scratch of its threads. Tested by tests/unit/test_ops.c. */
+/* Making the device: the table of kernels, the pool, the scratch of its threads; and its clock. Tested by tests/unit/test_ops.c. */
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "compute/cpu/cpu.h"
 
 static qwren_status init(qw_ops *ops, const qw_ops_options *opt, qwren_error *err)
@@ -72,4 +73,40 @@ void qw_ops_observe(qw_ops *ops, qw_linear_observer fn, void *ctx)
 {
     ops->observe = fn;
     ops->observe_ctx = ctx;
+}
+
+/* ---- where the time goes */
+
+const char *qw_op_kind_name(qw_op_kind kind)
+{
+    static const char *const names[QW_OP_KINDS] = {
+        [QW_OP_EMBED] = "embeddings",         [QW_OP_NORM] = "norms, rounding", [QW_OP_LINEARS] = "projections in",
+        [QW_OP_RESIDUAL] = "projections out", [QW_OP_GATE_UP] = "gate and up",  [QW_OP_HEAD] = "head",
+        [QW_OP_DELTA] = "DeltaNet",           [QW_OP_ATTENTION] = "attention",  [QW_OP_FLOATS] = "float products",
+        [QW_OP_VALUES] = "row by row",
+    };
+    return names[kind];
+}
+
+void qw_ops_profile(qw_ops *ops, qw_profile *p)
+{
+    ops->profile = p;
+    ops->timing = false;
+}
+
+qw_timer qw_timer_begin(qw_ops *ops, qw_op_kind kind)
+{
+    if (!ops->profile || ops->timing)
+        return (qw_timer){ NULL, kind, 0 };
+    ops->timing = true;
+    return (qw_timer){ ops, kind, qw_now_s() };
+}
+
+void qw_timer_end(const qw_timer *t)
+{
+    if (!t->ops)
+        return;
+    t->ops->profile->seconds[t->kind] += qw_now_s() - t->begun_s;
+    t->ops->profile->calls[t->kind]++;
+    t->ops->timing = false;
 }

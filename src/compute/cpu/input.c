@@ -125,6 +125,7 @@ static void input_rows(void *ctx, size_t begin, size_t end, int worker)
 
 void qw_op_input(qw_ops *ops, qw_input *in, const float *x, size_t n, size_t cols, qw_role role, unsigned forms)
 {
+    QW_TIMED(ops, QW_OP_NORM);
     input_job job = { ops, in, x, NULL, 0 };
     qw_input_shape(in, cols, role, forms);
     qw_parallel_for(ops->pool, n, qw_grain(cols, ROWS_FLOATS), input_rows, &job);
@@ -132,6 +133,7 @@ void qw_op_input(qw_ops *ops, qw_input *in, const float *x, size_t n, size_t col
 
 void qw_op_norm(qw_ops *ops, qw_input *in, const float *x, const float *w, size_t n, size_t cols, float eps, qw_role role, unsigned forms)
 {
+    QW_TIMED(ops, QW_OP_NORM);
     input_job job = { ops, in, x, w, eps };
     qw_input_shape(in, cols, role, forms);
     qw_parallel_for(ops->pool, n, qw_grain(cols, ROWS_FLOATS), input_rows, &job);

@@ -99,6 +99,7 @@ static void linears_pieces(void *ctx, size_t begin, size_t end, int worker)
 
 void qw_op_linears(qw_ops *ops, const qw_linear *l, size_t n_linears, const qw_input *in, size_t n)
 {
+    QW_TIMED(ops, l->add ? QW_OP_RESIDUAL : QW_OP_LINEARS);
     size_t rows = 0, pieces = 0;
     for (size_t i = 0; i < n_linears; i++) {
         observe(ops, l[i].w, in, n);
@@ -144,6 +145,7 @@ static void gate_up_panels(void *ctx, size_t begin, size_t end, int worker)
 
 void qw_op_gate_up(qw_ops *ops, qw_input *out, const qw_matrix *gate, const qw_matrix *up, const qw_input *in, size_t n, unsigned forms)
 {
+    QW_TIMED(ops, QW_OP_GATE_UP);
     gate_up_job job = { ops, out, in, gate, up, n };
     observe(ops, gate, in, n);
     observe(ops, up, in, n);
@@ -195,6 +197,7 @@ static void head_blocks(void *ctx, size_t begin, size_t end, int worker)
 
 void qw_op_head(qw_ops *ops, float *const *logits, float *const *maxima, const qw_matrix *w, const qw_input *in, size_t first, size_t n)
 {
+    QW_TIMED(ops, QW_OP_HEAD);
     head_job job = { ops, logits, maxima, w, in, first, n };
     if (ops->observe)
         ops->observe(ops->observe_ctx, w, in->f32 + first * in->cols, n);

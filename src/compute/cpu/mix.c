@@ -22,6 +22,7 @@ static void rope_tokens(void *ctx, size_t begin, size_t end, int worker)
 void qw_op_rope(qw_ops *ops, float *x, size_t n, size_t n_heads, size_t token_stride, size_t head_stride, const float *cos,
                 const float *sin, size_t half)
 {
+    QW_TIMED(ops, QW_OP_ATTENTION);
     rope_job job = { &ops->kernels, x, n_heads, token_stride, head_stride, half, cos, sin };
     qw_parallel_for(ops->pool, n, qw_grain(n_heads * half, 8192), rope_tokens, &job);
 }
@@ -56,6 +57,7 @@ static void attention_queries(void *ctx, size_t begin, size_t end, int worker)
 
 void qw_op_attention(qw_ops *ops, const qw_attention_args *a)
 {
+    QW_TIMED(ops, QW_OP_ATTENTION);
     attention_job job = { &ops->kernels, a };
     qw_parallel_for(ops->pool, a->n_heads * a->n_queries, qw_grain(2 * a->n_keys * a->head_dim, 65536), attention_queries, &job);
 }
@@ -80,6 +82,7 @@ static void gate_tokens(void *ctx, size_t begin, size_t end, int worker)
 void qw_op_sigmoid_gate(qw_ops *ops, float *y, const float *gate, size_t token_stride, size_t head_stride, size_t n, size_t n_heads,
                         size_t head_dim)
 {
+    QW_TIMED(ops, QW_OP_ATTENTION);
     gate_job job = { &ops->kernels, y, gate, token_stride, head_stride, n_heads, head_dim };
     qw_parallel_for(ops->pool, n, qw_grain(n_heads * head_dim, 8192), gate_tokens, &job);
 }

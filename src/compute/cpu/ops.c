@@ -28,6 +28,7 @@ static void linear_rows(void *ctx, size_t begin, size_t end, int worker)
 
 void qw_op_linear(qw_ops *ops, float *y, const qw_matrix *w, const float *bias, const float *x, size_t n)
 {
+    QW_TIMED(ops, QW_OP_FLOATS);
     linear_job job = { &ops->kernels, y, w, bias, x, n };
     if (ops->observe)
         ops->observe(ops->observe_ctx, w, x, n);
@@ -37,6 +38,7 @@ void qw_op_linear(qw_ops *ops, float *y, const qw_matrix *w, const float *bias, 
 
 void qw_op_embed(qw_ops *ops, float *y, const qw_matrix *w, const int32_t *ids, size_t n)
 {
+    QW_TIMED(ops, QW_OP_EMBED);
     for (size_t i = 0; i < n; i++)
         ops->kernels.decode[w->type](y + i * w->cols, w, (size_t)ids[i]);
 }
@@ -69,12 +71,14 @@ static void layernorm_rows(void *ctx, size_t begin, size_t end, int worker)
 
 void qw_op_rmsnorm(qw_ops *ops, float *y, const float *x, const float *w, size_t n_rows, size_t width, float eps)
 {
+    QW_TIMED(ops, QW_OP_VALUES);
     norm_job job = { .kernels = &ops->kernels, .y = y, .x = x, .w = w, .width = width, .eps = eps };
     qw_parallel_for(ops->pool, n_rows, qw_grain(width, SMALL), rmsnorm_rows, &job);
 }
 
 void qw_op_layernorm(qw_ops *ops, float *y, const float *x, const float *w, const float *b, size_t n_rows, size_t width, float eps)
 {
+    QW_TIMED(ops, QW_OP_VALUES);
     norm_job job = { .kernels = &ops->kernels, .y = y, .x = x, .w = w, .b = b, .width = width, .eps = eps };
     qw_parallel_for(ops->pool, n_rows, qw_grain(width, SMALL), layernorm_rows, &job);
 }
@@ -110,6 +114,7 @@ static void gelu_erf_values(void *ctx, size_t begin, size_t end, int worker)
 
 static void over_values(qw_ops *ops, qw_range_fn fn, float *y, const float *x, size_t n)
 {
+    QW_TIMED(ops, QW_OP_VALUES);
     values_job job = { &ops->kernels, y, x };
     qw_parallel_for(ops->pool, n, SMALL, fn, &job);
 }
