@@ -105,6 +105,17 @@ static inline float v16_sum(v16 x)
     q = _mm_add_ps(q, _mm_movehl_ps(q, q));
     return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
 }
+/* v16_sum of four at once */
+static inline void v16_sum4(float *sums, v16 x, v16 y, v16 z, v16 w)
+{
+    const __m256 hx = _mm256_add_ps(x.a, x.b), hy = _mm256_add_ps(y.a, y.b), hz = _mm256_add_ps(z.a, z.b), hw = _mm256_add_ps(w.a, w.b);
+    const __m256 xy = _mm256_add_ps(_mm256_permute2f128_ps(hx, hy, 0x20), _mm256_permute2f128_ps(hx, hy, 0x31)); /* four lanes of x, of y */
+    const __m256 zw = _mm256_add_ps(_mm256_permute2f128_ps(hz, hw, 0x20), _mm256_permute2f128_ps(hz, hw, 0x31));
+    const __m256 p = _mm256_add_ps(_mm256_shuffle_ps(xy, zw, 0x44), _mm256_shuffle_ps(xy, zw, 0xEE)); /* x x z z, y y w w */
+    const __m128 xz = _mm256_castps256_ps128(p), yw = _mm256_extractf128_ps(p, 1);
+    const __m128 even = _mm_unpacklo_ps(xz, yw), odd = _mm_unpackhi_ps(xz, yw); /* x y x y, z w z w */
+    _mm_storeu_ps(sums, _mm_add_ps(_mm_movelh_ps(even, odd), _mm_movehl_ps(odd, even)));
+}
 static inline float v16_largest(v16 x)
 {
     __m256 h = _mm256_max_ps(x.a, x.b);

@@ -87,6 +87,16 @@ static inline float v16_sum(v16 x)
     const float32x2_t h = vadd_f32(vget_low_f32(q), vget_high_f32(q));
     return vget_lane_f32(h, 0) + vget_lane_f32(h, 1);
 }
+/* v16_sum of four at once */
+static inline float32x4_t v16_quarter(v16 x) { return vaddq_f32(vaddq_f32(x.val[0], x.val[2]), vaddq_f32(x.val[1], x.val[3])); }
+static inline float32x4_t v16_halves(float32x4_t x, float32x4_t y)
+{
+    return vaddq_f32(vcombine_f32(vget_low_f32(x), vget_low_f32(y)), vcombine_f32(vget_high_f32(x), vget_high_f32(y)));
+}
+static inline void v16_sum4(float *sums, v16 x, v16 y, v16 z, v16 w)
+{
+    vst1q_f32(sums, vpaddq_f32(v16_halves(v16_quarter(x), v16_quarter(y)), v16_halves(v16_quarter(z), v16_quarter(w))));
+}
 static inline float v16_largest(v16 x) { return vmaxvq_f32(vmaxq_f32(vmaxq_f32(x.val[0], x.val[2]), vmaxq_f32(x.val[1], x.val[3]))); }
 
 #endif

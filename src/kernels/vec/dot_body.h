@@ -1,0 +1,183 @@
+/* Weights of any type times activations in float, over v16. Included by x86/dot_LEVEL.c and arm/dot_LEVEL.c, which define
+ *   DOT_ROWS, DOT_TOKENS   the tile: DOT_ROWS * DOT_TOKENS sums, DOT_ROWS weights and one activation must fit the registers; DOT_ROWS is 2 or 4
+ *
+ * A sum has sixteen lanes: column i goes to lane i % 16, one fma a column in their order, v16_sum at the end. So it depends on the number of columns alone, and is
+ * the same to the bit for one token or many, on every level.
+ *   few tokens, a float type   the weights are read from the file once, widened in registers: limited by memory
+ *   otherwise                  PANEL_ROWS rows become floats in a panel, which serves all tokens. Rows longer than PANEL_COLUMNS take turns: the lanes of
+ *                              STRIP_TOKENS tokens are kept beside the panel meanwhile.
+ * 100 KiB of stack. Tested by tests/unit/test_kernels.c. */
+#ifndef QW_KERNELS_DOT_BODY_H
+#define QW_KERNELS_DOT_BODY_H
+
+#include "kernels/kernels.h"
+#include "kernels/vec/decode_body.h"
+
+#define DOT_INLINE static inline __attribute__((always_inline))
+#define DOT_UNROLL _Pragma("GCC unroll 24")
+#define DOT_ALONE (2 * DOT_ROWS) /* rows at once for a single token */
+
+#define PANEL_ROWS 16
+#define PANEL_COLUMNS 1024                /* a multiple of every block and group, so that these begin and end with it */
+#define PANEL_STRIDE (PANEL_COLUMNS + 16) /* rows do not meet in one set of the cache */
+#define STRIP_TOKENS 30
+
+/* What a tile reads: rows of weights in memory, and tokens. Strides of w in bytes, of x and y in floats. */
+typedef struct dot_in {
+    const uint8_t *w;
+    size_t w_stride;
+    const float *x;
+    size_t x_stride, n; /* columns */
+    size_t ahead;       /* bytes: what is fetched into the second cache meanwhile; 0: nothing */
+} dot_in;
+
+DOT_INLINE void add_columns(const int rows, const int tokens, const qw_type type, const dot_in *in, size_t c, size_t m, v16 *sums)
+{
+    const size_t bytes = type == QW_TYPE_F32 ? 4 : 2;
+    v16 w[DOT_ALONE];
+    DOT_UNROLL
+    for (int r = 0; r < rows; r++) {
+        const uint8_t *at = in->w + (size_t)r * in->w_stride + c * bytes;
+        if (in->ahead)
+            __builtin_prefetch(at + in->ahead, 0, 2);
+        w[r] = load_floats(type, at, m);
+    }
+    DOT_UNROLL
+    for (int t = 0; t < tokens; t++) {
+        const float *at = in->x + (size_t)t * in->x_stride + c;
+        const v16 x = m >= 16 ? v16_load(at) : v16_load_n(at, m);
+        DOT_UNROLL
+        for (int r = 0; r < rows; r++)
+            sums[t * rows + r] = v16_fma(w[r], x, sums[t * rows + r]);
+    }
+}
+
+/* rows x tokens sums over in->n columns. They begin with, and go back to, `kept` [DOT_ROWS * tokens][16] where that is not NULL; the last ones are added up. */
+DOT_INLINE void tile(const int rows, const int tokens, const qw_type type, const dot_in *in, float *kept, bool last, float *y,
+                     size_t y_stride)
+{
+    v16 sums[DOT_ROWS * DOT_TOKENS > DOT_ALONE ? DOT_ROWS * DOT_TOKENS : DOT_ALONE];
+    DOT_UNROLL
+    for (int i = 0; i < rows * tokens; i++)
+        sums[i] = kept ? v16_load(kept + 16 * i) : v16_zero();
+    size_t c = 0;
+    for (; c + 16 <= in->n; c += 16)
+        add_columns(rows, tokens, type, in, c, 16, sums);
+    if (c < in->n)
+        add_columns(rows, tokens, type, in, c, in->n - c, sums);
+    if (!last) {
+        DOT_UNROLL
+        for (int i = 0; i < rows * tokens; i++)
+            v16_store(kept + 16 * i, sums[i]);
+        return;
+    }
+    DOT_UNROLL
+    for (int t = 0; t < tokens; t++, y += y_stride) {
+        const v16 *s = sums + t * rows;
+        DOT_UNROLL
+        for (int r = 0; r + 4 <= rows; r += 4)
+            v16_sum4(y + r, s[r], s[r + 1], s[r + 2], s[r + 3]);
+        DOT_UNROLL
+        for (int r = rows / 4 * 4; r < rows; r++)
+            y[r] = v16_sum(s[r]);
+    }
+}
+
+DOT_INLINE void tiles(const int rows, int tokens, const qw_type type, const dot_in *in, float *kept, bool last, float *y, size_t y_stride)
+{
+    switch (tokens) {
+    case 1: tile(rows, 1, type, in, kept, last, y, y_stride); break;
+    case 2: tile(rows, 2, type, in, kept, last, y, y_stride); break;
+#if DOT_TOKENS > 3
+    case 3: tile(rows, 3, type, in, kept, last, y, y_stride); break;
+    case 4: tile(rows, 4, type, in, kept, last, y, y_stride); break;
+    case 5: tile(rows, 5, type, in, kept, last, y, y_stride); break;
+#endif
+    default: tile(rows, DOT_TOKENS, type, in, kept, last, y, y_stride);
+    }
+}
+
+/* All rows of `in`, DOT_TOKENS tokens at most. kept as in `tile`, row by row. */
+DOT_INLINE void rows_times_few(const qw_type type, dot_in in, size_t n_rows, size_t tokens, float *kept, bool last, float *y,
+                               size_t y_stride)
+{
+    const size_t step = tokens == 1 ? DOT_ALONE : DOT_ROWS;
+    for (size_t r = 0; r < n_rows;) {
+        float *at = kept ? kept + r * DOT_TOKENS * 16 : NULL;
+        const size_t rows = n_rows - r < step ? 1 : step;
+        if (rows == 1)
+            tiles(1, (int)tokens, type, &in, at, last, y + r, y_stride);
+        else if (tokens == 1)
+            tile(DOT_ALONE, 1, type, &in, at, last, y + r, y_stride);
+        else
+            tiles(DOT_ROWS, (int)tokens, type, &in, at, last, y + r, y_stride);
+        in.w += rows * in.w_stride;
+        r += rows;
+    }
+}
+
+static void panel_times_few(dot_in in, size_t n_rows, size_t tokens, float *kept, bool last, float *y, size_t y_stride)
+{
+    rows_times_few(QW_TYPE_F32, in, n_rows, tokens, kept, last, y, y_stride);
+}
+
+/* PANEL_ROWS rows or fewer times a strip of tokens (of all, when the panel holds whole rows). */
+static void strip(float *y, size_t y_stride, const qw_matrix *w, size_t first, size_t n_rows, const float *x, size_t x_stride,
+                  size_t n_tokens)
+{
+    float panel[PANEL_ROWS * PANEL_STRIDE], kept[PANEL_ROWS * STRIP_TOKENS * 16];
+    const bool whole = w->cols <= PANEL_COLUMNS;
+    if (!whole)
+        memset(kept, 0, sizeof kept);
+    for (size_t c = 0; c < w->cols; c += PANEL_COLUMNS) {
+        const size_t n = w->cols - c < PANEL_COLUMNS ? w->cols - c : PANEL_COLUMNS;
+        for (size_t r = 0; r < n_rows; r++)
+            decode_columns(w, first + r, c, n, panel + r * PANEL_STRIDE);
+        for (size_t t = 0; t < n_tokens; t += DOT_TOKENS) {
+            const size_t few = n_tokens - t < DOT_TOKENS ? n_tokens - t : DOT_TOKENS;
+            const dot_in in = { (const uint8_t *)panel, PANEL_STRIDE * sizeof *panel, x + t * x_stride + c, x_stride, n, 0 };
+            panel_times_few(in, n_rows, few, whole ? NULL : kept + t * PANEL_ROWS * 16, c + n == w->cols, y + t * y_stride, y_stride);
+        }
+    }
+}
+
+static void matmul_by_panels(float *y, size_t y_stride, const qw_matrix *w, size_t first, size_t n_rows, const float *x, size_t x_stride,
+                             size_t n_tokens)
+{
+    const size_t tokens = w->cols <= PANEL_COLUMNS ? n_tokens : STRIP_TOKENS;
+    for (size_t r = 0; r < n_rows; r += PANEL_ROWS)
+        for (size_t t = 0; t < n_tokens; t += tokens)
+            strip(y + t * y_stride + r, y_stride, w, first + r, n_rows - r < PANEL_ROWS ? n_rows - r : PANEL_ROWS, x + t * x_stride,
+                  x_stride, n_tokens - t < tokens ? n_tokens - t : tokens);
+}
+
+#define MATMUL_OF_FLOATS(name, type)                                                                                            \
+  static void name(float *y, size_t y_stride, const qw_matrix *w, size_t first, size_t n_rows, const float *x, size_t x_stride, \
+                   size_t n_tokens)                                                                                             \
+  {                                                                                                                             \
+    const size_t bytes = qw_matrix_row_bytes(w);                                                                                \
+    const dot_in in = { (const uint8_t *)w->data + first * bytes, bytes, x, x_stride, w->cols, DOT_ALONE * bytes };             \
+    if (n_tokens <= DOT_TOKENS)                                                                                                 \
+      rows_times_few(type, in, n_rows, n_tokens, NULL, true, y, y_stride);                                                      \
+    else                                                                                                                        \
+      matmul_by_panels(y, y_stride, w, first, n_rows, x, x_stride, n_tokens);                                                   \
+  }
+MATMUL_OF_FLOATS(matmul_f32, QW_TYPE_F32)
+MATMUL_OF_FLOATS(matmul_f16, QW_TYPE_F16)
+MATMUL_OF_FLOATS(matmul_bf16_rows, QW_TYPE_BF16)
+
+static void decode_row(float *out, const qw_matrix *w, size_t row) { decode_columns(w, row, 0, w->cols, out); }
+
+static void fill_dot(qw_kernels *k)
+{
+    for (qw_type t = 0; t < QW_TYPE_COUNT; t++)
+        if (qw_type_is_weight(t)) {
+            k->matmul[t] = matmul_by_panels;
+            k->decode[t] = decode_row;
+        }
+    k->matmul[QW_TYPE_F32] = matmul_f32;
+    k->matmul[QW_TYPE_F16] = matmul_f16;
+    k->matmul[QW_TYPE_BF16] = matmul_bf16_rows;
+}
+
+#endif
