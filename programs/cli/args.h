@@ -95,6 +95,8 @@ typedef enum cli_id {
     OPT_REPEAT,
     OPT_PROFILE,
     OPT_CTX,
+    OPT_DETERMINISTIC,
+    OPT_EXACT,
     OPT_THREADS,
     OPT_QUIET,
     OPT_HELP

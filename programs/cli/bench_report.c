@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/machine.h"
 #include "inspect_cpu.h"
+#include "models.h"
 #include "table.h"
 
 #include <math.h>
@@ -15,6 +16,14 @@ static const char *const kinds[] = { "prefill", "decode", "image" };
 static double joules_per_token(const bench_row *r) { return r->joules / (double)(r->n * r->tokens * r->batch); }
 
 /* ---- the table */
+
+static const char *arithmetic_of(const bench *b)
+{
+    static const char *const names[] = {
+        [QWREN_ARITHMETIC_DEFAULT] = "", [QWREN_ARITHMETIC_DETERMINISTIC] = ", deterministic", [QWREN_ARITHMETIC_EXACT] = ", exact"
+    };
+    return names[cli_arithmetic(b->args)];
+}
 
 static void put_model(qw_buf *out, const bench *b)
 {
@@ -31,8 +40,8 @@ static void put_machine(qw_buf *out, const bench *b)
 {
     const qwren_machine_speed *s = &b->machine;
     cli_put_row(out, "machine");
-    qw_buf_printf(out, "%s, %d of %d cores, kernels %s\n", *b->cpu.name ? b->cpu.name : "processor", s->n_threads, b->cpu.n_cores,
-                  b->cpu.level);
+    qw_buf_printf(out, "%s, %d of %d cores, kernels %s%s\n", *b->cpu.name ? b->cpu.name : "processor", s->n_threads, b->cpu.n_cores,
+                  b->cpu.level, arithmetic_of(b));
     cli_put_row(out, "limits");
     cli_put_short(out, s->read_bytes_per_s, "B");
     qw_buf_puts(out, "/s read, ");
@@ -172,6 +181,7 @@ static void json_head(qw_buf *out, const bench *b)
     put_number(out, "open_warm_s", b->warm_s);
     put_number(out, "peak_bytes", b->peak_bytes == QW_NOT_KNOWN ? (double)NAN : (double)b->peak_bytes);
     qw_buf_printf(out, ", \"session_bytes\": %llu", (unsigned long long)b->session_bytes);
+    put_string(out, "arithmetic", *arithmetic_of(b) ? arithmetic_of(b) + 2 : "default");
     put_string(out, "energy", b->energy.source == QW_ENERGY_RAPL ? "rapl" : b->energy.source == QW_ENERGY_BATTERY ? "battery" : NULL);
 }
 

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/rng.h"
+#include "models.h"
 #include "progress.h"
 
 #include <math.h>
@@ -107,7 +108,7 @@ static qwren_status measure_prompt(bench *b, prompt_run *p, qwren_error *err)
     QW_TRY(qwren_model_get_token_cost(b->model, 0, &cost, err));
     r->tokens = p->n;
     r->ops = (double)cost.layer_ops * (double)p->n + (double)cost.head_ops;
-    r->is_float = cost.is_float;
+    r->is_float = cost.is_float || cli_arithmetic(b->args) == QWREN_ARITHMETIC_EXACT;
     draw_ids(b, p->ids, p->n, p->n);
     const double start = qw_now_s();
     QW_TRY(read_prompt(p, err));
@@ -195,7 +196,7 @@ static qwren_status measure_decode(bench *b, decode_run *d, qwren_error *err)
     QW_TRY(qwren_model_get_token_cost(b->model, middle, &cost, err));
     r->bytes = (double)d->n * ((double)cost.weight_bytes + (double)d->batch * (double)(cost.state_bytes + cost.cache_bytes));
     r->ops = (double)(d->n * d->batch) * (double)(cost.layer_ops + cost.head_ops);
-    r->is_float = cost.is_float;
+    r->is_float = cost.is_float || cli_arithmetic(b->args) == QWREN_ARITHMETIC_EXACT;
     return QWREN_OK;
 }
 

@@ -94,6 +94,13 @@ qwren_status cli_model_path(const cli_args *a, char **path, qwren_error *err)
 
 char *cli_model_resolve(const char *word) { return resolve(word); }
 
+qwren_arithmetic cli_arithmetic(const cli_args *a)
+{
+    return cli_has(a, OPT_EXACT)           ? QWREN_ARITHMETIC_EXACT
+           : cli_has(a, OPT_DETERMINISTIC) ? QWREN_ARITHMETIC_DETERMINISTIC
+                                           : QWREN_ARITHMETIC_DEFAULT;
+}
+
 static qwren_status open_path(const cli_args *a, const char *path, cli_model_use use, qwren_model **out, qwren_error *err)
 {
     qwren_model_options opt = qwren_model_options_default();
@@ -102,6 +109,7 @@ static qwren_status open_path(const cli_args *a, const char *path, cli_model_use
     opt.no_tokenizer = use == MODEL_NUMBERS || use == MODEL_PICTURES;
     opt.mmproj = cli_text(a, OPT_MMPROJ, NULL);
     opt.lock_memory = cli_has(a, OPT_MLOCK);
+    opt.arithmetic = cli_arithmetic(a);
     opt.progress = cli_progress;
     return qwren_model_open(out, path, &opt, err);
 }

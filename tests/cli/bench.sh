@@ -42,6 +42,14 @@ expect "a line of names and two more" [ "$(wc -l <out)" -eq 3 ]
 expect "as many values as names" [ "$(awk -F, '{ print NF }' out | sort -u | wc -l)" -eq 1 ]
 expect "a row of decoding" grep -q '^custom,,[a-z0-9]*,1,decode,2,0,1,0,[0-9.]*,' out
 
+# ---- how it is computed
+for way in deterministic exact; do
+    check "--$way" 0 "$QWREN" bench -q --json --random tiny -r 1 -t 1 -p 8 -n 1 --$way
+    expect "is told" grep -q "\"arithmetic\": \"$way\"" out
+    check "an answer with --$way" 0 "$QWREN" run -q -m "$NANO" --greedy --no-think -n 4 --$way Hello
+done
+expect "float products are held against floats" [ "$("$QWREN" bench -q --json --random tiny -r 1 -t 1 -p 8 -n 0 --exact | grep -o '"peak": "[a-z]*"')" = '"peak": "float"' ]
+
 # ---- where the time goes
 check "profile" 0 "$QWREN" bench -q --profile $small --random tiny -p 8 -n 2 --image-size 256
 for row in '^prompt 8 .* of wall ' '^decode 2 at 0 .* of wall ' '^picture 256 x 256 .* of wall ' '^  projections in  *[0-9.]*  *[0-9.]* %  [0-9]*$' '^  gate and up .* 8$' '^  DeltaNet .* 3$' '^  attention ' '^  head .* 2$' \
