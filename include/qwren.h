@@ -319,9 +319,18 @@ QWREN_API void qwren_parser_free(qwren_parser *p);
 
 /* --------------------------------------------------------------------------------- 7  sessions: tokens in, logits out */
 
+/* What keys and values are kept as: memory and time of long contexts against precision. */
+typedef enum qwren_kv_type {
+    QWREN_KV_DEFAULT, /* F16, or F32 when the model's arithmetic is exact */
+    QWREN_KV_F16,
+    QWREN_KV_F32,
+    QWREN_KV_Q8       /* eight bits and a scale for each head of a token */
+} qwren_kv_type;
+
 typedef struct qwren_session_options {
     size_t struct_size;
     size_t n_ctx; /* room in tokens; 0 = the smaller of the model's maximum and 32768 */
+    qwren_kv_type kv_type;
 } qwren_session_options;
 QWREN_API qwren_session_options qwren_session_options_default(void);
 

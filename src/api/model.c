@@ -6,7 +6,7 @@
 #include "api/tokenizer.h"
 #include "base/alloc.h"
 #include "base/file.h"
-#include "runtime/memplan.h"
+#include "runtime/session.h"
 
 qwren_model_options qwren_model_options_default(void) { return (qwren_model_options){ .struct_size = sizeof(qwren_model_options) }; }
 
@@ -182,7 +182,7 @@ qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx, qwren_me
 {
     qw_memplan plan;
     *out = (qwren_memory_info){ 0 };
-    QW_TRY(qw_memplan_make(&plan, &m->core.config.text, n_ctx, err));
+    QW_TRY(qw_memplan_make(&plan, &m->core.config.text, n_ctx, qw_cache_type(&m->core, QWREN_KV_DEFAULT), err));
     out->kv_bytes = plan.kv_bytes;
     out->state_bytes = plan.state_bytes;
     out->scratch_bytes = plan.scratch_bytes;

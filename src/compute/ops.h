@@ -5,6 +5,7 @@
 #define QW_COMPUTE_OPS_H
 
 #include "kernels/cpu.h"
+#include "kernels/kv.h"
 #include "kernels/q8.h"
 #include "quant/matrix.h"
 
@@ -26,6 +27,7 @@ void qw_ops_free(qw_ops *ops); /* NULL is allowed */
 typedef struct qw_ops_needs {
     size_t cols;                               /* of the widest matrix */
     size_t key_dim, value_dim, values_per_key; /* of the delta rule: sizes of heads, value heads for each key head */
+    size_t head_dim, heads_per_kv;             /* of attention */
 } qw_ops_needs;
 /* Once, before the first operation on a qw_input. */
 qwren_status qw_ops_reserve(qw_ops *ops, const qw_ops_needs *needs, qwren_error *err);
@@ -138,6 +140,40 @@ typedef struct qw_delta_op_args {
 } qw_delta_op_args;
 void qw_op_delta(qw_ops *ops, const qw_delta_op_args *a);
 
+/* Rows [first, first + n) of k and v are a timeline's positions from `start` on; rows [first_query, first_query + n_queries) of q are its last ones. */
+typedef struct qw_attention_segment {
+    size_t first, n, start;
+    size_t first_query, n_queries;
+    void *cache; /* [n_kv_heads] of qw_kv_bytes(type, head_dim, capacity) */
+    qw_kv_type type;
+    size_t capacity;
+} qw_attention_segment;
+
+/* Gated attention between its projections (docs/model.md, section 2), for n_heads / n_kv_heads query heads for each key head. */
+typedef struct qw_attention_op_args {
+    float *k;                     /* [n, n_kv_heads * head_dim], used up */
+    const float *v;               /* likewise, stays */
+    const float *q;               /* [n, n_heads, 2, head_dim]: per head its query, then its gate */
+    const float *q_norm, *k_norm; /* [head_dim] */
+    const float *cos, *sin;       /* [n, half]: pairs (i, i + half) of each head are rotated */
+    qw_input *out;                /* [n, n_heads * head_dim] */
+    unsigned forms;               /* of out */
+    size_t n_heads, n_kv_heads, head_dim, half;
+    float eps;
+    float *parts; /* [n_parts] room for results of splits: with less than qw_attention_parts() long contexts decode on fewer threads */
+    size_t n_parts;
+    const qw_attention_segment *segments;
+    size_t n_segments;
+} qw_attention_op_args;
+/* Keys and values of all rows, normalised and rotated, into their caches. */
+void qw_op_remember(qw_ops *ops, const qw_attention_op_args *a);
+/* Each query over the positions up to its own, which its cache holds by then. */
+void qw_op_attend(qw_ops *ops, const qw_attention_op_args *a);
+/* floats for one query over n_keys positions */
+size_t qw_attention_parts(size_t n_heads, size_t head_dim, size_t n_keys);
+
+/* ---- in float whatever the device's arithmetic is: for the tower, and for calibration */
+
 /* Rotates the first 2 * half values of every head of every token: pairs (i, i + half). cos, sin [n, half]. Token i's head h starts at
  * x + i * token_stride + h * head_stride. */
 void qw_op_rope(qw_ops *ops, float *x, size_t n, size_t n_heads, size_t token_stride, size_t head_stride, const float *cos,
@@ -154,12 +190,6 @@ typedef struct qw_attention_args {
     float scale;
 } qw_attention_args;
 void qw_op_attention(qw_ops *ops, const qw_attention_args *a);
-/* y[i][h] *= sigmoid(gate[i][h]): heads of head_dim, y dense [n, n_heads, head_dim], gates at gate + i * token_stride + h * head_stride. */
-void qw_op_sigmoid_gate(qw_ops *ops, float *y, const float *gate, size_t token_stride, size_t head_stride, size_t n, size_t n_heads,
-                        size_t head_dim);
-
-/* ---- in float whatever the device's arithmetic is: for the tower, and for calibration */
-
 /* y [n, w->rows] = x [n, w->cols] w^T; then + bias [rows] when it is not NULL */
 void qw_op_linear(qw_ops *ops, float *y, const qw_matrix *w, const float *bias, const float *x, size_t n);
 /* Rows of `width`: y[i] = norm(x[i]); y may be x. */

@@ -34,21 +34,20 @@ size_t qw_layer_slots(qw_layer *l, qw_slot slots[QW_LAYER_SLOTS])
 static size_t max(size_t a, size_t b) { return a > b ? a : b; }
 static size_t batch_of(const qw_streams *s) { return s->longest < QW_MAX_BATCH ? s->longest : QW_MAX_BATCH; }
 
-/* One layer's state serves every layer and every sample in turn. */
-static size_t state_floats(const qw_text_config *c, size_t longest)
+/* One layer's state serves every layer and every sample in turn: a cache, or a convolution's tail and a recurrence. */
+static size_t state_bytes(const qw_text_config *c, size_t longest)
 {
-    return max(2 * (size_t)c->n_kv_heads * longest * (size_t)c->head_dim, qw_conv_floats(c) + qw_recurrent_floats(c));
+    return max(qw_cache_bytes(c, QW_KV_F32, longest), (qw_conv_floats(c) + qw_recurrent_floats(c)) * sizeof(float));
 }
 
 static void place_state(qw_streams *s)
 {
-    const qw_text_config *c = s->model->text.config;
     s->state = (qw_layer_state){
-        .k = s->state_block,
-        .v = s->state_block + (size_t)c->n_kv_heads * s->longest * (size_t)c->head_dim,
+        .cache = s->state_block,
+        .cache_type = QW_KV_F32,
         .capacity = s->longest,
         .conv = s->state_block,
-        .recurrent = s->state_block + qw_conv_floats(c),
+        .recurrent = s->state_block + qw_conv_floats(s->model->text.config),
     };
 }
 
@@ -57,6 +56,14 @@ static float *take(size_t a, size_t b, qwren_error *err, qwren_status *st)
     float *p = qw_alloc_array(a, b * sizeof *p);
     if (!p)
         *st = qw_fail_memory(err, a * b * sizeof *p, "calibration");
+    return p;
+}
+
+static void *take_aligned(size_t bytes, qwren_error *err, qwren_status *st)
+{
+    void *p = qw_alloc_aligned(bytes);
+    if (!p)
+        *st = qw_fail_memory(err, bytes, "calibration");
     return p;
 }
 
@@ -70,15 +77,13 @@ qwren_status qw_streams_init(qw_streams *s, const qw_model *m, const qw_timeline
         s->longest = max(s->longest, samples[i].n);
     }
     s->x = take(s->n_tokens, (size_t)c->hidden_size, err, &st);
-    s->scratch_block = qw_alloc_aligned(qw_text_scratch_bytes(c, batch_of(s)));
-    if (!s->scratch_block)
-        st = qw_fail_memory(err, qw_text_scratch_bytes(c, batch_of(s)), "calibration");
-    s->state_block = take(1, state_floats(c, s->longest), err, &st);
+    s->scratch_block = take_aligned(qw_text_scratch_bytes(c, batch_of(s), s->longest), err, &st);
+    s->state_block = take_aligned(state_bytes(c, s->longest), err, &st);
     if (st != QWREN_OK) {
         qw_streams_deinit(s);
         return st;
     }
-    qw_text_scratch_init(&s->scratch, s->scratch_block, c, batch_of(s));
+    qw_text_scratch_init(&s->scratch, s->scratch_block, c, batch_of(s), s->longest);
     place_state(s);
     return QWREN_OK;
 }
@@ -87,7 +92,7 @@ void qw_streams_deinit(qw_streams *s)
 {
     qw_free(s->x);
     qw_free_aligned(s->scratch_block);
-    qw_free(s->state_block);
+    qw_free_aligned(s->state_block);
     *s = (qw_streams){ 0 };
 }
 

@@ -1,81 +1,65 @@
 /* Gated full attention, every fourth layer (docs/model.md, section 2). Tested by tests/golden/test_ops.c and test_text.c. */
 #include "model/text.h"
 
-#include <math.h>
-#include <string.h>
+#include "base/alloc.h"
 
-/* [n, heads, 2 * head_dim] (query, gate) -> queries [n, heads, head_dim] */
-static void take_queries(float *q, const float *q_and_gate, size_t n_rows, size_t head_dim)
+size_t qw_cache_bytes(const qw_text_config *c, qw_kv_type type, size_t capacity)
 {
-    for (size_t r = 0; r < n_rows; r++)
-        memcpy(q + r * head_dim, q_and_gate + r * 2 * head_dim, head_dim * sizeof *q);
+    const size_t block = qw_kv_block_bytes(type, (size_t)c->head_dim), blocks = capacity / QW_KV_BLOCK + (capacity % QW_KV_BLOCK != 0);
+    size_t head, all;
+    return qw_mul_size(block, blocks, &head) && qw_mul_size(head, (size_t)c->n_kv_heads, &all) ? all : SIZE_MAX;
 }
 
-/* [n, kv_heads, head_dim] -> rows start.. of the cache [kv_heads, capacity, head_dim] */
-static void append_rows(float *cache, size_t capacity, size_t start, const float *rows, size_t n, size_t kv_heads, size_t head_dim)
+/* Each segment's rows and cache. With `last_only` its last token alone asks, and stands in row i of what qw_pass_keep_last() leaves. */
+static void set_segments(qw_attention_segment *out, const qw_pass *p, size_t layer, bool last_only)
 {
-    for (size_t t = 0; t < n; t++)
-        for (size_t g = 0; g < kv_heads; g++)
-            memcpy(cache + (g * capacity + start + t) * head_dim, rows + (t * kv_heads + g) * head_dim, head_dim * sizeof *rows);
-}
-
-/* Keys and values of all tokens into their timelines' caches. */
-static void remember(const qw_pass *p, const qw_attention_layer *l, size_t layer, float *k, float *v)
-{
-    const qw_text_scratch *s = p->s;
-    const size_t kv = (size_t)p->c->n_kv_heads, hd = (size_t)p->c->head_dim;
-    qw_op_rmsnorm(p->ops, k, k, l->k_norm, s->n * kv, hd, (float)p->c->rms_eps);
-    qw_op_rope(p->ops, k, s->n, kv, kv * hd, hd, s->cos, s->sin, (size_t)p->c->rotary_dim / 2);
     for (size_t i = 0; i < p->n_segments; i++) {
-        const qw_segment *g = &p->segments[i];
-        const qw_layer_state *st = &g->states[layer];
-        append_rows(st->k, st->capacity, g->start, k + g->first * kv * hd, g->n, kv, hd);
-        append_rows(st->v, st->capacity, g->start, v + g->first * kv * hd, g->n, kv, hd);
+        const qw_segment *s = &p->segments[i];
+        const qw_layer_state *state = &s->states[layer];
+        out[i] = (qw_attention_segment){ .first = s->first,
+                                         .n = s->n,
+                                         .start = s->start,
+                                         .first_query = last_only ? i : s->first,
+                                         .n_queries = last_only ? 1 : s->n,
+                                         .cache = state->cache,
+                                         .type = state->cache_type,
+                                         .capacity = state->capacity };
     }
-}
-
-/* Queries of a segment, rows [first, first + n) of the scratch, over everything that its cache holds. */
-static void attend(const qw_pass *p, const qw_segment *g, size_t layer, size_t first, size_t n, const float *q, float *out)
-{
-    const size_t heads = (size_t)p->c->n_heads, hd = (size_t)p->c->head_dim;
-    const qw_layer_state *st = &g->states[layer];
-    qw_op_attention(p->ops, &(qw_attention_args){ .out = out + first * heads * hd,
-                                                  .out_stride = heads * hd,
-                                                  .q = q + first * heads * hd,
-                                                  .q_token_stride = heads * hd,
-                                                  .q_head_stride = hd,
-                                                  .k = st->k,
-                                                  .v = st->v,
-                                                  .kv_token_stride = hd,
-                                                  .kv_head_stride = st->capacity * hd,
-                                                  .n_queries = n,
-                                                  .n_keys = g->start + g->n,
-                                                  .n_heads = heads,
-                                                  .n_kv_heads = (size_t)p->c->n_kv_heads,
-                                                  .head_dim = hd,
-                                                  .causal = true,
-                                                  .scale = 1.0F / sqrtf((float)hd) });
 }
 
 void qw_attention_forward(const qw_pass *p, const qw_attention_layer *l, size_t layer, bool last_only)
 {
+    const qw_text_config *c = p->c;
     qw_text_scratch *s = p->s;
-    const size_t heads = (size_t)p->c->n_heads, kv = (size_t)p->c->n_kv_heads, hd = (size_t)p->c->head_dim;
-    float *q_and_gate = s->wide[0], *k = s->wide[1], *v = k + s->n * kv * hd, *q = s->wide[2], *out = s->inner.f32;
-    const qw_linear projections[] = { { k, .w = &l->k }, { v, .w = &l->v }, { q_and_gate, .w = &l->q } };
+    float *q = s->wide[0], *k = s->wide[1], *v = k + s->n * l->k.rows;
+    const qw_linear projections[] = { { k, .w = &l->k }, { v, .w = &l->v }, { q, .w = &l->q } };
+    qw_attention_segment segments[QW_MAX_SEGMENTS];
+    const qw_attention_op_args a = { .k = k,
+                                     .v = v,
+                                     .q = q,
+                                     .q_norm = l->q_norm,
+                                     .k_norm = l->k_norm,
+                                     .cos = s->cos,
+                                     .sin = s->sin,
+                                     .out = &s->inner,
+                                     .forms = qw_op_forms(p->ops, &l->o, NULL),
+                                     .n_heads = (size_t)c->n_heads,
+                                     .n_kv_heads = (size_t)c->n_kv_heads,
+                                     .head_dim = (size_t)c->head_dim,
+                                     .half = (size_t)c->rotary_dim / 2,
+                                     .eps = (float)c->rms_eps,
+                                     .parts = s->parts,
+                                     .n_parts = s->n_parts,
+                                     .segments = segments,
+                                     .n_segments = p->n_segments };
+    set_segments(segments, p, layer, last_only);
 
     qw_op_linears(p->ops, projections, last_only ? 2 : 3, &s->in, s->n);
-    remember(p, l, layer, k, v);
+    qw_op_remember(p->ops, &a);
     if (last_only) {
         qw_pass_keep_last(p, &s->in);
         qw_op_linears(p->ops, &projections[2], 1, &s->in, s->n);
     }
-    take_queries(q, q_and_gate, s->n * heads, hd);
-    qw_op_rmsnorm(p->ops, q, q, l->q_norm, s->n * heads, hd, (float)p->c->rms_eps);
-    qw_op_rope(p->ops, q, s->n, heads, heads * hd, hd, s->cos, s->sin, (size_t)p->c->rotary_dim / 2);
-    for (size_t i = 0; i < p->n_segments; i++)
-        attend(p, &p->segments[i], layer, last_only ? i : p->segments[i].first, last_only ? 1 : p->segments[i].n, q, out);
-    qw_op_sigmoid_gate(p->ops, out, q_and_gate + hd, 2 * heads * hd, 2 * hd, s->n, heads, hd);
-    qw_op_input(p->ops, &s->inner, out, s->n, heads * hd, QW_ROLE_MIXED, qw_op_forms(p->ops, &l->o, NULL));
+    qw_op_attend(p->ops, &a);
     qw_op_linears(p->ops, &(qw_linear){ .y = s->x, .w = &l->o, .add = true }, 1, &s->inner, s->n);
 }

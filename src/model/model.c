@@ -31,7 +31,9 @@ static qwren_status make_device(qw_model *m, const qw_model_params *p, qwren_err
     const qw_ops_needs needs = { .cols = widest(c),
                                  .key_dim = (size_t)c->linear_key_dim,
                                  .value_dim = (size_t)c->linear_value_dim,
-                                 .values_per_key = (size_t)c->linear_value_heads / (size_t)c->linear_key_heads };
+                                 .values_per_key = (size_t)c->linear_value_heads / (size_t)c->linear_key_heads,
+                                 .head_dim = (size_t)c->head_dim,
+                                 .heads_per_kv = (size_t)c->n_heads / (size_t)c->n_kv_heads };
     QW_TRY(qw_ops_create(&m->ops, &opt, err));
     return qw_ops_reserve(m->ops, &needs, err);
 }
@@ -167,6 +169,7 @@ qwren_status qw_model_init(qw_model *m, const char *dir, const qw_model_params *
 {
     memset(m, 0, sizeof *m);
     m->weights = p->made_weights;
+    m->arithmetic = p->arithmetic;
     qw_arena_init(&m->arena, 64 * 1024);
     qwren_status st = init(m, dir, p, err);
     if (st != QWREN_OK)

@@ -14,6 +14,7 @@ typedef struct qw_model {
     qw_quant_config quant; /* what config.json says about codes */
     qw_matrix *bound;      /* [qw_weights_count], by a tensor's place in the files: the matrix that was made of it; rows 0 where none was */
     qw_ops *ops;           /* NULL when opened for inspection only */
+    qwren_arithmetic arithmetic;
     qw_text_model text;
     bool has_vision, has_mtp;
     qw_vision_model vision; /* when has_vision */

@@ -9,19 +9,17 @@
 static size_t max(size_t a, size_t b) { return a > b ? a : b; }
 static size_t rounded(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-/* Floats of each token, in the order of qw_text_scratch: x, wide[3], gates[2], cos, sin. */
-#define N_WIDTHS 8
+/* Floats of each token, in the order of qw_text_scratch: x, wide[2], gates[2], cos, sin. */
+#define N_WIDTHS 7
 static void widths_of(const qw_text_config *c, size_t widths[N_WIDTHS])
 {
     const size_t H = (size_t)c->hidden_size, heads = (size_t)c->n_heads * (size_t)c->head_dim,
-                 kv = (size_t)c->n_kv_heads * (size_t)c->head_dim, values = (size_t)c->linear_value_heads * (size_t)c->linear_value_dim,
-                 half = (size_t)c->rotary_dim / 2;
+                 kv = (size_t)c->n_kv_heads * (size_t)c->head_dim, values = (size_t)c->linear_value_heads * (size_t)c->linear_value_dim;
     widths[0] = H;
     widths[1] = max(max(2 * heads, qw_delta_channels(c)), 2 * H);
     widths[2] = max(2 * kv, values);
-    widths[3] = heads;
-    widths[4] = widths[5] = (size_t)c->linear_value_heads;
-    widths[6] = widths[7] = half;
+    widths[3] = widths[4] = (size_t)c->linear_value_heads;
+    widths[5] = widths[6] = (size_t)c->rotary_dim / 2;
 }
 
 /* What o, out, down and the MTP head's fc read. */
@@ -31,18 +29,18 @@ static size_t inner_width(const qw_text_config *c)
     return max(max(heads, values), max((size_t)c->intermediate_size, 2 * (size_t)c->hidden_size));
 }
 
-size_t qw_text_scratch_bytes(const qw_text_config *c, size_t n)
+size_t qw_text_scratch_bytes(const qw_text_config *c, size_t n, size_t n_ctx)
 {
     size_t widths[N_WIDTHS], bytes = qw_input_bytes(n, (size_t)c->hidden_size) + qw_input_bytes(n, inner_width(c));
     widths_of(c, widths);
     for (size_t i = 0; i < N_WIDTHS; i++)
         bytes += rounded(n * widths[i] * sizeof(float));
-    return bytes;
+    return bytes + rounded(qw_attention_parts((size_t)c->n_heads, (size_t)c->head_dim, n_ctx) * sizeof(float));
 }
 
-void qw_text_scratch_init(qw_text_scratch *s, void *block, const qw_text_config *c, size_t n)
+void qw_text_scratch_init(qw_text_scratch *s, void *block, const qw_text_config *c, size_t n, size_t n_ctx)
 {
-    float **parts[N_WIDTHS] = { &s->x, &s->wide[0], &s->wide[1], &s->wide[2], &s->gates[0], &s->gates[1], &s->cos, &s->sin };
+    float **parts[N_WIDTHS] = { &s->x, &s->wide[0], &s->wide[1], &s->gates[0], &s->gates[1], &s->cos, &s->sin };
     size_t widths[N_WIDTHS];
     char *at = block;
     widths_of(c, widths);
@@ -55,6 +53,8 @@ void qw_text_scratch_init(qw_text_scratch *s, void *block, const qw_text_config 
         *parts[i] = (float *)(void *)at;
         at += rounded(n * widths[i] * sizeof(float));
     }
+    s->parts = (float *)(void *)at;
+    s->n_parts = qw_attention_parts((size_t)c->n_heads, (size_t)c->head_dim, n_ctx);
 }
 
 /* ---- a layer */

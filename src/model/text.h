@@ -58,11 +58,14 @@ qwren_status qw_layer_bind(qw_layer *out, qw_layer_kind kind, const qw_text_conf
 
 /* What one layer remembers of a timeline. The memory belongs to the runtime. */
 typedef struct qw_layer_state {
-    float *k, *v; /* attention: [n_kv_heads, capacity, head_dim]; k after norm and rotation */
-    size_t capacity;
+    void *cache; /* attention: [n_kv_heads] heads of keys and values (kernels/kv.h); keys after norm and rotation */
+    qw_kv_type cache_type;
+    size_t capacity;  /* positions of the cache */
     float *conv;      /* DeltaNet: [taps - 1, channels], oldest first */
     float *recurrent; /* DeltaNet: [qw_recurrent_floats()] */
 } qw_layer_state;
+/* Bytes of an attention layer's cache; SIZE_MAX when there cannot be so many. */
+size_t qw_cache_bytes(const qw_text_config *c, qw_kv_type type, size_t capacity);
 
 /* Channels of a DeltaNet layer's convolution: queries, keys, values. Floats of its `conv` and `recurrent`. */
 size_t qw_delta_channels(const qw_text_config *c);
@@ -75,12 +78,16 @@ typedef struct qw_text_scratch {
     float *x;         /* [n, H] residual stream */
     qw_input in;      /* [n, H] the normalised stream; after the last layer the final hidden states */
     qw_input inner;   /* what o, out and down read */
-    float *wide[3];   /* [n, the widest rows between two steps of a layer] */
+    float *wide[2];   /* [n, the widest rows between two steps of a layer] */
     float *gates[2];  /* [n, Hv] */
     float *cos, *sin; /* [n, rotary_dim / 2] */
+    float *parts;     /* [n_parts] of attention over many keys */
+    size_t n_parts;
 } qw_text_scratch;
-size_t qw_text_scratch_bytes(const qw_text_config *c, size_t n_tokens);
-void qw_text_scratch_init(qw_text_scratch *s, void *block, const qw_text_config *c, size_t n_tokens); /* block: aligned to 64 */
+/* For passes of n_tokens, over caches of up to n_ctx positions. */
+size_t qw_text_scratch_bytes(const qw_text_config *c, size_t n_tokens, size_t n_ctx);
+void qw_text_scratch_init(qw_text_scratch *s, void *block, const qw_text_config *c, size_t n_tokens,
+                          size_t n_ctx); /* block: aligned to 64 */
 
 /* Consecutive tokens of one timeline: rows [first, first + n) of a pass. */
 typedef struct qw_segment {

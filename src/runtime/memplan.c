@@ -1,6 +1,6 @@
 /* One walk over the parts of a session both measures them and places them, so that the two cannot differ.
  *
- *   | layer tables | token keys | rows | logits | scratch | states and saved states of each DeltaNet layer | K and V of each attention layer |
+ *   | layer tables | token keys | rows | logits | scratch | states and saved states of each DeltaNet layer | cache of each attention layer |
  *
  * Tested by tests/unit/test_session.c. */
 #include "runtime/memplan.h"
@@ -24,13 +24,9 @@ static void *take(cursor *at, size_t n, size_t size)
     return at->block ? at->block + begin : NULL;
 }
 
-static qw_layer_state take_kv(cursor *at, const qw_text_config *c, size_t n_ctx)
+static qw_layer_state take_cache(cursor *at, const qw_text_config *c, size_t n_ctx, qw_kv_type type)
 {
-    size_t row_bytes = (size_t)c->n_kv_heads * (size_t)c->head_dim * sizeof(float);
-    qw_layer_state st = { .capacity = n_ctx };
-    st.k = take(at, n_ctx, row_bytes);
-    st.v = take(at, n_ctx, row_bytes);
-    return st;
+    return (qw_layer_state){ .cache = take(at, qw_cache_bytes(c, type, n_ctx), 1), .cache_type = type, .capacity = n_ctx };
 }
 
 static qw_layer_state take_delta(cursor *at, const qw_text_config *c)
@@ -41,12 +37,12 @@ static qw_layer_state take_delta(cursor *at, const qw_text_config *c)
     return st;
 }
 
-static void take_layers(cursor *at, qw_session_memory *m, const qw_text_config *c, size_t n_ctx, qw_layer_kind kind)
+static void take_layers(cursor *at, qw_session_memory *m, const qw_memplan *plan, const qw_text_config *c, size_t n_ctx, qw_layer_kind kind)
 {
     for (int i = 0; i < c->n_layers; i++) {
         if (c->layer_kinds[i] != kind)
             continue;
-        qw_layer_state now = kind == QW_LAYER_ATTENTION ? take_kv(at, c, n_ctx) : take_delta(at, c);
+        qw_layer_state now = kind == QW_LAYER_ATTENTION ? take_cache(at, c, n_ctx, plan->cache_type) : take_delta(at, c);
         qw_layer_state saved = kind == QW_LAYER_ATTENTION ? (qw_layer_state){ 0 } : take_delta(at, c);
         if (!at->block)
             continue;
@@ -64,18 +60,18 @@ static void walk(cursor *at, qw_session_memory *m, qw_memplan *plan, const qw_te
     m->rows = take(at, plan->batch, sizeof *m->rows);
     m->logits = take(at, (size_t)c->vocab_size, sizeof *m->logits);
     m->maxima = take(at, qw_logit_blocks((size_t)c->vocab_size), sizeof *m->maxima);
-    m->scratch = take(at, qw_text_scratch_bytes(c, plan->batch), 1);
+    m->scratch = take(at, qw_text_scratch_bytes(c, plan->batch, n_ctx), 1);
     plan->scratch_bytes = at->used;
-    take_layers(at, m, c, n_ctx, QW_LAYER_DELTA);
+    take_layers(at, m, plan, c, n_ctx, QW_LAYER_DELTA);
     plan->state_bytes = at->used - plan->scratch_bytes;
-    take_layers(at, m, c, n_ctx, QW_LAYER_ATTENTION);
+    take_layers(at, m, plan, c, n_ctx, QW_LAYER_ATTENTION);
     plan->kv_bytes = at->used - plan->scratch_bytes - plan->state_bytes;
     plan->total_bytes = at->used;
 }
 
-qwren_status qw_memplan_make(qw_memplan *out, const qw_text_config *c, size_t n_ctx, qwren_error *err)
+qwren_status qw_memplan_make(qw_memplan *out, const qw_text_config *c, size_t n_ctx, qw_kv_type cache_type, qwren_error *err)
 {
-    *out = (qw_memplan){ .batch = n_ctx < QW_MAX_BATCH ? n_ctx : QW_MAX_BATCH };
+    *out = (qw_memplan){ .cache_type = cache_type, .batch = n_ctx < QW_MAX_BATCH ? n_ctx : QW_MAX_BATCH };
     if (n_ctx == 0 || n_ctx > (size_t)c->max_positions)
         return qw_fail(err, QWREN_E_LIMIT, "a session of %zu tokens: this model takes 1 to %d", n_ctx, c->max_positions);
     cursor at = { 0 };

@@ -10,10 +10,11 @@ typedef struct qw_memplan {
     size_t scratch_bytes; /* buffers of one pass, logits, the list of tokens */
     size_t total_bytes;
     size_t batch; /* tokens of one pass */
+    qw_kv_type cache_type;
 } qw_memplan;
 
 /* E_LIMIT when a size overflows, or n_ctx is 0 or more than the model's positions. */
-qwren_status qw_memplan_make(qw_memplan *out, const qw_text_config *c, size_t n_ctx, qwren_error *err);
+qwren_status qw_memplan_make(qw_memplan *out, const qw_text_config *c, size_t n_ctx, qw_kv_type cache_type, qwren_error *err);
 
 typedef struct qw_session_memory {
     qw_layer_state *layers; /* [n_layers] the present states; their pointers are set */
@@ -22,7 +23,7 @@ typedef struct qw_session_memory {
     const float **rows;     /* [batch] */
     float *logits;          /* [V] */
     float *maxima;          /* [qw_logit_blocks(V)] the largest of each block of logits */
-    void *scratch;          /* qw_text_scratch_bytes(batch) */
+    void *scratch;          /* qw_text_scratch_bytes(batch, n_ctx) */
 } qw_session_memory;
 
 /* Lays the parts out in `block` of plan->total_bytes, aligned to QW_ALIGN. The contents are not set, but for the layers' pointers. */

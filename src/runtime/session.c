@@ -23,7 +23,17 @@ struct qw_session {
 
 static size_t rounded(size_t n) { return (n + QW_ALIGN - 1) / QW_ALIGN * QW_ALIGN; }
 
-qwren_status qw_session_create(qw_session **out, const qw_model *m, size_t n_ctx, qwren_error *err)
+qw_kv_type qw_cache_type(const qw_model *m, qwren_kv_type wanted)
+{
+    switch (wanted) {
+    case QWREN_KV_F32: return QW_KV_F32;
+    case QWREN_KV_F16: return QW_KV_F16;
+    case QWREN_KV_Q8: return QW_KV_Q8;
+    default: return m->arithmetic == QWREN_ARITHMETIC_EXACT ? QW_KV_F32 : QW_KV_F16;
+    }
+}
+
+qwren_status qw_session_create(qw_session **out, const qw_model *m, size_t n_ctx, qwren_kv_type kv_type, qwren_error *err)
 {
     const qw_text_config *c = &m->config.text;
     const size_t head = rounded(sizeof(qw_session)), most = (size_t)c->max_positions;
@@ -34,7 +44,7 @@ qwren_status qw_session_create(qw_session **out, const qw_model *m, size_t n_ctx
         return qw_fail(err, QWREN_E_ARGUMENT, "the model was opened for inspection only (config_only): it cannot compute");
     if (n_ctx == 0)
         n_ctx = most < DEFAULT_CTX ? most : DEFAULT_CTX;
-    QW_TRY(qw_memplan_make(&plan, c, n_ctx, err));
+    QW_TRY(qw_memplan_make(&plan, c, n_ctx, qw_cache_type(m, kv_type), err));
     char *block = qw_add_size(head, plan.total_bytes, &bytes) ? qw_alloc_aligned(bytes) : NULL;
     if (!block)
         return qw_fail(err, QWREN_E_MEMORY, "not enough memory for a session of %zu tokens (%zu bytes); a shorter context needs less",
@@ -42,7 +52,7 @@ qwren_status qw_session_create(qw_session **out, const qw_model *m, size_t n_ctx
     qw_session *s = (qw_session *)(void *)block;
     *s = (qw_session){ .model = m, .n_ctx = n_ctx, .batch = plan.batch };
     qw_memplan_place(&s->memory, &plan, c, n_ctx, block + head);
-    qw_text_scratch_init(&s->scratch, s->memory.scratch, c, plan.batch);
+    qw_text_scratch_init(&s->scratch, s->memory.scratch, c, plan.batch, n_ctx);
     qw_session_reset(s);
     *out = s;
     return QWREN_OK;

@@ -8,8 +8,10 @@
 
 typedef struct qw_session qw_session;
 
+/* What a cache of the model is made of: 16 bits, or 32 where arithmetic is exact, unless another is wanted. */
+qw_kv_type qw_cache_type(const qw_model *m, qwren_kv_type wanted);
 /* Takes all memory in one piece (memplan.h). n_ctx 0 = the smaller of the model's maximum and 32768. The model must outlive it. */
-qwren_status qw_session_create(qw_session **out, const qw_model *m, size_t n_ctx, qwren_error *err);
+qwren_status qw_session_create(qw_session **out, const qw_model *m, size_t n_ctx, qwren_kv_type kv_type, qwren_error *err);
 void qw_session_free(qw_session *s); /* NULL is allowed */
 void qw_session_reset(qw_session *s);
 size_t qw_session_length(const qw_session *s);

@@ -167,7 +167,8 @@ static void add_matrices(qw_speed *out, shapes *s, bench *b, const qw_model *m)
 typedef struct mix_run {
     bench *b;
     const qw_text_config *c;
-    float *state, *tail, *kv;
+    float *state, *tail;
+    void *cache; /* of an attention layer, QW_SPEED_CONTEXT positions */
     size_t n, n_keys;
 } mix_run;
 
@@ -203,38 +204,41 @@ static void run_attention(void *ctx)
 {
     const mix_run *r = ctx;
     const qw_text_config *c = r->c;
-    const size_t hd = (size_t)c->head_dim, heads = (size_t)c->n_heads;
-    qw_op_attention(r->b->ops, &(qw_attention_args){ .out = r->b->y,
-                                                     .q = r->b->x,
-                                                     .k = r->kv,
-                                                     .v = r->kv,
-                                                     .out_stride = heads * hd,
-                                                     .q_token_stride = heads * hd,
-                                                     .q_head_stride = hd,
-                                                     .kv_token_stride = hd,
-                                                     .kv_head_stride = r->n_keys * hd,
-                                                     .n_queries = r->n,
-                                                     .n_keys = r->n_keys,
-                                                     .n_heads = heads,
-                                                     .n_kv_heads = (size_t)c->n_kv_heads,
-                                                     .head_dim = hd,
-                                                     .causal = true,
-                                                     .scale = 1 });
+    const float *weights = (const float *)(const void *)r->b->data;
+    const qw_attention_segment segment = {
+        .n = r->n, .start = r->n_keys - r->n, .n_queries = r->n, .cache = r->cache, .type = QW_KV_F16, .capacity = QW_SPEED_CONTEXT
+    };
+    const qw_attention_op_args a = { .k = r->b->y,
+                                     .v = r->b->x,
+                                     .q = r->b->x,
+                                     .q_norm = weights,
+                                     .k_norm = weights,
+                                     .cos = weights,
+                                     .sin = weights,
+                                     .out = &r->b->out,
+                                     .forms = QW_FORM_Q8,
+                                     .n_heads = (size_t)c->n_heads,
+                                     .n_kv_heads = (size_t)c->n_kv_heads,
+                                     .head_dim = (size_t)c->head_dim,
+                                     .half = (size_t)c->rotary_dim / 2,
+                                     .segments = &segment,
+                                     .n_segments = 1 };
+    qw_op_remember(r->b->ops, &a);
+    qw_op_attend(r->b->ops, &a);
 }
 
-static void add_mixing(qw_speed *out, bench *b, const qw_text_config *c, float *state, float *tail, float *kv)
+static void add_mixing(qw_speed *out, bench *b, const qw_text_config *c, float *state, float *tail, void *cache)
 {
-    mix_run one = { b, c, state, tail, kv, 1, QW_SPEED_CONTEXT }, many = { b, c, state, tail, kv, TOKENS, QW_SPEED_CONTEXT / 2 };
+    mix_run one = { b, c, state, tail, cache, 1, QW_SPEED_CONTEXT }, many = { b, c, state, tail, cache, TOKENS, QW_SPEED_CONTEXT / 2 };
     const double state_s = 2 * (double)(qw_recurrent_floats(c) * sizeof(float)) / out->read_bytes_per_s; /* read and written */
-    const double kv_s =
-        2 * (double)((size_t)c->n_kv_heads * (size_t)c->head_dim * QW_SPEED_CONTEXT * sizeof(float)) / out->read_bytes_per_s;
+    const double cache_s = (double)qw_cache_bytes(c, QW_KV_F16, QW_SPEED_CONTEXT) / out->read_bytes_per_s;
     memset(b->y, FILL | 0x80, (size_t)c->linear_value_heads * sizeof *b->y); /* decays, below zero */
     if (c->n_delta_layers) {
         out->mixing_decode_s += c->n_delta_layers * larger(best_time(b, run_delta, &one), state_s);
         out->mixing_prefill_s += c->n_delta_layers * best_time(b, run_delta, &many) / TOKENS;
     }
     if (c->n_attention_layers) {
-        out->mixing_decode_s += c->n_attention_layers * larger(best_time(b, run_attention, &one), kv_s);
+        out->mixing_decode_s += c->n_attention_layers * larger(best_time(b, run_attention, &one), cache_s);
         out->mixing_prefill_s += c->n_attention_layers * best_time(b, run_attention, &many) / TOKENS;
     }
 }
@@ -326,7 +330,8 @@ static needs find_needs(const qw_model *m)
     const size_t heads = (size_t)c->n_heads * (size_t)c->head_dim;
     n.cols = max(n.cols, (size_t)c->linear_value_heads * (size_t)c->linear_value_dim);
     n.data_bytes = max(n.data_bytes, (size_t)c->conv_kernel * qw_delta_channels(c) * sizeof(float));
-    n.x_floats = max(n.x_floats, TOKENS * max(qw_delta_channels(c), heads));
+    n.data_bytes = max(n.data_bytes, TOKENS * max((size_t)c->rotary_dim, (size_t)c->head_dim) * sizeof(float));
+    n.x_floats = max(n.x_floats, TOKENS * max(qw_delta_channels(c), 2 * heads));
     n.y_floats = max(n.y_floats, max(TOKENS * heads, (2 * TOKENS + 1) * (size_t)c->linear_value_heads));
     return n;
 }
@@ -337,22 +342,22 @@ static size_t rounded(size_t floats) { return (floats + 15) / 16 * 16; }
 static qwren_status measure(qw_speed *out, bench *b, const qw_model *m, const needs *n, qwren_error *err)
 {
     const qw_text_config *c = &m->config.text;
-    const size_t state = qw_recurrent_floats(c), tail = qw_conv_floats(c),
-                 kv = (size_t)c->n_kv_heads * (size_t)c->head_dim * QW_SPEED_CONTEXT,
-                 floats = rounded(state + tail + kv + n->x_floats + n->y_floats), input = qw_input_bytes(TOKENS, n->cols),
-                 bytes = floats * sizeof(float) + 2 * input + n->data_bytes;
+    const size_t state = qw_recurrent_floats(c), tail = qw_conv_floats(c), cache = qw_cache_bytes(c, QW_KV_F16, QW_SPEED_CONTEXT),
+                 input = qw_input_bytes(TOKENS, n->cols), floats = rounded(state + tail + n->x_floats + n->y_floats),
+                 bytes = floats * sizeof(float) + cache + 2 * input + n->data_bytes;
     shapes s = { qw_alloc_array(n->n_matrices, sizeof *s.items), 0 };
     float *block = qw_alloc_aligned(bytes);
     qwren_status st = s.items && block ? QWREN_OK : qw_fail_memory(err, bytes, "made-up weights");
     if (st == QWREN_OK) {
         memset(block, FILL, bytes);
-        b->x = block + state + tail + kv;
+        char *at = (char *)(block + floats);
+        b->x = block + state + tail;
         b->y = b->x + n->x_floats;
-        qw_input_init(&b->in, block + floats, TOKENS, n->cols);
-        qw_input_init(&b->out, (char *)(block + floats) + input, TOKENS, n->cols);
-        b->data = (char *)(block + floats) + 2 * input;
+        qw_input_init(&b->in, at + cache, TOKENS, n->cols);
+        qw_input_init(&b->out, at + cache + input, TOKENS, n->cols);
+        b->data = at + cache + 2 * input;
         add_matrices(out, &s, b, m);
-        add_mixing(out, b, c, block, block + state, block + state + tail);
+        add_mixing(out, b, c, block, block + state, at);
     }
     qw_free(s.items);
     qw_free_aligned(block);
@@ -385,7 +390,9 @@ qwren_status qw_speed_estimate(qw_speed *out, const qw_model *m, const qw_speed_
                                &(qw_ops_needs){ .cols = n.cols,
                                                 .key_dim = (size_t)c->linear_key_dim,
                                                 .value_dim = (size_t)c->linear_value_dim,
-                                                .values_per_key = (size_t)c->linear_value_heads / (size_t)c->linear_key_heads },
+                                                .values_per_key = (size_t)c->linear_value_heads / (size_t)c->linear_key_heads,
+                                                .head_dim = (size_t)c->head_dim,
+                                                .heads_per_kv = (size_t)c->n_heads / (size_t)c->n_kv_heads },
                                err),
                 done);
     st = measure(out, &b, m, &n, err);

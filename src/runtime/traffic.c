@@ -47,7 +47,7 @@ static qwren_status cache_bytes(uint64_t *out, const qw_text_config *c, size_t d
     qw_memplan plan;
     if (depth >= most)
         return qw_fail(err, QWREN_E_LIMIT, "a token behind %zu others: this model takes %zu", depth, most);
-    QW_TRY(qw_memplan_make(&plan, c, n, err));
+    QW_TRY(qw_memplan_make(&plan, c, n, QW_KV_F16, err));
     *out = (uint64_t)((double)plan.kv_bytes / (double)n * (double)(depth + 1));
     return QWREN_OK;
 }

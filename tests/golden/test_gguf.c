@@ -29,7 +29,7 @@ static void open_subject(subject *s, const char *path, const char *ref)
     qwren_error err = { 0 };
     *s = (subject){ 0 };
     if (qw_model_init(&s->model, path, &(qw_model_params){ .n_threads = 2, .arithmetic = QWREN_ARITHMETIC_EXACT }, &err) ||
-        qw_session_create(&s->session, &s->model, 128, &err))
+        qw_session_create(&s->session, &s->model, 128, QWREN_KV_DEFAULT, &err))
         fail_msg("%s", err.text);
     s->g = golden_open(ref);
     const int32_t *ids = golden_i32(s->g, "input_ids", &s->n);
@@ -124,12 +124,11 @@ static void mtp_head(void **state)
     open_subject(&s, QW_TEST_DATA "/gguf/tiny-a-Q8_0.gguf", "gguf/tiny-a.ref.safetensors");
     const qw_text_config *c = &s.model.config.text;
     assert_true(s.model.has_mtp);
-    const size_t cache = (size_t)c->n_kv_heads * (size_t)c->head_dim * s.n;
-    void *block = qw_alloc_aligned(qw_text_scratch_bytes(c, s.n));
+    void *block = qw_alloc_aligned(qw_text_scratch_bytes(c, s.n, s.n));
     float *logits = calloc(s.n * s.V, sizeof *logits);
-    qw_layer_state st = { .k = calloc(cache, sizeof *st.k), .v = calloc(cache, sizeof *st.v), .capacity = s.n };
+    qw_layer_state st = { .cache = qw_alloc_aligned(qw_cache_bytes(c, QW_KV_F32, s.n)), .cache_type = QW_KV_F32, .capacity = s.n };
     qw_text_scratch scratch;
-    qw_text_scratch_init(&scratch, block, c, s.n);
+    qw_text_scratch_init(&scratch, block, c, s.n, s.n);
     qw_batch b = { .ids = golden_i32(s.g, "mtp.next_ids", NULL),
                    .pos = (const int32_t(*)[3])s.t.pos,
                    .n = s.n,
@@ -140,7 +139,8 @@ static void mtp_head(void **state)
     qw_text_logits(s.model.ops, &s.model.text, logits, &scratch.in, s.n);
     golden_compare("mtp.logits", logits, golden_f32(s.g, "mtp.logits", NULL), s.n * s.V, LOGIT_LIMIT);
     qw_free_aligned(block);
-    free(logits), free(st.k), free(st.v);
+    free(logits);
+    qw_free_aligned(st.cache);
     close_subject(&s);
 }
 

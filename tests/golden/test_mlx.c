@@ -45,7 +45,7 @@ static void open_subject(subject *s, const char *name)
     char file[128];
     qwren_error err = { 0 };
     open_model(&s->model, name);
-    must(qw_session_create(&s->session, &s->model, 512, &err), &err);
+    must(qw_session_create(&s->session, &s->model, 512, QWREN_KV_DEFAULT, &err), &err);
     snprintf(file, sizeof file, "mlx/%s/ref.safetensors", name);
     s->g = golden_open(file);
     s->name = name;
@@ -116,13 +116,12 @@ static void draft_head(void **state)
     const qw_text_config *c = &s.model.config.text;
     assert_true(s.model.has_mtp);
     qw_timeline t = eval_prompt(&s, NULL);
-    const size_t cache = (size_t)c->n_kv_heads * (size_t)c->head_dim * t.n;
-    void *block = qw_alloc_aligned(qw_text_scratch_bytes(c, t.n));
+    void *block = qw_alloc_aligned(qw_text_scratch_bytes(c, t.n, t.n));
     float *hidden = floats(t.n * s.H), *logits = floats(t.n * s.V);
     memcpy(hidden, qw_session_hidden(s.session), t.n * s.H * sizeof *hidden);
-    qw_layer_state st = { .k = floats(cache), .v = floats(cache), .capacity = t.n };
+    qw_layer_state st = { .cache = qw_alloc_aligned(qw_cache_bytes(c, QW_KV_F32, t.n)), .cache_type = QW_KV_F32, .capacity = t.n };
     qw_text_scratch scratch;
-    qw_text_scratch_init(&scratch, block, c, t.n);
+    qw_text_scratch_init(&scratch, block, c, t.n, t.n);
     qw_batch b = { .ids = golden_i32(s.g, "mtp.next_ids", NULL),
                    .pos = (const int32_t(*)[3])t.pos,
                    .n = t.n,
@@ -133,7 +132,8 @@ static void draft_head(void **state)
     qw_text_logits(s.model.ops, &s.model.text, logits, &scratch.in, t.n);
     compare(&s, "mtp.logits", logits, t.n * s.V);
     qw_free_aligned(block);
-    free(hidden), free(logits), free(st.k), free(st.v);
+    free(hidden), free(logits);
+    qw_free_aligned(st.cache);
     qw_timeline_deinit(&t);
     close_subject(&s);
 }

@@ -24,7 +24,7 @@ static qw_ops *new_ops(void)
 {
     qw_ops *ops = NULL;
     qwren_error err = { 0 };
-    const qw_ops_needs needs = { .cols = 8192, .key_dim = 1, .value_dim = 1, .values_per_key = 1 };
+    const qw_ops_needs needs = { .cols = 8192, .key_dim = 1, .value_dim = 1, .values_per_key = 1, .head_dim = 256, .heads_per_kv = 8 };
     if (qw_ops_create(&ops, &(qw_ops_options){ .n_threads = 3, .arithmetic = QWREN_ARITHMETIC_EXACT }, &err) ||
         qw_ops_reserve(ops, &needs, &err))
         fail_msg("%s", err.text);
@@ -269,14 +269,13 @@ static void attention_block_is_the_reference(void **state)
                              .o = matrix_of(g, "attn.o_proj.weight"),
                              .q_norm = q_norm,
                              .k_norm = k_norm };
-    const size_t kv = (size_t)c.n_kv_heads * hd * T;
-    qw_layer_state st = { .k = floats(kv), .v = floats(kv), .capacity = T };
-    void *block = qw_alloc_aligned(qw_text_scratch_bytes(&c, T));
+    qw_layer_state st = { .cache = qw_alloc_aligned(qw_cache_bytes(&c, QW_KV_F32, T)), .cache_type = QW_KV_F32, .capacity = T };
+    void *block = qw_alloc_aligned(qw_text_scratch_bytes(&c, T, T));
     float *out = floats(T * H);
     for (size_t step = 1; step <= T; step += T - 1) { /* token by token, then all at once */
         for (size_t t = 0; t < T; t += step) {
             qw_text_scratch s;
-            qw_text_scratch_init(&s, block, &c, T);
+            qw_text_scratch_init(&s, block, &c, T, T);
             s.n = step;
             qw_op_input(ops, &s.in, golden_f32(g, "attn.x", NULL) + t * H, step, H, QW_ROLE_NORMED, QW_FORM_F32);
             memset(s.x, 0, step * H * sizeof *s.x);
@@ -288,7 +287,8 @@ static void attention_block_is_the_reference(void **state)
         }
         golden_compare(step == 1 ? "attn, token by token" : "attn, at once", out, golden_f32(g, "attn.out", NULL), T * H, 1e-5);
     }
-    free(q_norm), free(k_norm), free(st.k), free(st.v), free(out);
+    free(q_norm), free(k_norm), free(out);
+    qw_free_aligned(st.cache);
     qw_free_aligned(block);
     qw_ops_free(ops);
     golden_close(g);

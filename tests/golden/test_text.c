@@ -32,7 +32,7 @@ static void open_subject(subject *s, const char *name)
     s->name = name;
     snprintf(dir, sizeof dir, "%s/text/%s/hf", QW_TEST_DATA, name);
     snprintf(file, sizeof file, "text/%s/ref.safetensors", name);
-    if (qw_model_init(&s->model, dir, &p, &err) || qw_session_create(&s->session, &s->model, 512, &err))
+    if (qw_model_init(&s->model, dir, &p, &err) || qw_session_create(&s->session, &s->model, 512, QWREN_KV_DEFAULT, &err))
         fail_msg("%s", err.text);
     s->g = golden_open(file);
     s->T = golden_dim(s->g, "input_ids", 0);
@@ -103,14 +103,23 @@ static void watch(void *ctx, int step, const float *x, size_t n)
     compare(w->s, what, x, golden_f32(w->s->g, "hidden", NULL) + (size_t)step * w->rows * w->s->H, w->rows * w->s->H, 1e-4);
 }
 
-static void compare_kv(subject *s, const char *kind, int layer, const float *rows, size_t capacity)
+/* Keys and values of all positions, head by head, as the file has them. */
+static void compare_cache(subject *s, int layer, const qw_layer_state *st)
 {
-    char what[32];
-    const size_t kv = (size_t)s->model.config.text.n_kv_heads, hd = (size_t)s->model.config.text.head_dim;
-    snprintf(what, sizeof what, "state.%d.%s", layer, kind);
-    const float *want = golden_f32(s->g, what, NULL);
-    for (size_t g = 0; g < kv; g++)
-        compare(s, what, rows + g * capacity * hd, want + g * s->T * hd, s->T * hd, 1e-4);
+    char what[2][32];
+    const qw_text_config *c = &s->model.config.text;
+    const size_t heads = (size_t)c->n_kv_heads, hd = (size_t)c->head_dim, floats_of_head = s->T * hd;
+    float *k = floats(heads * floats_of_head), *v = floats(heads * floats_of_head);
+    snprintf(what[0], sizeof what[0], "state.%d.key", layer);
+    snprintf(what[1], sizeof what[1], "state.%d.value", layer);
+    for (size_t g = 0; g < heads; g++) {
+        const qw_kv head = { st->cache_type, hd, (char *)st->cache + g * qw_kv_bytes(st->cache_type, hd, st->capacity) };
+        for (size_t pos = 0; pos < s->T; pos++)
+            qw_kv_get(&head, pos, k + g * floats_of_head + pos * hd, v + g * floats_of_head + pos * hd);
+    }
+    compare(s, what[0], k, golden_f32(s->g, what[0], NULL), heads * floats_of_head, 1e-4);
+    compare(s, what[1], v, golden_f32(s->g, what[1], NULL), heads * floats_of_head, 1e-4);
+    free(k), free(v);
 }
 
 static void compare_delta(subject *s, int layer, const qw_layer_state *st)
@@ -138,12 +147,10 @@ static void compare_states(subject *s)
 {
     for (int i = 0; i < s->model.config.text.n_layers; i++) {
         const qw_layer_state *st = qw_session_layer(s->session, i);
-        if (s->model.config.text.layer_kinds[i] == QW_LAYER_DELTA) {
+        if (s->model.config.text.layer_kinds[i] == QW_LAYER_DELTA)
             compare_delta(s, i, st);
-        } else {
-            compare_kv(s, "key", i, st->k, st->capacity);
-            compare_kv(s, "value", i, st->v, st->capacity);
-        }
+        else
+            compare_cache(s, i, st);
     }
 }
 
@@ -213,13 +220,12 @@ static void mtp_head(const char *name)
         fail_msg("%s has no MTP head", name);
     qw_timeline t = text_timeline(&s, golden_i32(s.g, "input_ids", NULL), s.T);
     eval(&s, &t, 0, s.T, NULL);
-    void *block = qw_alloc_aligned(qw_text_scratch_bytes(c, s.T));
+    void *block = qw_alloc_aligned(qw_text_scratch_bytes(c, s.T, s.T));
     float *hidden = floats(s.T * s.H), *logits = floats(s.T * s.V);
     memcpy(hidden, qw_session_hidden(s.session), s.T * s.H * sizeof *hidden);
-    const size_t cache = (size_t)c->n_kv_heads * (size_t)c->head_dim * s.T;
-    qw_layer_state st = { .k = floats(cache), .v = floats(cache), .capacity = s.T };
+    qw_layer_state st = { .cache = qw_alloc_aligned(qw_cache_bytes(c, QW_KV_F32, s.T)), .cache_type = QW_KV_F32, .capacity = s.T };
     qw_text_scratch scratch;
-    qw_text_scratch_init(&scratch, block, c, s.T);
+    qw_text_scratch_init(&scratch, block, c, s.T, s.T);
     qw_batch b = { .ids = golden_i32(s.g, "mtp.next_ids", NULL),
                    .pos = (const int32_t(*)[3])t.pos,
                    .n = s.T,
@@ -231,7 +237,8 @@ static void mtp_head(const char *name)
     qw_text_logits(s.model.ops, &s.model.text, logits, &scratch.in, s.T);
     compare(&s, "mtp.logits", logits, golden_f32(s.g, "mtp.logits", NULL), s.T * s.V, LOGIT_LIMIT);
     qw_free_aligned(block);
-    free(hidden), free(logits), free(st.k), free(st.v);
+    free(hidden), free(logits);
+    qw_free_aligned(st.cache);
     qw_timeline_deinit(&t);
     close_subject(&s);
 }

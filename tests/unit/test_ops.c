@@ -54,7 +54,9 @@ static void fill(world *w)
 
 /* ---- devices and matrices */
 
-static const qw_ops_needs needs = { .cols = MIXED, .key_dim = DK, .value_dim = DV, .values_per_key = HEADS / KV };
+static const qw_ops_needs needs = {
+    .cols = MIXED, .key_dim = DK, .value_dim = DV, .values_per_key = HEADS / KV, .head_dim = HD, .heads_per_kv = HEADS / KV
+};
 
 static qw_ops *device(int threads, qwren_arithmetic arithmetic)
 {
@@ -188,7 +190,6 @@ static void attention(qw_ops *ops, world *w)
     a.out = w->full;
     a.causal = false;
     qw_op_attention(ops, &a);
-    qw_op_sigmoid_gate(ops, w->full, w->q, HEADS * HD, HD, N, HEADS, HD);
 }
 
 /* What the tower computes. */
@@ -351,6 +352,104 @@ static void causal_is_full_over_what_came_before(void **state)
     free(w);
 }
 
+/* ---- the decoder's attention */
+
+#define LONG 1100 /* positions: three splits */
+
+typedef struct timeline {
+    float *k, *v, *q, *cos, *sin, *parts, norm[HD];
+    void *cache;
+    size_t n_parts;
+} timeline;
+
+static float *random_floats(qw_rng *rng, size_t n)
+{
+    float *p = malloc(n * sizeof *p);
+    assert_non_null(p);
+    for (size_t i = 0; i < n; i++)
+        p[i] = (float)(2 * qw_rng_double(rng) - 1);
+    return p;
+}
+
+static timeline make_timeline(qw_kv_type type)
+{
+    qw_rng rng;
+    qw_rng_seed(&rng, 11);
+    timeline t = { .k = random_floats(&rng, LONG * KV * HD),
+                   .v = random_floats(&rng, LONG * KV * HD),
+                   .q = random_floats(&rng, LONG * HEADS * 2 * HD),
+                   .cos = random_floats(&rng, LONG * HALF),
+                   .sin = random_floats(&rng, LONG * HALF),
+                   .n_parts = 2 * qw_attention_parts(HEADS, HD, LONG) };
+    t.parts = qw_alloc_aligned(t.n_parts * sizeof *t.parts);
+    t.cache = qw_alloc_aligned(KV * qw_kv_bytes(type, HD, LONG));
+    assert_true(t.parts && t.cache);
+    for (size_t i = 0; i < HD; i++)
+        t.norm[i] = 1 + (float)i / HD;
+    return t;
+}
+
+static void drop_timeline(timeline *t)
+{
+    free(t->k), free(t->v), free(t->q), free(t->cos), free(t->sin);
+    qw_free_aligned(t->parts), qw_free_aligned(t->cache);
+}
+
+/* Tokens [first, first + n); the last n_queries of them ask. */
+static void attend(qw_ops *ops, timeline *t, qw_kv_type type, qw_input *out, size_t first, size_t n, size_t n_queries, size_t n_parts)
+{
+    const qw_attention_segment segment = {
+        .n = n, .start = first, .first_query = n - n_queries, .n_queries = n_queries, .cache = t->cache, .type = type, .capacity = LONG
+    };
+    qw_attention_op_args a = { .k = t->k + first * KV * HD,
+                               .v = t->v + first * KV * HD,
+                               .q = t->q + first * HEADS * 2 * HD,
+                               .q_norm = t->norm,
+                               .k_norm = t->norm,
+                               .cos = t->cos + first * HALF,
+                               .sin = t->sin + first * HALF,
+                               .out = out,
+                               .forms = QW_FORM_F32,
+                               .n_heads = HEADS,
+                               .n_kv_heads = KV,
+                               .head_dim = HD,
+                               .half = HALF,
+                               .eps = 1e-6F,
+                               .parts = t->parts,
+                               .n_parts = n_parts,
+                               .segments = &segment,
+                               .n_segments = 1 };
+    qw_op_remember(ops, &a);
+    qw_op_attend(ops, &a);
+}
+
+/* Whatever asks beside a query, and whether its keys are split over threads or not. */
+static void a_query_has_one_answer(void **state)
+{
+    (void)state;
+    for (qw_kv_type type = 0; type < QW_KV_BF16; type++) {
+        inputs whole = make_inputs(LONG), piece = make_inputs(LONG);
+        qw_ops *one = device(1, QWREN_ARITHMETIC_DEFAULT), *many = device(3, QWREN_ARITHMETIC_DEFAULT);
+        timeline t = make_timeline(type);
+        attend(one, &t, type, &whole.in, 0, LONG, LONG, 0);
+        drop_timeline(&t);
+        t = make_timeline(type);
+        for (size_t at = 0, n; at < LONG; at += n) { /* in pieces of all sizes; single tokens behind many are split */
+            n = at < 1000 ? 1 + at / 2 : 1;
+            n = n < LONG - at ? n : LONG - at;
+            attend(many, &t, type, &piece.in, at, n, n, at % 3 ? t.n_parts : 0);
+            assert_memory_equal(piece.in.f32, whole.in.f32 + at * HEADS * HD, n * HEADS * HD * sizeof(float));
+        }
+        drop_timeline(&t);
+        t = make_timeline(type);
+        attend(many, &t, type, &piece.in, 0, LONG, 1, t.n_parts); /* the last alone, at once */
+        assert_memory_equal(piece.in.f32 + (LONG - 1) * HEADS * HD, whole.in.f32 + (LONG - 1) * HEADS * HD, HEADS * HD * sizeof(float));
+        drop_timeline(&t);
+        qw_ops_free(one), qw_ops_free(many);
+        qw_free_aligned(whole.memory), qw_free_aligned(piece.memory);
+    }
+}
+
 /* The largest of a block, which a NaN is. */
 static void maxima_tell_of_numbers_that_are_none(void **state)
 {
@@ -399,6 +498,7 @@ int main(void)
         cmocka_unit_test(eight_bits_are_near_to_float),
         cmocka_unit_test(segments_do_not_see_each_other),
         cmocka_unit_test(causal_is_full_over_what_came_before),
+        cmocka_unit_test(a_query_has_one_answer),
         cmocka_unit_test(maxima_tell_of_numbers_that_are_none),
         cmocka_unit_test(memory_may_be_short),
     };

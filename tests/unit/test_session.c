@@ -25,7 +25,7 @@ static qw_session *new_session(size_t n_ctx)
 {
     qw_session *s = NULL;
     qwren_error err = { 0 };
-    ok(qw_session_create(&s, &model, n_ctx, &err), &err);
+    ok(qw_session_create(&s, &model, n_ctx, QWREN_KV_DEFAULT, &err), &err);
     return s;
 }
 
@@ -83,9 +83,9 @@ static void memory_is_what_was_planned(void **state)
     fault_install();
     for (size_t n_ctx = 1; n_ctx < 3000; n_ctx = n_ctx * 3 + 1) {
         qw_memplan plan;
-        ok(qw_memplan_make(&plan, c, n_ctx, &err), &err);
+        ok(qw_memplan_make(&plan, c, n_ctx, QW_KV_F16, &err), &err);
         assert_int_equal(plan.total_bytes, plan.kv_bytes + plan.state_bytes + plan.scratch_bytes);
-        assert_int_equal(plan.kv_bytes, n_ctx * (size_t)(c->n_attention_layers * 2 * c->n_kv_heads * c->head_dim) * sizeof(float));
+        assert_int_equal(plan.kv_bytes, (size_t)c->n_attention_layers * qw_cache_bytes(c, QW_KV_F16, n_ctx));
         size_t before = fault_live_bytes();
         qw_session *s = new_session(n_ctx);
         assert_int_equal(fault_live(), 1);
@@ -101,7 +101,7 @@ static void a_wrong_length_is_refused(void **state)
     (void)state;
     qw_session *s = (qw_session *)&model;
     qwren_error err = { 0 };
-    assert_int_equal(qw_session_create(&s, &model, (size_t)model.config.text.max_positions + 1, &err), QWREN_E_LIMIT);
+    assert_int_equal(qw_session_create(&s, &model, (size_t)model.config.text.max_positions + 1, QWREN_KV_DEFAULT, &err), QWREN_E_LIMIT);
     assert_null(s);
     assert_non_null(strstr(err.text, "tokens"));
     s = new_session(0);
@@ -327,7 +327,7 @@ static qwren_status create_and_free(void *ctx, qwren_error *err)
 {
     qw_session *s = NULL;
     (void)ctx;
-    qwren_status st = qw_session_create(&s, &model, 64, err);
+    qwren_status st = qw_session_create(&s, &model, 64, QWREN_KV_DEFAULT, err);
     assert_true((st == QWREN_OK) == (s != NULL));
     qw_session_free(s);
     return st;

@@ -12,10 +12,12 @@
 
 /* Scratch of one thread. */
 typedef struct qw_worker {
-    float *tile;  /* [QW_TILE_FLOATS] products that become something else at once */
-    float *row;   /* [needs.cols] */
-    float *delta; /* a block of tokens of one key head (delta.c) */
-    void *q8;     /* qw_q8_scratch(needs.cols) bytes */
+    float *tile;    /* [QW_TILE_FLOATS] products that become something else at once */
+    float *row;     /* [needs.cols] */
+    float *delta;   /* a block of tokens of one key head (delta.c) */
+    float *queries; /* a tile of them (attention.c) */
+    void *attend;   /* qw_attend_scratch(needs.head_dim) bytes */
+    void *q8;       /* qw_q8_scratch(needs.cols) bytes */
 } qw_worker;
 
 struct qw_ops {
@@ -49,8 +51,9 @@ void qw_timer_end(const qw_timer *t);
 /* At the beginning of an operation: its time counts up to the end of the function. */
 #define QW_TIMED(ops, kind) __attribute__((cleanup(qw_timer_end))) const qw_timer timer = qw_timer_begin(ops, kind)
 
-/* floats of qw_worker.delta */
+/* floats of qw_worker.delta and .queries */
 size_t qw_delta_floats(const qw_ops_needs *needs);
+size_t qw_query_floats(const qw_ops_needs *needs);
 
 /* ---- inputs (input.c) */
 

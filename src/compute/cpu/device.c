@@ -43,25 +43,43 @@ void qw_ops_free(qw_ops *ops)
 /* Threads do not share cache lines. */
 static size_t rounded(size_t bytes) { return (bytes + QW_ALIGN - 1) / QW_ALIGN * QW_ALIGN; }
 
+/* The next part of a thread's scratch. */
+static void *take(char **at, size_t bytes)
+{
+    void *part = *at;
+    *at += rounded(bytes);
+    return part;
+}
+
+static void place(qw_worker *w, const qw_ops_needs *needs, char **at)
+{
+    w->tile = take(at, QW_TILE_FLOATS * sizeof *w->tile);
+    w->row = take(at, needs->cols * sizeof *w->row);
+    w->delta = take(at, qw_delta_floats(needs) * sizeof *w->delta);
+    w->queries = take(at, qw_query_floats(needs) * sizeof *w->queries);
+    w->attend = take(at, qw_attend_scratch(needs->head_dim));
+    w->q8 = take(at, qw_q8_scratch(needs->cols));
+}
+
+static size_t scratch_bytes(const qw_ops_needs *needs)
+{
+    return rounded(QW_TILE_FLOATS * sizeof(float)) + rounded(needs->cols * sizeof(float)) +
+           rounded(qw_delta_floats(needs) * sizeof(float)) + rounded(qw_query_floats(needs) * sizeof(float)) +
+           rounded(qw_attend_scratch(needs->head_dim)) + rounded(qw_q8_scratch(needs->cols));
+}
+
 qwren_status qw_ops_reserve(qw_ops *ops, const qw_ops_needs *needs, qwren_error *err)
 {
-    const size_t threads = (size_t)qw_pool_size(ops->pool), tile = QW_TILE_FLOATS * sizeof(float),
-                 row = rounded(needs->cols * sizeof(float)), delta = rounded(qw_delta_floats(needs) * sizeof(float)),
-                 each = tile + row + delta + rounded(qw_q8_scratch(needs->cols));
-    char *block = qw_alloc_aligned(threads * each);
+    const size_t threads = (size_t)qw_pool_size(ops->pool), bytes = threads * scratch_bytes(needs);
+    char *block = qw_alloc_aligned(bytes), *at = block;
     qw_worker *workers = qw_alloc_array(threads, sizeof *workers);
     if (!block || !workers) {
         qw_free_aligned(block);
         qw_free(workers);
-        return qw_fail_memory(err, threads * each, "scratch of the threads");
+        return qw_fail_memory(err, bytes, "scratch of the threads");
     }
-    for (size_t i = 0; i < threads; i++) {
-        char *at = block + i * each;
-        workers[i].tile = (float *)(void *)at;
-        workers[i].row = (float *)(void *)(at + tile);
-        workers[i].delta = (float *)(void *)(at + tile + row);
-        workers[i].q8 = at + tile + row + delta;
-    }
+    for (size_t i = 0; i < threads; i++)
+        place(&workers[i], needs, &at);
     qw_free_aligned(ops->scratch);
     qw_free(ops->workers);
     ops->scratch = block;

@@ -61,28 +61,3 @@ void qw_op_attention(qw_ops *ops, const qw_attention_args *a)
     attention_job job = { &ops->kernels, a };
     qw_parallel_for(ops->pool, a->n_heads * a->n_queries, qw_grain(2 * a->n_keys * a->head_dim, 65536), attention_queries, &job);
 }
-
-typedef struct gate_job {
-    const qw_kernels *kernels;
-    float *y;
-    const float *gate;
-    size_t token_stride, head_stride, n_heads, head_dim;
-} gate_job;
-
-static void gate_tokens(void *ctx, size_t begin, size_t end, int worker)
-{
-    const gate_job *j = ctx;
-    for (size_t t = begin; t < end; t++)
-        for (size_t h = 0; h < j->n_heads; h++)
-            j->kernels->sigmoid_mul(j->y + (t * j->n_heads + h) * j->head_dim, j->gate + t * j->token_stride + h * j->head_stride,
-                                    j->head_dim);
-    (void)worker;
-}
-
-void qw_op_sigmoid_gate(qw_ops *ops, float *y, const float *gate, size_t token_stride, size_t head_stride, size_t n, size_t n_heads,
-                        size_t head_dim)
-{
-    QW_TIMED(ops, QW_OP_ATTENTION);
-    gate_job job = { &ops->kernels, y, gate, token_stride, head_stride, n_heads, head_dim };
-    qw_parallel_for(ops->pool, n, qw_grain(n_heads * head_dim, 8192), gate_tokens, &job);
-}
