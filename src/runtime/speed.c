@@ -81,7 +81,8 @@ static double time_linear(bench *b, const qw_matrix *w, size_t n)
 {
     linear_run r = { b, *w, n };
     r.w.rows = rows_timed(w, n == 1 ? DECODE_WEIGHTS : PREFILL_WEIGHTS);
-    r.w.data = r.w.scales = b->data;
+    r.w.data = b->data;
+    r.w.scales = w->scales ? b->data : NULL;
     r.w.biases = w->biases ? b->data : NULL;
     qw_op_input(b->ops, &b->in, b->x, n, w->cols, QW_ROLE_NORMED, qw_op_forms(b->ops, w, NULL));
     return best_time(b, run_linear, &r) * (double)w->rows / (double)r.w.rows;

@@ -58,7 +58,7 @@ static void the_cache_grows_and_states_do_not(void **state)
     (void)state;
     const qw_traffic at[] = { count("6bit", 0), count("6bit", 99), count("6bit", 1999) };
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(at[i].state_bytes, 2 * 3 * (4 * 64 * 64 + 3 * QKV) * sizeof(float));
+        assert_int_equal(at[i].state_bytes, 2 * 3 * (qw_op_delta_state(4, 64, 64) + 3 * QKV) * sizeof(float));
         assert_int_equal(at[i].weight_bytes, at[0].weight_bytes);
     }
     assert_true(at[0].cache_bytes >= 2 * KV && at[0].cache_bytes <= 2 * KV * sizeof(float)); /* 8 to 32 bits a value */
