@@ -51,10 +51,10 @@ INLINE void fetch_group(const ahead *p, size_t g)
 {
     const char *from = p->codes + g * p->code_step;
     for (size_t i = 0; i < p->code_step; i += 64)
-        _mm_prefetch(from + i, _MM_HINT_T0);
+        _mm_prefetch(from + i, _MM_HINT_T1);
     if (p->scales) {
-        _mm_prefetch(p->scales + g * p->scale_step, _MM_HINT_T0);
-        _mm_prefetch(p->biases + g * p->scale_step, _MM_HINT_T0);
+        _mm_prefetch(p->scales + g * p->scale_step, _MM_HINT_T1);
+        _mm_prefetch(p->biases + g * p->scale_step, _MM_HINT_T1);
     }
 }
 

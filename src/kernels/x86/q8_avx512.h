@@ -12,7 +12,7 @@
 #define BATCH 16       /* groups whose scales are fetched together */
 #define BATCH_UNITS 64 /* at most, of 16 columns */
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 64")
 
 /* Rows of one panel in the matrix. */
 typedef struct q8_rows {

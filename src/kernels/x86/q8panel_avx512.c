@@ -5,79 +5,96 @@
 
 #define QUAD (4 * ROWS) /* bytes of codes */
 
-/* Tokens of a block: where the first one's values are, and how far apart they are. */
+/* Tokens of a block: where each one's values are. */
 typedef struct tokens {
-    const int8_t *low;
-    const qw_q8_group *groups;
-    const qw_q8_fix *fixes;
+    const int8_t *low[QW_Q8_TOKENS];
+    const qw_q8_group *groups[QW_Q8_TOKENS];
+    const qw_q8_fix *fixes[QW_Q8_TOKENS];
     size_t cols, n_groups, n_fix;
 } tokens;
 
-INLINE __m512i quad_of(const void *p)
+/* sum + codes . the four values at x, of every row: the compiler would load and copy them first */
+INLINE __m512i dot(__m512i sum, __m512i codes, const int8_t *x)
 {
-    int32_t x;
-    memcpy(&x, p, 4);
-    return _mm512_set1_epi32(x);
+    __asm__ volatile("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*(const int8_t(*)[4])x));
+    return sum;
+}
+
+/* The compiler takes `x` for a number of its own: no address of the loop grows a counter from it. */
+INLINE size_t opaque(size_t x)
+{
+    __asm__ volatile("" : "+r"(x));
+    return x;
 }
 
 INLINE float sum_of(const qw_q8_group *g, size_t unit, size_t u) { return unit == 64 ? g->sum64 : unit == 32 ? g->sum32[u] : g->sum16[u]; }
 
-/* What the fixed quads of group g add, in units of 128: sums [64 / unit][n] of the units. */
+/* What the fixed quads of group g add: sums [64 / unit][n] of the units. */
 INLINE void fixed_quads(__m512i *sums, const uint8_t *codes, const tokens *x, size_t g, const size_t n, const size_t unit)
 {
-    const size_t per_unit = unit / 4;
-    for (size_t i = 0; i < n * (64 / unit); i++)
-        sums[i] = _mm512_setzero_si512();
-    for (size_t f = 0; f < x->n_fix; f++)
+    for (size_t f = 0; f < x->n_fix; f++) {
+        const size_t at = opaque(g * x->n_fix + f);
         UNROLL
-    for (size_t t = 0; t < n; t++) {
-        const qw_q8_fix *fix = x->fixes + (t * x->n_groups + g) * x->n_fix + f;
-        __m512i *sum = &sums[unit == 64 ? t : fix->quad / per_unit * n + t];
-        *sum = _mm512_dpbusd_epi32(*sum, _mm512_load_si512(codes + fix->quad * QUAD), quad_of(fix->high));
+        for (size_t t = 0; t < n; t++) {
+            const qw_q8_fix *fix = x->fixes[t] + at;
+            __m512i *sum = &sums[unit == 64 ? t : fix->quad / (unit / 4) * n + t];
+            *sum = dot(*sum, _mm512_load_si512(codes + fix->quad * QUAD), fix->high);
+        }
     }
     UNROLL
     for (size_t i = 0; i < n * (64 / unit); i++)
         sums[i] = _mm512_slli_epi32(sums[i], 7);
 }
 
-INLINE void multiply(__m512 *y, const q8_panel *panel, const tokens *x, const size_t n, const size_t unit)
+/* One unit of columns: their dot products, then the sums as floats into y. */
+INLINE void unit_times_tokens(__m512 *y, __m512i *sum, const uint8_t *codes, const tokens *x, size_t g, const size_t u, const __m512 s,
+                              const __m512 b, const size_t n, const size_t unit)
 {
+    const size_t at = opaque(g * QW_Q8_GROUP), group_at = opaque(g);
+    const int8_t *low[(QW_Q8_TOKENS + 2) / 3]; /* of every third token: the others are one and two rows behind */
+    UNROLL
+    for (size_t t = 0; t < n; t += 3)
+        low[t / 3] = x->low[t] + at;
+    UNROLL
+    for (size_t q = 0; q < unit / 4; q++) {
+        const size_t cols = opaque(x->cols);
+        const __m512i c = _mm512_load_si512(codes + q * QUAD);
+        UNROLL
+        for (size_t t = 0; t < n; t++)
+            sum[t] = dot(sum[t], c, low[t / 3] + t % 3 * cols + u * unit + 4 * q);
+    }
+    UNROLL
+    for (size_t t = 0; t < n; t++) {
+        const qw_q8_group *group = x->groups[t] + group_at;
+        y[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[t]), _mm512_mul_ps(s, _mm512_set1_ps(group->scale)), y[t]);
+        y[t] = _mm512_fmadd_ps(b, _mm512_set1_ps(sum_of(group, unit, u)), y[t]);
+    }
+}
+
+INLINE void multiply(__m512 *out, const q8_panel *panel, const tokens *tokens_of_block, const size_t n, const size_t unit)
+{
+    const tokens x = *tokens_of_block;
     const uint8_t *codes = panel->codes;
     const float *scales = panel->scales, *biases = panel->biases;
+    __m512 y[QW_Q8_TOKENS];
     UNROLL
     for (size_t t = 0; t < n; t++)
         y[t] = _mm512_setzero_ps();
-    for (size_t g = 0; g < x->n_groups; g++) {
-        __m512i fixed[QW_Q8_TOKENS * 4];
-        if (x->n_fix)
-            fixed_quads(fixed, codes, x, g, n, unit);
+    for (size_t g = 0; g < x.n_groups; g++, codes += 16 * QUAD) {
+        __m512i sums[QW_Q8_TOKENS * 4];
         UNROLL
-        for (size_t u = 0; u < 64 / unit; u++, scales += ROWS, biases += ROWS) {
-            __m512i sum[QW_Q8_TOKENS];
-            UNROLL
-            for (size_t t = 0; t < n; t++)
-                sum[t] = _mm512_setzero_si512();
-            if (x->n_fix)
-                UNROLL
-            for (size_t t = 0; t < n; t++)
-                sum[t] = fixed[u * n + t];
-            const int8_t *low = x->low + g * 64 + u * unit;
-#pragma GCC unroll 4
-            for (size_t q = 0; q < unit / 4; q++, codes += QUAD) {
-                const __m512i c = _mm512_load_si512(codes);
-                UNROLL
-                for (size_t t = 0; t < n; t++)
-                    sum[t] = _mm512_dpbusd_epi32(sum[t], c, quad_of(low + t * x->cols + 4 * q));
-            }
-            const __m512 s = _mm512_load_ps(scales), b = _mm512_load_ps(biases);
-            UNROLL
-            for (size_t t = 0; t < n; t++) {
-                const qw_q8_group *group = x->groups + t * x->n_groups + g;
-                y[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[t]), _mm512_mul_ps(s, _mm512_set1_ps(group->scale)), y[t]);
-                y[t] = _mm512_fmadd_ps(b, _mm512_set1_ps(sum_of(group, unit, u)), y[t]);
-            }
-        }
+        for (size_t i = 0; i < n * (64 / unit); i++)
+            sums[i] = _mm512_setzero_si512();
+        if (x.n_fix)
+            fixed_quads(sums, codes, &x, g, n, unit);
+        UNROLL
+        for (size_t u = 0; u < 64 / unit; u++, scales += ROWS, biases += ROWS)
+            unit_times_tokens(y, sums + u * n, codes + u * (unit / 4) * QUAD, &x, g, u, _mm512_load_ps(scales), _mm512_load_ps(biases), n,
+                              unit);
     }
+    UNROLL
+    for (size_t t = 0; t < n; t++)
+        _mm512_storeu_ps(out + t, y[t]);
 }
 
 typedef void multiply_fn(__m512 *y, const q8_panel *panel, const tokens *x);
@@ -96,8 +113,13 @@ static multiply_fn *const functions[3][QW_Q8_TOKENS] = { { EACH_N(NAME, 64) }, {
 void qw_q8_panel_avx512(const qw_q8_matmul *a, const q8_panel *panel, size_t row, size_t rows, size_t token, size_t n)
 {
     const size_t n_groups = a->x->cols / QW_Q8_GROUP, at = (a->first_token + token) * n_groups, unit = qw_q8_unit(a->w);
-    const tokens x = { a->x->low + at * QW_Q8_GROUP, a->x->groups + at, a->x->fixes + at * (size_t)a->x->n_fix, a->x->cols, n_groups,
-                       (size_t)a->x->n_fix };
+    tokens x = { .cols = a->x->cols, .n_groups = n_groups, .n_fix = (size_t)a->x->n_fix };
+    for (size_t t = 0; t < n; t++) {
+        const size_t first = at + t * n_groups;
+        x.low[t] = a->x->low + first * QW_Q8_GROUP;
+        x.groups[t] = a->x->groups + first;
+        x.fixes[t] = a->x->fixes + first * x.n_fix;
+    }
     const __mmask16 mask = (__mmask16)((1U << rows) - 1);
     __m512 y[QW_Q8_TOKENS];
     functions[unit == 64 ? 0 : unit == 32 ? 1 : 2][n - 1](y, panel, &x);
