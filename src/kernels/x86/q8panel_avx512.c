@@ -13,10 +13,14 @@ typedef struct tokens {
     size_t cols, n_groups, n_fix;
 } tokens;
 
+typedef struct four {
+    int8_t v[4];
+} four;
+
 /* sum + codes . the four values at x, of every row: the compiler would load and copy them first */
 INLINE __m512i dot(__m512i sum, __m512i codes, const int8_t *x)
 {
-    __asm__ volatile("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*(const int8_t(*)[4])x));
+    __asm__ volatile("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*(const four *)(const void *)x));
     return sum;
 }
 
