@@ -172,6 +172,34 @@ void qw_op_attend(qw_ops *ops, const qw_attention_op_args *a);
 /* floats for one query over n_keys positions */
 size_t qw_attention_parts(size_t n_heads, size_t head_dim, size_t n_keys);
 
+/* ---- the image tower: rows are patches of one picture */
+
+/* Whether float weights are faster in eight bits, which a picture's many patches are worth: not in exact arithmetic, nor while somebody observes. */
+bool qw_op_goes_eight(const qw_ops *ops, const qw_matrix *w);
+size_t qw_op_eight_bytes(const qw_matrix *w); /* a multiple of 64 */
+/* w in eight bits, a scale for each 64 columns of a row, in `memory`: aligned to 64, used as long as the result. */
+qw_matrix qw_op_eight(qw_ops *ops, const qw_matrix *w, void *memory);
+
+/* in = layernorm(x) * w + b */
+void qw_op_layernorm_input(qw_ops *ops, qw_input *in, const float *x, const float *w, const float *b, size_t n, size_t cols, float eps,
+                           unsigned forms);
+typedef enum qw_gelu { QW_GELU_TANH, QW_GELU_ERF } qw_gelu;
+/* out = gelu(w in + bias) */
+void qw_op_linear_gelu(qw_ops *ops, qw_input *out, const qw_matrix *w, const float *bias, qw_gelu gelu, const qw_input *in, size_t n,
+                       unsigned forms);
+
+/* Attention of every patch to all n of them, for n_heads heads. */
+typedef struct qw_tower_attention {
+    void *cache; /* [n_heads] of qw_op_tower_cache() bytes, aligned to 64 */
+    size_t n, n_heads, head_dim;
+    const float *cos, *sin; /* [rows, head_dim / 2]: how the rows of the call are rotated */
+} qw_tower_attention;
+size_t qw_op_tower_cache(const qw_ops *ops, size_t head_dim, size_t n);
+/* Keys and values [rows, 2, n_heads, head_dim] of the patches from `first` on; used up. */
+void qw_op_tower_remember(qw_ops *ops, const qw_tower_attention *a, float *kv, size_t first, size_t rows);
+/* out = what the queries [rows, n_heads, head_dim] find, once all patches are remembered; q is used up. */
+void qw_op_tower_attend(qw_ops *ops, const qw_tower_attention *a, qw_input *out, float *q, size_t rows, unsigned forms);
+
 /* ---- in float whatever the device's arithmetic is: for the tower, and for calibration */
 
 /* Rotates the first 2 * half values of every head of every token: pairs (i, i + half). cos, sin [n, half]. Token i's head h starts at

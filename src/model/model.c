@@ -28,12 +28,14 @@ static qwren_status make_device(qw_model *m, const qw_model_params *p, qwren_err
 {
     const qw_text_config *c = &m->config.text;
     const qw_ops_options opt = { .n_threads = p->n_threads, .arithmetic = p->arithmetic };
-    const qw_ops_needs needs = { .cols = widest(c),
-                                 .key_dim = (size_t)c->linear_key_dim,
-                                 .value_dim = (size_t)c->linear_value_dim,
-                                 .values_per_key = (size_t)c->linear_value_heads / (size_t)c->linear_key_heads,
-                                 .head_dim = (size_t)c->head_dim,
-                                 .heads_per_kv = (size_t)c->n_heads / (size_t)c->n_kv_heads };
+    qw_ops_needs needs = { .cols = widest(c),
+                           .key_dim = (size_t)c->linear_key_dim,
+                           .value_dim = (size_t)c->linear_value_dim,
+                           .values_per_key = (size_t)c->linear_value_heads / (size_t)c->linear_key_heads,
+                           .head_dim = (size_t)c->head_dim,
+                           .heads_per_kv = (size_t)c->n_heads / (size_t)c->n_kv_heads };
+    if (m->config.vision.present)
+        qw_vision_needs(&m->config.vision, &needs);
     QW_TRY(qw_ops_create(&m->ops, &opt, err));
     return qw_ops_reserve(m->ops, &needs, err);
 }

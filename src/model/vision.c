@@ -1,5 +1,5 @@
 /* The image tower (vision.h, docs/model.md section 6): pixels of one picture -> rows that stand among the decoder's embeddings. What grows with the
- * picture is x [N, D] and the keys and values of one layer [N, 2D]; everything else is made for a block of patches and used up at once.
+ * picture is x [N, D] and the keys and values of one layer; everything else is made for a block of patches and used up at once.
  * Tested by tests/golden/test_vision.c, stage by stage, and with the decoder by tests/golden/test_vision_prompts.c. */
 #include "model/vision.h"
 
@@ -23,8 +23,10 @@ typedef struct tower {
     size_t head_dim, quarter; /* of a head: frequencies on each axis */
     float *memory;
     float *x;                     /* [n, D] */
-    float *kv;                    /* [n, 2D] keys and values of this layer */
-    float *narrow, *wide;         /* [block, D] and [block, widest inner row] */
+    float *cache;                 /* keys and values of this layer */
+    float *wide;                  /* [block, widest row that is no input] */
+    char *eight;                  /* weights of one step in eight bits */
+    qw_input in, mid;             /* [block] what matrices read: rows of the picture, and what stands between two matrices */
     float *cos_table, *sin_table; /* [longer side of the grid, quarter] */
     float *cos, *sin;             /* [block, 2 * quarter] */
     float (*weight)[4];           /* [block] taps of the learned positions */
@@ -92,15 +94,30 @@ static qwren_status take(tower *t, const piece *pieces, size_t n_pieces, qwren_e
     return QWREN_OK;
 }
 
+/* Of the step with the most weights. */
+static size_t eight_bytes(const qw_vision_model *m)
+{
+    size_t most = larger(qw_op_eight_bytes(&m->patch), qw_op_eight_bytes(&m->fc1) + qw_op_eight_bytes(&m->fc2));
+    for (int i = 0; i < m->config->depth; i++) {
+        const qw_vision_block *l = &m->blocks[i];
+        most = larger(most,
+                      qw_op_eight_bytes(&l->qkv) + qw_op_eight_bytes(&l->proj) + qw_op_eight_bytes(&l->fc1) + qw_op_eight_bytes(&l->fc2));
+    }
+    return most;
+}
+
 static qwren_status tower_take_memory(tower *t, qwren_error *err)
 {
-    size_t inner = (size_t)t->m->config->intermediate_size, sides = larger((size_t)t->grid.h, (size_t)t->grid.w);
-    size_t wide = larger(larger(inner, t->m->patch.cols), 4 * t->D); /* the MLP; a patch's pixels; four rows of the table */
-    float *tap = NULL, *weight = NULL, *places = NULL;
+    const size_t sides = larger((size_t)t->grid.h, (size_t)t->grid.w), heads = t->D / t->head_dim;
+    const size_t wide = larger(t->m->patch.cols, 4 * t->D); /* a patch's pixels; four rows of the table */
+    const size_t in = larger(t->m->patch.cols, t->D), mid = larger(t->m->fc1.rows, (size_t)t->m->config->intermediate_size);
+    float *tap = NULL, *weight = NULL, *places = NULL, *eight = NULL, *in_block = NULL, *mid_block = NULL;
     const piece pieces[] = {
+        { &t->cache, heads, qw_op_tower_cache(t->ops, t->head_dim, t->n) / sizeof(float) },
+        { &in_block, 1, qw_input_bytes(t->block, in) / sizeof(float) },
+        { &mid_block, 1, qw_input_bytes(t->block, mid) / sizeof(float) },
+        { &eight, 1, eight_bytes(t->m) / sizeof(float) },
         { &t->x, t->n, t->D },
-        { &t->kv, t->n, 2 * t->D },
-        { &t->narrow, t->block, t->D },
         { &t->wide, t->block, wide },
         { &t->cos_table, sides, t->quarter },
         { &t->sin_table, sides, t->quarter },
@@ -111,6 +128,9 @@ static qwren_status tower_take_memory(tower *t, qwren_error *err)
         { &places, t->block, sizeof *t->places / sizeof(float) },
     };
     QW_TRY(take(t, pieces, sizeof pieces / sizeof *pieces, err));
+    qw_input_init(&t->in, in_block, t->block, in);
+    qw_input_init(&t->mid, mid_block, t->block, mid);
+    t->eight = (char *)eight;
     t->weight = (float(*)[4])weight;
     t->tap = (int32_t(*)[4])(void *)tap;
     t->places = (qw_vision_place *)(void *)places;
@@ -138,11 +158,33 @@ static qwren_status tower_init(tower *t, qwren_error *err)
 /* Patches of the block that begins at `first`; 0 after the last. */
 static size_t block_at(const tower *t, size_t first) { return t->n - first < t->block ? t->n - first : t->block; }
 
+/* The weights of a step as they are multiplied. A layer of 7 million is rounded to eight bits in a hundredth of the time that a large picture then takes in it,
+ * which is half of what bf16 would take; so nothing is kept. */
+static void make_fast(tower *t, qw_matrix *const *w, size_t n)
+{
+    char *at = t->eight;
+    for (size_t i = 0; i < n; i++)
+        if (qw_op_goes_eight(t->ops, w[i])) {
+            const size_t bytes = qw_op_eight_bytes(w[i]);
+            *w[i] = qw_op_eight(t->ops, w[i], at);
+            at += bytes;
+        }
+}
+
+/* y (+)= w in + bias for n rows of an input */
+static void multiply(tower *t, float *y, const qw_matrix *w, const float *bias, bool add, const qw_input *in, size_t n)
+{
+    qw_op_linears(t->ops, &(qw_linear){ .y = y, .w = w, .bias = bias, .add = add }, 1, in, n);
+}
+
 static void embed_patches(tower *t)
 {
+    qw_matrix patch = t->m->patch, *w = &patch;
+    make_fast(t, &w, 1);
     for (size_t first = 0, n; (n = block_at(t, first)) > 0; first += n) {
         qw_patches_rows(t->wide, t->pixels, t->processor, t->grid, first, n);
-        qw_op_linear(t->ops, t->x + first * t->D, &t->m->patch, t->m->patch_b, t->wide, n);
+        qw_op_input(t->ops, &t->in, t->wide, n, w->cols, QW_ROLE_NORMED, qw_op_forms(t->ops, w, NULL));
+        multiply(t, t->x + first * t->D, w, t->m->patch_b, false, &t->in, n);
     }
 }
 
@@ -165,98 +207,69 @@ static void add_positions(tower *t)
     }
 }
 
-/* The layer's normalised input of a block, in t->narrow. */
-static void norm_block(tower *t, size_t first, size_t n, const float *w, const float *b)
+/* The normalised input of a matrix for a block. */
+static void norm_block(tower *t, size_t first, size_t n, const float *w, const float *b, const qw_matrix *reader)
 {
-    qw_op_layernorm(t->ops, t->narrow, t->x + first * t->D, w, b, n, t->D, (float)t->m->config->layer_norm_eps);
+    qw_op_layernorm_input(t->ops, &t->in, t->x + first * t->D, w, b, n, t->D, (float)t->m->config->layer_norm_eps,
+                          qw_op_forms(t->ops, reader, NULL));
 }
 
-/* cos and sin of a block's patches. */
-static void turn_to_block(tower *t, size_t first, size_t n)
+/* Attention of a block's patches, with their cos and sin. */
+static qw_tower_attention attention_of(tower *t, size_t first, size_t n)
 {
     qw_vision_places(t->places, t->grid, t->m->config->merge_size, first, n);
     qw_vision_rope(t->cos, t->cos_table, t->places, n, t->quarter);
     qw_vision_rope(t->sin, t->sin_table, t->places, n, t->quarter);
-}
-
-static void rotate_block(tower *t, float *heads, size_t n, size_t stride)
-{
-    qw_op_rope(t->ops, heads, n, t->D / t->head_dim, stride, t->head_dim, t->cos, t->sin, t->head_dim / 2);
+    return (qw_tower_attention){
+        .cache = t->cache, .n = t->n, .n_heads = t->D / t->head_dim, .head_dim = t->head_dim, .cos = t->cos, .sin = t->sin
+    };
 }
 
 /* Keys and values of all patches, before any of them changes. */
-static void make_keys(tower *t, const qw_vision_block *l)
+static void remember(tower *t, const qw_vision_block *l)
 {
-    qw_matrix kv = qw_matrix_rows(&l->qkv, t->D, 2 * t->D);
+    const qw_matrix kv = qw_matrix_rows(&l->qkv, t->D, 2 * t->D);
     for (size_t first = 0, n; (n = block_at(t, first)) > 0; first += n) {
-        float *out = t->kv + first * 2 * t->D;
-        norm_block(t, first, n, l->norm1_w, l->norm1_b);
-        qw_op_linear(t->ops, out, &kv, l->qkv_b + t->D, t->narrow, n);
-        turn_to_block(t, first, n);
-        rotate_block(t, out, n, 2 * t->D);
+        const qw_tower_attention a = attention_of(t, first, n);
+        norm_block(t, first, n, l->norm1_w, l->norm1_b, &kv);
+        multiply(t, t->wide, &kv, l->qkv_b + t->D, false, &t->in, n);
+        qw_op_tower_remember(t->ops, &a, t->wide, first, n);
     }
-}
-
-/* out [n, D] = attention of n queries [n, D] over all patches. */
-static void attend(tower *t, float *out, const float *q, size_t n)
-{
-    size_t n_heads = t->D / t->head_dim;
-    qw_attention_args a = {
-        .out = out,
-        .q = q,
-        .k = t->kv,
-        .v = t->kv + t->D,
-        .out_stride = t->D,
-        .q_token_stride = t->D,
-        .q_head_stride = t->head_dim,
-        .kv_token_stride = 2 * t->D,
-        .kv_head_stride = t->head_dim,
-        .n_queries = n,
-        .n_keys = t->n,
-        .n_heads = n_heads,
-        .n_kv_heads = n_heads,
-        .head_dim = t->head_dim,
-        .causal = false,
-        .scale = 1.0f / sqrtf((float)t->head_dim),
-    };
-    qw_op_attention(t->ops, &a);
 }
 
 static void attention(tower *t, const qw_vision_block *l)
 {
-    qw_matrix q = qw_matrix_rows(&l->qkv, 0, t->D);
-    make_keys(t, l);
+    const qw_matrix q = qw_matrix_rows(&l->qkv, 0, t->D);
+    remember(t, l);
     for (size_t first = 0, n; (n = block_at(t, first)) > 0; first += n) {
-        norm_block(t, first, n, l->norm1_w, l->norm1_b);
-        qw_op_linear(t->ops, t->wide, &q, l->qkv_b, t->narrow, n);
-        turn_to_block(t, first, n);
-        rotate_block(t, t->wide, n, t->D);
-        attend(t, t->narrow, t->wide, n);
-        qw_op_linear(t->ops, t->wide, &l->proj, l->proj_b, t->narrow, n);
-        qw_op_add(t->ops, t->x + first * t->D, t->wide, n * t->D);
+        const qw_tower_attention a = attention_of(t, first, n);
+        norm_block(t, first, n, l->norm1_w, l->norm1_b, &q);
+        multiply(t, t->wide, &q, l->qkv_b, false, &t->in, n);
+        qw_op_tower_attend(t->ops, &a, &t->mid, t->wide, n, qw_op_forms(t->ops, &l->proj, NULL));
+        multiply(t, t->x + first * t->D, &l->proj, l->proj_b, true, &t->mid, n);
     }
 }
 
 static void mlp(tower *t, const qw_vision_block *l)
 {
     for (size_t first = 0, n; (n = block_at(t, first)) > 0; first += n) {
-        norm_block(t, first, n, l->norm2_w, l->norm2_b);
-        qw_op_linear(t->ops, t->wide, &l->fc1, l->fc1_b, t->narrow, n);
-        qw_op_gelu_tanh(t->ops, t->wide, n * l->fc1.rows);
-        qw_op_linear(t->ops, t->narrow, &l->fc2, l->fc2_b, t->wide, n);
-        qw_op_add(t->ops, t->x + first * t->D, t->narrow, n * t->D);
+        norm_block(t, first, n, l->norm2_w, l->norm2_b, &l->fc1);
+        qw_op_linear_gelu(t->ops, &t->mid, &l->fc1, l->fc1_b, QW_GELU_TANH, &t->in, n, qw_op_forms(t->ops, &l->fc2, NULL));
+        multiply(t, t->x + first * t->D, &l->fc2, l->fc2_b, true, &t->mid, n);
     }
 }
 
 /* Neighbours become one row simply by standing side by side: x [n, D] is also [n / merged, merged * D]. */
 static void merge(tower *t, float *rows)
 {
-    const qw_vision_model *m = t->m;
+    qw_vision_model fast = *t->m;
+    const qw_vision_model *m = &fast;
+    make_fast(t, (qw_matrix *[]){ &fast.fc1, &fast.fc2 }, 2);
     for (size_t first = 0, n; (n = block_at(t, first)) > 0; first += n) {
-        size_t tokens = n / t->merged;
-        qw_op_linear(t->ops, t->wide, &m->fc1, m->fc1_b, t->x + first * t->D, tokens);
-        qw_op_gelu_erf(t->ops, t->wide, tokens * m->fc1.rows);
-        qw_op_linear(t->ops, rows + first / t->merged * m->fc2.rows, &m->fc2, m->fc2_b, t->wide, tokens);
+        const size_t tokens = n / t->merged;
+        qw_op_input(t->ops, &t->in, t->x + first * t->D, tokens, m->fc1.cols, QW_ROLE_NORMED, qw_op_forms(t->ops, &m->fc1, NULL));
+        qw_op_linear_gelu(t->ops, &t->mid, &m->fc1, m->fc1_b, QW_GELU_ERF, &t->in, tokens, qw_op_forms(t->ops, &m->fc2, NULL));
+        multiply(t, rows + first / t->merged * m->fc2.rows, &m->fc2, m->fc2_b, false, &t->mid, tokens);
     }
 }
 
@@ -277,14 +290,24 @@ static qwren_status tower_run(tower *t, float *rows, qwren_error *err)
     add_positions(t);
     QW_TRY(report(t, 1, err));
     for (int i = 0; i < m->config->depth; i++) {
-        attention(t, &m->blocks[i]);
-        mlp(t, &m->blocks[i]);
+        qw_vision_block l = m->blocks[i];
+        make_fast(t, (qw_matrix *[]){ &l.qkv, &l.proj, &l.fc1, &l.fc2 }, 4);
+        attention(t, &l);
+        mlp(t, &l);
         QW_TRY(report(t, 2 + i, err));
     }
     qw_op_layernorm(t->ops, t->x, t->x, m->norm_w, m->norm_b, t->n, t->D, (float)m->config->layer_norm_eps);
     QW_TRY(report(t, 2 + m->config->depth, err));
     merge(t, rows);
     return QWREN_OK;
+}
+
+void qw_vision_needs(const qw_vision_config *c, qw_ops_needs *needs)
+{
+    const size_t merged = (size_t)c->merge_size * (size_t)c->merge_size * (size_t)c->hidden_size, inner = (size_t)c->intermediate_size;
+    const size_t patch = (size_t)c->in_channels * (size_t)c->temporal_patch_size * (size_t)c->patch_size * (size_t)c->patch_size;
+    needs->cols = larger(needs->cols, larger(patch, larger(merged, inner)));
+    needs->head_dim = larger(needs->head_dim, (size_t)c->hidden_size / (size_t)c->n_heads);
 }
 
 qwren_status qw_vision_forward(qw_ops *ops, const qw_vision_model *m, const qw_patch_config *processor, const qw_pixels *pixels,

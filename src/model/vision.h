@@ -25,6 +25,9 @@ typedef struct qw_vision_model {
 
 qwren_status qw_vision_bind(qw_vision_model *out, const qw_vision_config *config, const qw_binder *b, qwren_error *err);
 
+/* Adds what the tower's operations need of the threads' scratch. */
+void qw_vision_needs(const qw_vision_config *c, qw_ops_needs *needs);
+
 /* Called with x [n, D] after each step: 0 patch embedding, 1 with positions, 2 + i block i, 2 + depth the merger's norm. For progress (a large
  * picture takes minutes) and for tests that look inside. False stops the work: E_CANCELLED. */
 typedef bool (*qw_vision_trace_fn)(void *ctx, int step, const float *x, size_t n);

@@ -28,7 +28,7 @@ typedef struct tower {
     qw_patch_config patches;
 } tower;
 
-static qwren_status tower_open(tower *t, const char *name, int n_threads, qwren_error *err)
+static qwren_status tower_open(tower *t, const char *name, int n_threads, qwren_arithmetic arithmetic, qwren_error *err)
 {
     char dir[1024];
     memset(t, 0, sizeof *t);
@@ -37,8 +37,11 @@ static qwren_status tower_open(tower *t, const char *name, int n_threads, qwren_
     QW_TRY(qw_config_read(&t->config, dir, err));
     QW_TRY(qw_weights_open(&t->weights, dir, err));
     QW_TRY(qw_vision_bind(&t->model, &t->config.vision, &(qw_binder){ .weights = t->weights, .arena = &t->arena }, err));
-    QW_TRY(qw_ops_create(&t->ops, &(qw_ops_options){ .n_threads = n_threads }, err));
     const qw_vision_config *v = &t->config.vision;
+    qw_ops_needs needs = { .heads_per_kv = 1 };
+    qw_vision_needs(v, &needs);
+    QW_TRY(qw_ops_create(&t->ops, &(qw_ops_options){ .n_threads = n_threads, .arithmetic = arithmetic }, err));
+    QW_TRY(qw_ops_reserve(t->ops, &needs, err));
     const qw_processor_config *p = &t->config.processor;
     t->patches = (qw_patch_config){ v->patch_size, v->merge_size, v->temporal_patch_size, v->in_channels, p->min_pixels, p->max_pixels,
                                     { 0 },         { 0 } };
@@ -63,7 +66,7 @@ static void must(qwren_status st, const qwren_error *err)
 static void tower_must_open(tower *t, const char *name, int n_threads)
 {
     qwren_error err = { QWREN_OK, "" };
-    must(tower_open(t, name, n_threads, &err), &err);
+    must(tower_open(t, name, n_threads, QWREN_ARITHMETIC_EXACT, &err), &err);
 }
 
 /* A picture of the folder images/ as the tower wants it. False when this build cannot read its format. */
@@ -396,7 +399,7 @@ static qwren_status forward_once(void *ctx, qwren_error *err)
     tower t;
     float *rows = NULL;
     size_t n_rows;
-    qwren_status st = tower_open(&t, "odd", 2, err);
+    qwren_status st = tower_open(&t, "odd", 2, QWREN_ARITHMETIC_EXACT, err);
     if (st == QWREN_OK)
         st = qw_vision_forward(t.ops, &t.model, &t.patches, pixels, (qw_grid){ 1, 6, 10 }, NULL, &rows, &n_rows, err);
     qw_free(rows);

@@ -55,6 +55,10 @@ void qw_timer_end(const qw_timer *t);
 size_t qw_delta_floats(const qw_ops_needs *needs);
 size_t qw_query_floats(const qw_ops_needs *needs);
 
+/* y [n, rows] = rows [first, first + rows) of w times rows [at, at + n) of the input; += when `add`, which only eight-bit kernels can. */
+void qw_multiply(const qw_ops *ops, const qw_worker *own, float *y, size_t y_stride, const qw_matrix *w, size_t first, size_t rows,
+                 const qw_input *in, size_t at, size_t n, bool add);
+
 /* ---- inputs (input.c) */
 
 /* The form in which a matrix reads its input. */

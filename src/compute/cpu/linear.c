@@ -11,9 +11,8 @@
 #define READ_WORK 4                  /* tokens that a weight costs which is only read */
 #define MOST_ROWS 256
 
-/* y [n, rows] = rows [first, first + rows) of w times rows [at, at + n) of the input; += when `add`, which only eight-bit kernels can. */
-static void multiply(const qw_ops *ops, const qw_worker *own, float *y, size_t y_stride, const qw_matrix *w, size_t first, size_t rows,
-                     const qw_input *in, size_t at, size_t n, bool add)
+void qw_multiply(const qw_ops *ops, const qw_worker *own, float *y, size_t y_stride, const qw_matrix *w, size_t first, size_t rows,
+                 const qw_input *in, size_t at, size_t n, bool add)
 {
     switch (qw_form_of(ops, w)) {
     case QW_FORM_Q8:
@@ -66,7 +65,7 @@ static void multiply_add(const qw_ops *ops, const qw_worker *own, const qw_linea
 {
     for (size_t at = 0, k; at < n; at += k) {
         k = n - at < QW_TILE_TOKENS ? n - at : QW_TILE_TOKENS;
-        multiply(ops, own, own->tile, rows, l->w, first, rows, in, at, k, false);
+        qw_multiply(ops, own, own->tile, rows, l->w, first, rows, in, at, k, false);
         for (size_t t = 0; t < k; t++)
             ops->kernels.add(l->y + (at + t) * l->w->rows + first, own->tile + t * rows, rows);
     }
@@ -78,7 +77,7 @@ static void linear_rows(const linears_job *j, const qw_worker *own, const qw_lin
     if (l->add && qw_form_of(ops, l->w) != QW_FORM_Q8)
         multiply_add(ops, own, l, first, rows, j->in, j->n);
     else
-        multiply(ops, own, l->y + first, l->w->rows, l->w, first, rows, j->in, 0, j->n, l->add);
+        qw_multiply(ops, own, l->y + first, l->w->rows, l->w, first, rows, j->in, 0, j->n, l->add);
     for (size_t t = 0; l->bias && t < j->n; t++)
         ops->kernels.add(l->y + t * l->w->rows + first, l->bias + first, rows);
 }
@@ -128,8 +127,8 @@ static void gate_up_panel(const gate_up_job *j, const qw_worker *own, size_t fir
     float *gate = own->tile, *up = own->tile + QW_TILE_FLOATS / 2;
     for (size_t at = 0, k; at < j->n; at += k) {
         k = j->n - at < QW_TILE_TOKENS ? j->n - at : QW_TILE_TOKENS;
-        multiply(ops, own, gate, rows, j->gate, first, rows, j->in, at, k, false);
-        multiply(ops, own, up, rows, j->up, first, rows, j->in, at, k, false);
+        qw_multiply(ops, own, gate, rows, j->gate, first, rows, j->in, at, k, false);
+        qw_multiply(ops, own, up, rows, j->up, first, rows, j->in, at, k, false);
         ops->kernels.silu_mul(gate, gate, up, k * rows);
         for (size_t t = 0; t < k; t++)
             qw_input_write(ops, j->out, at + t, first, rows, gate + t * rows);
@@ -179,7 +178,7 @@ static void head_block(const head_job *j, const qw_worker *own, size_t block)
                  most = QW_TILE_FLOATS / QW_LOGIT_BLOCK;
     for (size_t at = 0, k; at < j->n; at += k) {
         k = j->n - at < most ? j->n - at : most;
-        multiply(j->ops, own, own->tile, rows, j->w, first, rows, j->in, j->first + at, k, false);
+        qw_multiply(j->ops, own, own->tile, rows, j->w, first, rows, j->in, j->first + at, k, false);
         for (size_t t = 0; t < k; t++) {
             memcpy(j->logits[at + t] + first, own->tile + t * rows, rows * sizeof *own->tile);
             if (j->maxima)
