@@ -16,6 +16,7 @@
 #include "support/golden.h"
 
 #define MAX_ERROR 1e-4
+#define MAX_FAST_ERROR 0.02
 
 /* ---- a tower without its decoder */
 
@@ -63,11 +64,13 @@ static void must(qwren_status st, const qwren_error *err)
         fail_msg("%s", err->text);
 }
 
-static void tower_must_open(tower *t, const char *name, int n_threads)
+static void tower_must_open_as(tower *t, const char *name, int n_threads, qwren_arithmetic arithmetic)
 {
     qwren_error err = { QWREN_OK, "" };
-    must(tower_open(t, name, n_threads, QWREN_ARITHMETIC_EXACT, &err), &err);
+    must(tower_open(t, name, n_threads, arithmetic, &err), &err);
 }
+
+static void tower_must_open(tower *t, const char *name, int n_threads) { tower_must_open_as(t, name, n_threads, QWREN_ARITHMETIC_EXACT); }
 
 /* A picture of the folder images/ as the tower wants it. False when this build cannot read its format. */
 static bool load(qw_pixels *out, qw_grid *grid, const tower *t, const char *file)
@@ -219,6 +222,44 @@ static void all_pictures(void **state)
     tower_close(&t);
 }
 
+/* Root of the mean square of what default arithmetic changes, to that of the rows themselves. */
+static double relative_error(const float *rows, const float *want, size_t n)
+{
+    double error = 0, size = 0;
+    for (size_t i = 0; i < n; i++) {
+        error += ((double)rows[i] - want[i]) * ((double)rows[i] - want[i]);
+        size += (double)want[i] * want[i];
+    }
+    return sqrt(error / size);
+}
+
+/* Weights and inputs in eight bits, attention in bf16 where the processor multiplies that: an error of its own, but no other picture. */
+static void fast_arithmetic_is_near(void **state)
+{
+    (void)state;
+    for (qwren_arithmetic a = QWREN_ARITHMETIC_DEFAULT; a <= QWREN_ARITHMETIC_DETERMINISTIC; a++) {
+        tower t;
+        qw_pixels pixels;
+        qw_grid grid;
+        qwren_error err = { QWREN_OK, "" };
+        float *rows;
+        size_t n_rows, n_want;
+        tower_must_open_as(&t, "checkpoint", 2, a);
+        qw_golden *ref = golden_open("vision/tower/rgb_333x517.safetensors");
+        const float *want = golden_f32(ref, "merged", &n_want);
+        if (load(&pixels, &grid, &t, "rgb_333x517.png")) {
+            must(qw_vision_forward(t.ops, &t.model, &t.patches, &pixels, grid, NULL, &rows, &n_rows, &err), &err);
+            const double error = relative_error(rows, want, n_want);
+            print_message("arithmetic %d: %.5f of the rows' size\n", (int)a, error);
+            assert_true(error > 1e-5 && error < MAX_FAST_ERROR);
+            qw_free(rows);
+            qw_pixels_free(&pixels);
+        }
+        golden_close(ref);
+        tower_close(&t);
+    }
+}
+
 static void the_same_to_the_bit_for_any_number_of_threads(void **state)
 {
     (void)state;
@@ -227,16 +268,18 @@ static void the_same_to_the_bit_for_any_number_of_threads(void **state)
     qw_grid grid = { 1, pixels.height / 8, pixels.width / 8 };
     float *rows[3];
     size_t n_rows = 0;
-    for (int i = 0; i < 3; i++) {
-        tower t;
-        qwren_error err = { QWREN_OK, "" };
-        tower_must_open(&t, "odd", i + 1);
-        must(qw_vision_forward(t.ops, &t.model, &t.patches, &pixels, grid, NULL, &rows[i], &n_rows, &err), &err);
-        assert_memory_equal(rows[0], rows[i], n_rows * (size_t)t.config.vision.out_hidden_size * sizeof(float));
-        tower_close(&t);
+    for (qwren_arithmetic a = QWREN_ARITHMETIC_DEFAULT; a <= QWREN_ARITHMETIC_EXACT; a++) {
+        for (int i = 0; i < 3; i++) {
+            tower t;
+            qwren_error err = { QWREN_OK, "" };
+            tower_must_open_as(&t, "odd", i + 1, a);
+            must(qw_vision_forward(t.ops, &t.model, &t.patches, &pixels, grid, NULL, &rows[i], &n_rows, &err), &err);
+            assert_memory_equal(rows[0], rows[i], n_rows * (size_t)t.config.vision.out_hidden_size * sizeof(float));
+            tower_close(&t);
+        }
+        for (int i = 0; i < 3; i++)
+            qw_free(rows[i]);
     }
-    for (int i = 0; i < 3; i++)
-        qw_free(rows[i]);
     qw_pixels_free(&pixels);
     golden_close(ref);
 }
@@ -431,6 +474,7 @@ int main(void)
         cmocka_unit_test(every_stage_of_one_picture),
         cmocka_unit_test(a_tower_of_odd_sizes),
         cmocka_unit_test(all_pictures),
+        cmocka_unit_test(fast_arithmetic_is_near),
         cmocka_unit_test(the_same_to_the_bit_for_any_number_of_threads),
         cmocka_unit_test(pictures_that_do_not_fit_their_grid),
         cmocka_unit_test(work_can_be_stopped),
