@@ -541,8 +541,9 @@ typedef struct qwren_machine_speed {
     double float_ops_per_s;             /* of floats, or of bf16 where the level has that */
     char dot_name[32], float_name[32];  /* the instructions: "vpdpbusd, 512 bits" */
 } qwren_machine_speed;
-/* Takes about half a second and 256 MB (an eighth of what the machine has left, if that is less). n_threads 0 = n_cores. E_MEMORY, E_ARGUMENT. */
-QWREN_API qwren_status qwren_measure_machine(int n_threads, qwren_machine_speed *out, qwren_error *err);
+/* Takes about a second. n_threads 0 = n_cores. buffer_bytes: what is read over and over; 0 or more than that: 1 GB, less where the machine has not four times as much
+ * left, 32 MB at least. E_MEMORY, E_ARGUMENT. */
+QWREN_API qwren_status qwren_measure_machine(int n_threads, size_t buffer_bytes, qwren_machine_speed *out, qwren_error *err);
 
 /* What one token asks of the machine, by the model's shape: what must be moved at least to decode it, what must be multiplied when it is part of a prompt. */
 typedef struct qwren_token_cost {

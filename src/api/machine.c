@@ -15,12 +15,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BUFFER_BYTES ((size_t)256 << 20) /* caches hold a small part of it; a machine with little memory lends an eighth of what is left */
+#define BUFFER_BYTES ((size_t)1 << 30) /* caches hold a small part of it, those of a host machine included, which a guest does not see */
 #define SMALLEST_BUFFER_BYTES ((size_t)32 << 20)
 #define PIECE_BYTES ((size_t)256 << 10) /* that a thread reads at a time */
 #define PIECES_PER_THREAD 8             /* of the rounds of a peak, so that threads which begin late do less */
 #define PIECE_S 1.5e-3
-#define TRIES 8
+#define TRIES 6
+#define READ_S 0.3
 
 /* ---- the processor */
 
@@ -60,21 +61,29 @@ static void read_pieces(void *ctx, size_t begin, size_t end, int worker)
 /* Pieces that are taken in turn, and a stretch for each thread: memory prefers one or the other. The best of several, for whatever disturbs makes it slower. */
 static double best_read(qw_pool *pool, reading *r)
 {
-    const size_t pieces = r->n / PIECE_BYTES, stretch = pieces / (size_t)qw_pool_size(pool) + 1;
+    const size_t pieces = r->n / PIECE_BYTES, grains[] = { 4, 32, pieces / (size_t)qw_pool_size(pool) + 1 };
+    const double begun = qw_now_s();
     double best = 0;
-    for (int i = 0; i < 2 * TRIES; i++) {
+    for (int i = 0; i < TRIES || (i < 3 * TRIES && qw_now_s() - begun < READ_S); i++) {
         const double start = qw_now_s();
-        qw_parallel_for(pool, pieces, i % 2 ? 4 : stretch, read_pieces, r);
+        qw_parallel_for(pool, pieces, grains[i % 3], read_pieces, r);
         const double rate = (double)(pieces * PIECE_BYTES) / (qw_now_s() - start);
         best = rate > best ? rate : best;
     }
     return best;
 }
 
-static qwren_status measure_read(double *out, qw_pool *pool, const qw_kernels *k, qwren_error *err)
+/* What is asked for, but no more than a quarter of what the machine has left. */
+static size_t buffer_bytes_of(size_t wanted)
 {
-    const uint64_t part = qw_machine_get_memory().available / 8;
-    const size_t bytes = part > BUFFER_BYTES ? BUFFER_BYTES : part < SMALLEST_BUFFER_BYTES ? SMALLEST_BUFFER_BYTES : (size_t)part;
+    const uint64_t part = qw_machine_get_memory().available / 4;
+    const uint64_t bytes = wanted && wanted < BUFFER_BYTES ? wanted : BUFFER_BYTES, least = SMALLEST_BUFFER_BYTES;
+    return (size_t)(part < bytes ? (part > least ? part : least) : bytes > least ? bytes : least);
+}
+
+static qwren_status measure_read(double *out, qw_pool *pool, const qw_kernels *k, size_t buffer_bytes, qwren_error *err)
+{
+    const size_t bytes = buffer_bytes_of(buffer_bytes);
     qw_map map;
     uint8_t *p;
     QW_TRY(qw_map_make(&map, &p, bytes, err));
@@ -129,7 +138,7 @@ static double measure_peak(qw_pool *pool, const qw_peak *peak)
     return best;
 }
 
-qwren_status qwren_measure_machine(int n_threads, qwren_machine_speed *out, qwren_error *err)
+qwren_status qwren_measure_machine(int n_threads, size_t buffer_bytes, qwren_machine_speed *out, qwren_error *err)
 {
     qw_cpu_level level;
     qw_pool *pool;
@@ -140,7 +149,7 @@ qwren_status qwren_measure_machine(int n_threads, qwren_machine_speed *out, qwre
     const qw_kernels k = qw_kernels_of(level);
     QW_TRY(qw_pool_create(&pool, n_threads ? n_threads : qw_cpu_count(), err));
     out->n_threads = qw_pool_size(pool);
-    qwren_status st = measure_read(&out->read_bytes_per_s, pool, &k, err);
+    qwren_status st = measure_read(&out->read_bytes_per_s, pool, &k, buffer_bytes, err);
     out->dot_ops_per_s = measure_peak(pool, &k.dot_peak);
     out->float_ops_per_s = measure_peak(pool, &k.float_peak);
     snprintf(out->dot_name, sizeof out->dot_name, "%s", k.dot_peak.name);

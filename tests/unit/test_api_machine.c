@@ -31,7 +31,7 @@ static void the_environment_chooses(void **state)
     assert_int_equal(qwren_get_cpu_info(&info, &err), QWREN_E_ARGUMENT);
     assert_non_null(strstr(err.text, "abacus"));
     assert_string_equal(info.level, "");
-    assert_int_equal(qwren_measure_machine(1, &speed, &err), QWREN_E_ARGUMENT);
+    assert_int_equal(qwren_measure_machine(1, 1, &speed, &err), QWREN_E_ARGUMENT);
     unsetenv("QWREN_CPU");
 }
 
@@ -40,8 +40,8 @@ static void it_is_measured(void **state)
     (void)state;
     qwren_machine_speed s;
     qwren_error err;
-    assert_int_equal(qwren_measure_machine(-1, &s, &err), QWREN_E_ARGUMENT);
-    if (qwren_measure_machine(2, &s, &err))
+    assert_int_equal(qwren_measure_machine(-1, 1, &s, &err), QWREN_E_ARGUMENT);
+    if (qwren_measure_machine(2, 1, &s, &err))
         fail_msg("%s", err.text);
     assert_int_equal(s.n_threads, 2);
     const double figures[] = { s.read_bytes_per_s, s.dot_ops_per_s, s.float_ops_per_s };
