@@ -4,6 +4,9 @@
 #include "kernels/x86/q8_256_scales.h"
 
 #define SPAN 16 /* scale groups whose floats are made at a time */
+/* Bytes of the rows to come that are fetched into L2, in the order of addresses: what the processor sees by itself are eight short streams, and it reads half
+ * as fast. */
+#define AHEAD 24576
 
 typedef struct rows_job {
     const qw_q8_matmul *a;
@@ -114,8 +117,11 @@ INLINE void eight_rows(qw_type type, const int unit, const int tokens, const row
 {
     const qw_q8_matmul *a = job->a;
     const size_t row_bytes = row_bytes_of(type, a->w->cols), groups = a->w->cols / (size_t)unit >> job->share;
-    size_t rows[8], chunk = 0;
+    size_t rows[8], chunk = 0, ahead = 8 * row_bytes;
+    while (ahead < AHEAD) /* whole rows, so that nothing is fetched twice or left out where rows end */
+        ahead += 8 * row_bytes;
     const uint8_t *p[8];
+    const char *next = (const char *)a->w->data + (a->first + row) * row_bytes + ahead;
     __m256 acc[2] = { _mm256_setzero_ps(), _mm256_setzero_ps() };
     for (size_t r = 0; r < 8; r++)
         rows[r] = a->first + row + (r < n ? r : n - 1);
@@ -131,11 +137,13 @@ INLINE void eight_rows(qw_type type, const int unit, const int tokens, const row
                 const size_t at = ((chunk - first + (size_t)j) * (64 / (size_t)unit) >> job->share) * 8;
                 chunk_of_rows(type, unit, tokens, job, p, chunk, j, job->s + at, job->b + at, acc);
             }
-            for (int r = 0; r < 8; r++) {
-                _mm_prefetch((const char *)p[r] + 8 * row_bytes, _MM_HINT_T0);
+            for (int r = 0; r < 8; r++)
                 if (!is_k(type) || (chunk & 2))
                     p[r] += block_bytes(type);
-            }
+            const size_t bytes = 8 * block_bytes(type) / (is_k(type) ? 2 : 1);
+            for (size_t i = 0; i < bytes; i += 64)
+                _mm_prefetch(next + i, _MM_HINT_T1);
+            next += bytes;
         }
     }
     for (int t = 0; t < tokens; t++) {

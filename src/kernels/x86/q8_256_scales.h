@@ -13,6 +13,7 @@ INLINE __m256 widen8(qw_type scale_type, const void *values, size_t i, size_t n)
     const size_t size = scale_type == QW_TYPE_F32 ? 4 : 2;
     const uint8_t *p = (const uint8_t *)values + i * size;
     uint8_t copy[32] = { 0 };
+    _mm_prefetch((const char *)p + 1024, _MM_HINT_T0); /* of the next rows: thin streams are not foreseen */
     if (n < 8) {
         memcpy(copy, p, n * size);
         p = copy;
@@ -43,7 +44,8 @@ INLINE __m256 halves_of(const uint8_t *p, size_t stride, size_t n)
     __m128i h = _mm_cvtsi32_si128(bits16_at(p));
 #define HALF(i) h = _mm_insert_epi16(h, (i) < n ? bits16_at(p + (i)*stride) : 0, i);
     HALF(1)
-    HALF(2) HALF(3) HALF(4) HALF(5) HALF(6) HALF(7)
+    HALF(2)
+    HALF(3) HALF(4) HALF(5) HALF(6) HALF(7)
 #undef HALF
         return _mm256_cvtph_ps(h);
 }
