@@ -1,6 +1,8 @@
 # Ctrl-C: an answer ends cleanly with what there is; status 130. (`timeout` sends the signal: a shell's background jobs are started with it ignored.)
 . "$(dirname "$0")/_lib.sh"
 
+QWREN_CPU=portable # slow enough that everything here is stopped long before its end
+export QWREN_CPU
 [ -d "$NANO" ] || failed "no model in $NANO"
 end=$(printf '<|im_end|>' | "$QWREN" tokenize -m "$NANO" | tr -d '[] \n')
 eot=$(printf '<|endoftext|>' | "$QWREN" tokenize -m "$NANO" | tr -d '[] \n')

@@ -87,7 +87,8 @@ fi
 
 end=$(printf '<|im_end|>' | "$QWREN" tokenize -m "$NANO" | tr -d '[] \n')
 eot=$(printf '<|endoftext|>' | "$QWREN" tokenize -m "$NANO" | tr -d '[] \n')
-converse "'$QWREN' chat -m '$NANO' -t 1 --no-think --greedy --no-loop-guard -n 1000000 --logit-bias $end:-1000 --logit-bias $eot:-1000" \
+# (plain C: slow enough to be stopped)
+converse "QWREN_CPU=portable '$QWREN' chat -m '$NANO' -t 1 --no-think --greedy --no-loop-guard -n 1000000 --logit-bias $end:-1000 --logit-bias $eot:-1000" \
     "$prompt" 'say hello\r' '^[A-Z]' '\003' "$prompt" '/stats\r' "$prompt" '/quit\r' '^status'
 expect "Ctrl-C stops the answer" grep -q '(stopped)' seen
 expect "without leaving" grep -q 'tokens of room used' seen
