@@ -57,7 +57,9 @@ INLINE void put_quad(const panel *p, size_t quad, size_t half, __m256i x)
 /* Codes of eight rows into half of the panel. */
 INLINE void fill_codes(qw_type type, const panel *p, const qw_matrix *w, const size_t *rows, size_t half)
 {
-    const size_t row_bytes = row_bytes_of(type, w->cols);
+    const size_t row_bytes = row_bytes_of(type, w->cols), step_bytes = 8 * block_bytes(type) / (is_k(type) ? 2 : 1);
+    const char *next =
+        (const char *)w->data + (rows[0] + PANEL_ROWS) * row_bytes; /* the next panel comes into L2 while this one is multiplied */
     for (size_t chunk = 0; chunk < w->cols / 64; chunk += (size_t)step_chunks(type)) {
 #pragma GCC unroll 2
         for (int j = 0; j < step_chunks(type); j++) {
@@ -75,6 +77,9 @@ INLINE void fill_codes(qw_type type, const panel *p, const qw_matrix *w, const s
                     put_quad(p, quad + 8 * c + i, half, q[i]);
             }
         }
+        for (size_t i = 0; i < step_bytes; i += 64)
+            _mm_prefetch(next + i, _MM_HINT_T1);
+        next += step_bytes;
     }
 }
 
