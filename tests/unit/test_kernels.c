@@ -160,8 +160,10 @@ static void matmul_is_the_sum(const qw_matrix *m, const float *values, const flo
 
 static void one_matmul(qw_type t, qw_type scale_type, int group)
 {
-    const size_t step = group ? (size_t)group : qw_type_block(t), rows = between(1, 9), cols = step * between(1, 699 / step + 1),
-                 tokens = between(1, 40), x_stride = cols + between(0, 3), y_stride = rows + between(0, 3), first = between(0, rows - 1);
+    /* one in ten is wider than what kernels decode at a time, one in ten has more tokens than they keep */
+    const size_t step = group ? (size_t)group : qw_type_block(t), widest = between(0, 9) ? 699 : 2600, rows = between(1, 20),
+                 cols = step * between(1, widest / step + 1), tokens = between(1, between(0, 9) ? 40 : 130),
+                 x_stride = cols + between(0, 3), y_stride = rows + between(0, 3), first = between(0, rows - 1);
     const qw_matrix m = random_matrix(t, scale_type, group, rows, cols);
     float *x = guarded(tokens * x_stride, true), *y = guarded(tokens * y_stride, false), *alone = guarded(rows, false),
           *row = guarded(cols, false), *values = guarded(rows * cols, false);
@@ -206,6 +208,45 @@ static void matmul_of_every_group_format(void **state)
         one_matmul(QW_TYPE_NVFP4, QW_TYPE_U8, 16);
         one_matmul(QW_TYPE_MXFP8, QW_TYPE_U8, 32);
     }
+}
+
+static uint16_t *random_bf16(size_t n)
+{
+    uint16_t *p = malloc((n + 1) * sizeof *p);
+    assert_non_null(p);
+    for (size_t i = 0; i < n; i++)
+        p[i] = qw_f32_to_bf16(uniform());
+    return p;
+}
+
+static void one_matmul_bf16(void)
+{
+    const size_t rows = between(1, 20), cols = between(1, between(0, 9) ? 300 : 3000), tokens = between(1, 40),
+                 x_stride = cols + between(0, 3), y_stride = rows + between(0, 3), first = between(0, rows - 1), i = between(0, tokens - 1);
+    const qw_matrix m = random_matrix(QW_TYPE_BF16, QW_TYPE_OTHER, 0, rows, cols);
+    uint16_t *x = random_bf16(tokens * x_stride - (x_stride - cols)); /* its last row ends with its columns */
+    float *y = guarded(tokens * y_stride, false), *alone = guarded(rows, false), *values = guarded(rows * cols, false),
+          *wide = guarded(tokens * x_stride, false);
+    for (size_t r = 0; r < rows; r++)
+        qw_matrix_decode(&m, r, 0, cols, values + r * cols);
+    for (size_t j = 0; j < tokens * x_stride - (x_stride - cols); j++)
+        wide[j] = qw_bf16_to_f32(x[j]);
+    k->matmul_bf16(y, y_stride, &m, 0, rows, x, x_stride, tokens);
+    matmul_is_the_sum(&m, values, y, y_stride, wide, x_stride, tokens);
+    k->matmul_bf16(alone, rows, &m, 0, rows, x + i * x_stride, x_stride, 1);
+    assert_memory_equal(alone, y + i * y_stride, rows * sizeof *y);
+    k->matmul_bf16(alone, rows, &m, first, rows - first, x + i * x_stride, x_stride, 1);
+    assert_memory_equal(alone, y + i * y_stride + first, (rows - first) * sizeof *y);
+    drop_matrix(&m);
+    free(x);
+    free_guarded(y, tokens * y_stride), free_guarded(alone, rows), free_guarded(values, rows * cols), free_guarded(wide, tokens * x_stride);
+}
+
+static void matmul_in_bf16(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 60 && k->matmul_bf16; round++)
+        one_matmul_bf16();
 }
 
 /* ---- rows and values */
@@ -501,6 +542,41 @@ static void each_level_with_the_one_below(void (*agree)(qw_cpu_level a, qw_cpu_l
         }
 }
 
+static void agree_on_a_matrix(qw_cpu_level a, qw_cpu_level b, qw_type t, qw_type scale_type, int group)
+{
+    const qw_kernels less = qw_kernels_of(a), more = qw_kernels_of(b);
+    const size_t step = group ? (size_t)group : qw_type_block(t), rows = between(1, 20), cols = step * between(1, 1500 / step),
+                 tokens = between(1, 20), all = tokens * rows;
+    const qw_matrix m = random_matrix(t, scale_type, group, rows, cols);
+    float *x = guarded(tokens * cols, true), *y[2] = { guarded(all, false), guarded(all, false) };
+    less.matmul[t](y[0], rows, &m, 0, rows, x, cols, tokens);
+    more.matmul[t](y[1], rows, &m, 0, rows, x, cols, tokens);
+    for (size_t i = 0; i < all; i++)
+        if (memcmp(&y[0][i], &y[1][i], sizeof **y))
+            fail_msg("%s, %zu columns, row %zu, token %zu: %s %.9g, %s %.9g", qw_type_name(t), cols, i % rows, i / rows,
+                     qw_cpu_level_name(a), (double)y[0][i], qw_cpu_level_name(b), (double)y[1][i]);
+    drop_matrix(&m);
+    free_guarded(x, tokens * cols), free_guarded(y[0], all), free_guarded(y[1], all);
+}
+
+static void agree_on_matrices(qw_cpu_level a, qw_cpu_level b)
+{
+    for (qw_type t = 0; t < QW_TYPE_COUNT; t++)
+        for (int round = 0; round < 10 && qw_type_is_weight(t); round++)
+            if (qw_type_kind(t) != QW_KIND_GROUP)
+                agree_on_a_matrix(a, b, t, QW_TYPE_OTHER, 0);
+            else if (qw_type_is_affine(t))
+                agree_on_a_matrix(a, b, t, QW_TYPE_BF16, 64);
+            else
+                agree_on_a_matrix(a, b, t, QW_TYPE_U8, t == QW_TYPE_NVFP4 ? 16 : 32);
+}
+
+static void levels_agree_on_matrices(void **state)
+{
+    (void)state;
+    each_level_with_the_one_below(agree_on_matrices);
+}
+
 static void levels_agree_on_values(void **state)
 {
     (void)state;
@@ -521,6 +597,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matmul_of_every_float_and_block_format),
         cmocka_unit_test(matmul_of_every_group_format),
+        cmocka_unit_test(matmul_in_bf16),
         cmocka_unit_test(norms),
         cmocka_unit_test(activations),
         cmocka_unit_test(rotation_turns_pairs),
@@ -533,6 +610,7 @@ int main(void)
     };
     const struct CMUnitTest between_levels[] = {
         cmocka_unit_test(levels_agree_on_values),
+        cmocka_unit_test(levels_agree_on_matrices),
     };
     int failed = 0;
     for (level = 0; level < QW_CPU_LEVELS; level++)
