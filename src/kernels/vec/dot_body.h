@@ -217,7 +217,7 @@ static void strip(float *y, size_t y_stride, const qw_matrix *w, size_t first, s
     float panel[PANEL_ROWS * PANEL_STRIDE], kept[PANEL_ROWS * STRIP_TOKENS * 16];
     const bool whole = w->cols <= PANEL_COLUMNS;
     if (!whole)
-        memset(kept, 0, sizeof kept);
+        memset(kept, 0, (n_tokens + DOT_TOKENS - 1) / DOT_TOKENS * DOT_TOKENS * PANEL_ROWS * 16 * sizeof *kept);
     for (size_t c = 0; c < w->cols; c += PANEL_COLUMNS) {
         const size_t n = w->cols - c < PANEL_COLUMNS ? w->cols - c : PANEL_COLUMNS;
         for (size_t r = 0; r < n_rows; r++)
