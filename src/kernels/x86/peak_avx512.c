@@ -47,7 +47,11 @@ static uint64_t read(const void *p, size_t n)
     for (size_t i = 0; i + 256 <= n; i += 256)
         for (int k = 0; k < 4; k++)
             sums[k] = _mm512_add_epi64(sums[k], _mm512_loadu_si512(at + i + 64 * (size_t)k));
-    return (uint64_t)_mm512_reduce_add_epi64(_mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]), _mm512_add_epi64(sums[2], sums[3])));
+    uint64_t lanes[8], sum = 0; /* unsigned: the intrinsic that would add them wraps a signed number */
+    _mm512_storeu_si512(lanes, _mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]), _mm512_add_epi64(sums[2], sums[3])));
+    for (size_t l = 0; l < 8; l++)
+        sum += lanes[l];
+    return sum;
 }
 
 void qw_peak_avx512(qw_kernels *k)
