@@ -128,7 +128,7 @@ typedef bool (*qwren_progress_fn)(void *ctx, const char *what, uint64_t done, ui
 /* What activations are to the products with weights. The same bits for any number of threads, any cut of a prompt into calls, a prefix that was kept or is computed anew,
  * and any sessions that are computed together: in all three. */
 typedef enum qwren_arithmetic {
-    QWREN_ARITHMETIC_DEFAULT,       /* eight bits, outliers fifteen, where weights are codes, and in the image tower; bf16 or float where they are floats: the fastest */
+    QWREN_ARITHMETIC_DEFAULT,       /* eight bits, outliers fifteen, where weights are codes; bf16 or float where they are floats: the fastest */
     QWREN_ARITHMETIC_DETERMINISTIC, /* the same without bf16: also the same bits on every processor with AVX2, AVX-512 or NEON */
     QWREN_ARITHMETIC_EXACT          /* float everywhere: slow, for measuring what the others cost */
 } qwren_arithmetic;

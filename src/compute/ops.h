@@ -174,12 +174,6 @@ size_t qw_attention_parts(size_t n_heads, size_t head_dim, size_t n_keys);
 
 /* ---- the image tower: rows are patches of one picture */
 
-/* Whether float weights are faster in eight bits, which a picture's many patches are worth: not in exact arithmetic, nor while somebody observes. */
-bool qw_op_goes_eight(const qw_ops *ops, const qw_matrix *w);
-size_t qw_op_eight_bytes(const qw_matrix *w); /* a multiple of 64 */
-/* w in eight bits, a scale for each 64 columns of a row, in `memory`: aligned to 64, used as long as the result. */
-qw_matrix qw_op_eight(qw_ops *ops, const qw_matrix *w, void *memory);
-
 /* in = layernorm(x) * w + b */
 void qw_op_layernorm_input(qw_ops *ops, qw_input *in, const float *x, const float *w, const float *b, size_t n, size_t cols, float eps,
                            unsigned forms);

@@ -25,7 +25,6 @@ typedef struct tower {
     float *x;                     /* [n, D] */
     float *cache;                 /* keys and values of this layer */
     float *wide;                  /* [block, widest row that is no input] */
-    char *eight;                  /* weights of one step in eight bits */
     qw_input in, mid;             /* [block] what matrices read: rows of the picture, and what stands between two matrices */
     float *cos_table, *sin_table; /* [longer side of the grid, quarter] */
     float *cos, *sin;             /* [block, 2 * quarter] */
@@ -94,29 +93,16 @@ static qwren_status take(tower *t, const piece *pieces, size_t n_pieces, qwren_e
     return QWREN_OK;
 }
 
-/* Of the step with the most weights. */
-static size_t eight_bytes(const qw_vision_model *m)
-{
-    size_t most = larger(qw_op_eight_bytes(&m->patch), qw_op_eight_bytes(&m->fc1) + qw_op_eight_bytes(&m->fc2));
-    for (int i = 0; i < m->config->depth; i++) {
-        const qw_vision_block *l = &m->blocks[i];
-        most = larger(most,
-                      qw_op_eight_bytes(&l->qkv) + qw_op_eight_bytes(&l->proj) + qw_op_eight_bytes(&l->fc1) + qw_op_eight_bytes(&l->fc2));
-    }
-    return most;
-}
-
 static qwren_status tower_take_memory(tower *t, qwren_error *err)
 {
     const size_t sides = larger((size_t)t->grid.h, (size_t)t->grid.w), heads = t->D / t->head_dim;
     const size_t wide = larger(t->m->patch.cols, 4 * t->D); /* a patch's pixels; four rows of the table */
     const size_t in = larger(t->m->patch.cols, t->D), mid = larger(t->m->fc1.rows, (size_t)t->m->config->intermediate_size);
-    float *tap = NULL, *weight = NULL, *places = NULL, *eight = NULL, *in_block = NULL, *mid_block = NULL;
+    float *tap = NULL, *weight = NULL, *places = NULL, *in_block = NULL, *mid_block = NULL;
     const piece pieces[] = {
         { &t->cache, heads, qw_op_tower_cache(t->ops, t->head_dim, t->n) / sizeof(float) },
         { &in_block, 1, qw_input_bytes(t->block, in) / sizeof(float) },
         { &mid_block, 1, qw_input_bytes(t->block, mid) / sizeof(float) },
-        { &eight, 1, eight_bytes(t->m) / sizeof(float) },
         { &t->x, t->n, t->D },
         { &t->wide, t->block, wide },
         { &t->cos_table, sides, t->quarter },
@@ -130,7 +116,6 @@ static qwren_status tower_take_memory(tower *t, qwren_error *err)
     QW_TRY(take(t, pieces, sizeof pieces / sizeof *pieces, err));
     qw_input_init(&t->in, in_block, t->block, in);
     qw_input_init(&t->mid, mid_block, t->block, mid);
-    t->eight = (char *)eight;
     t->weight = (float(*)[4])weight;
     t->tap = (int32_t(*)[4])(void *)tap;
     t->places = (qw_vision_place *)(void *)places;
@@ -158,19 +143,6 @@ static qwren_status tower_init(tower *t, qwren_error *err)
 /* Patches of the block that begins at `first`; 0 after the last. */
 static size_t block_at(const tower *t, size_t first) { return t->n - first < t->block ? t->n - first : t->block; }
 
-/* The weights of a step as they are multiplied. A layer of 7 million is rounded to eight bits in a hundredth of the time that a large picture then takes in it,
- * which is half of what bf16 would take; so nothing is kept. */
-static void make_fast(tower *t, qw_matrix *const *w, size_t n)
-{
-    char *at = t->eight;
-    for (size_t i = 0; i < n; i++)
-        if (qw_op_goes_eight(t->ops, w[i])) {
-            const size_t bytes = qw_op_eight_bytes(w[i]);
-            *w[i] = qw_op_eight(t->ops, w[i], at);
-            at += bytes;
-        }
-}
-
 /* y (+)= w in + bias for n rows of an input */
 static void multiply(tower *t, float *y, const qw_matrix *w, const float *bias, bool add, const qw_input *in, size_t n)
 {
@@ -179,8 +151,7 @@ static void multiply(tower *t, float *y, const qw_matrix *w, const float *bias, 
 
 static void embed_patches(tower *t)
 {
-    qw_matrix patch = t->m->patch, *w = &patch;
-    make_fast(t, &w, 1);
+    const qw_matrix *w = &t->m->patch;
     for (size_t first = 0, n; (n = block_at(t, first)) > 0; first += n) {
         qw_patches_rows(t->wide, t->pixels, t->processor, t->grid, first, n);
         qw_op_input(t->ops, &t->in, t->wide, n, w->cols, QW_ROLE_NORMED, qw_op_forms(t->ops, w, NULL));
@@ -262,9 +233,7 @@ static void mlp(tower *t, const qw_vision_block *l)
 /* Neighbours become one row simply by standing side by side: x [n, D] is also [n / merged, merged * D]. */
 static void merge(tower *t, float *rows)
 {
-    qw_vision_model fast = *t->m;
-    const qw_vision_model *m = &fast;
-    make_fast(t, (qw_matrix *[]){ &fast.fc1, &fast.fc2 }, 2);
+    const qw_vision_model *m = t->m;
     for (size_t first = 0, n; (n = block_at(t, first)) > 0; first += n) {
         const size_t tokens = n / t->merged;
         qw_op_input(t->ops, &t->in, t->x + first * t->D, tokens, m->fc1.cols, QW_ROLE_NORMED, qw_op_forms(t->ops, &m->fc1, NULL));
@@ -290,10 +259,8 @@ static qwren_status tower_run(tower *t, float *rows, qwren_error *err)
     add_positions(t);
     QW_TRY(report(t, 1, err));
     for (int i = 0; i < m->config->depth; i++) {
-        qw_vision_block l = m->blocks[i];
-        make_fast(t, (qw_matrix *[]){ &l.qkv, &l.proj, &l.fc1, &l.fc2 }, 4);
-        attention(t, &l);
-        mlp(t, &l);
+        attention(t, &m->blocks[i]);
+        mlp(t, &m->blocks[i]);
         QW_TRY(report(t, 2 + i, err));
     }
     qw_op_layernorm(t->ops, t->x, t->x, m->norm_w, m->norm_b, t->n, t->D, (float)m->config->layer_norm_eps);

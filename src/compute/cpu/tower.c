@@ -1,7 +1,6 @@
-/* What the image tower does around its matrices: weights in eight bits, layernorm and gelu on the way into an input, and attention of all patches to all. Its keys and values stand in
+/* What the image tower does around its matrices: layernorm and gelu on the way into an input, and attention of all patches to all. Its keys and values stand in
  * a cache as the decoder's do (kernels/kv.h), in bf16 where the processor multiplies that and exact arithmetic is not asked for. Tested by tests/unit/test_ops.c
  * and tests/golden/test_vision.c. */
-#include "base/alloc.h"
 #include "compute/cpu/cpu.h"
 
 #include <math.h>
@@ -10,68 +9,6 @@
 #define PIECE 64               /* positions of one piece of work; whole blocks of the cache, for two threads must not write one */
 #define TILE QW_ATTEND_QUERIES /* queries that read keys and values together */
 #define TILES_OF(n) (((n) + TILE - 1) / TILE)
-
-/* ---- weights in eight bits: codes | scales | biases */
-
-#define EIGHT_ROWS 16 /* of one piece of work */
-
-bool qw_op_goes_eight(const qw_ops *ops, const qw_matrix *w)
-{
-    return ops->arithmetic != QWREN_ARITHMETIC_EXACT && !ops->observe && qw_type_is_float(w->type) && w->cols % QW_Q8_GROUP == 0 &&
-           ops->kernels.matmul_q8[QW_TYPE_AFFINE8];
-}
-
-size_t qw_op_eight_bytes(const qw_matrix *w)
-{
-    const size_t bytes = w->rows * (w->cols + w->cols / QW_Q8_GROUP * 2 * sizeof(float));
-    return (bytes + QW_ALIGN - 1) / QW_ALIGN * QW_ALIGN;
-}
-
-typedef struct eight_job {
-    const qw_ops *ops;
-    const qw_matrix *w;
-    uint8_t *codes;
-    float *scales, *biases;
-} eight_job;
-
-/* A row is rounded as activations are, x ~ scale * v, and its codes are v + 128. */
-static void eight_rows(void *ctx, size_t begin, size_t end, int worker)
-{
-    const eight_job *j = ctx;
-    const qw_worker *own = j->ops->workers + worker;
-    const size_t cols = j->w->cols, groups = cols / QW_Q8_GROUP;
-    qw_q8_group *group = (qw_q8_group *)(void *)own->tile;
-    for (size_t r = begin; r < end; r++) {
-        uint8_t *codes = j->codes + r * cols;
-        j->ops->kernels.decode[j->w->type](own->row, j->w, r);
-        for (size_t g = 0; g < groups; g++) { /* one at a time: the tile need not hold all */
-            const qw_q8 q = { .cols = QW_Q8_GROUP, .low = (int8_t *)codes + g * QW_Q8_GROUP, .groups = group };
-            j->ops->kernels.quantize(&q, 0, 0, 1, own->row + g * QW_Q8_GROUP);
-            j->scales[r * groups + g] = group->scale;
-            j->biases[r * groups + g] = -128 * group->scale;
-        }
-        for (size_t c = 0; c < cols; c++)
-            codes[c] ^= 0x80;
-    }
-}
-
-qw_matrix qw_op_eight(qw_ops *ops, const qw_matrix *w, void *memory)
-{
-    QW_TIMED(ops, QW_OP_NORM);
-    const size_t groups = w->rows * w->cols / QW_Q8_GROUP;
-    uint8_t *codes = memory;
-    float *scales = (float *)(void *)(codes + w->rows * w->cols);
-    eight_job job = { ops, w, codes, scales, scales + groups };
-    qw_parallel_for(ops->pool, w->rows, EIGHT_ROWS, eight_rows, &job);
-    return (qw_matrix){ .type = QW_TYPE_AFFINE8,
-                        .rows = w->rows,
-                        .cols = w->cols,
-                        .data = codes,
-                        .scales = scales,
-                        .biases = scales + groups,
-                        .scale_type = QW_TYPE_F32,
-                        .group = QW_Q8_GROUP };
-}
 
 /* ---- layernorm */
 
