@@ -267,7 +267,7 @@ static qwren_status next_id(chat *c, int32_t *id, qwren_error *err)
         *id = c->opening.data[c->n_opened++];
         return QWREN_OK;
     }
-    return qw_sampler_pick(c->sampler, qw_session_logits(c->session), id, err);
+    return qw_sampler_pick(c->sampler, qw_session_logits(c->session), qw_session_maxima(c->session), id, err);
 }
 
 /* Every token of the answer is computed, the last one too: the session ends with the answer. */

@@ -2,7 +2,8 @@
  * filter. Tested by tests/unit/test_runtime_sampler.c, test_runtime_draws.c (a plain reference) and tests/golden/test_sampler.c (transformers).
  *
  * A row has 248,320 logits. No stage sorts it: top-k keeps a heap of the k best while it walks along the row, and top-p takes ids off a heap,
- * best first, after leaving out all that are too improbable to matter. */
+ * best first, after leaving out all that are too improbable to matter. With the largest logit of each block, top-k looks into the blocks alone that can hold one
+ * of the best, and penalties change a row where they must. */
 #include "runtime/sampler.h"
 
 #include "base/alloc.h"
@@ -209,9 +210,18 @@ static void penalize(qw_sampler *s)
     }
 }
 
+/* Also finds what is no logit, in rows and in the largest ones of their blocks. */
+static qwren_status check_logits(const qw_sampler *s, const float *logits, const float *maxima, qwren_error *err)
+{
+    static const char why[] = "the weights of the model are damaged, fetch them again";
+    const size_t n_blocks = (s->n_vocab + QW_SAMPLER_BLOCK - 1) / QW_SAMPLER_BLOCK;
+    if (maxima && check_row(maxima, n_blocks, QWREN_E_FORMAT, why, NULL) == QWREN_OK)
+        return QWREN_OK;
+    return check_row(logits, s->n_vocab, QWREN_E_FORMAT, why, err);
+}
+
 static qwren_status shape_row(qw_sampler *s, const float *logits, qwren_error *err)
 {
-    QW_TRY(check_row(logits, s->n_vocab, QWREN_E_FORMAT, "the weights of the model are damaged, fetch them again", err));
     memcpy(s->row, logits, s->n_tokens * sizeof *s->row);
     add_bias(s);
     penalize(s);
@@ -219,6 +229,14 @@ static qwren_status shape_row(qw_sampler *s, const float *logits, qwren_error *e
         return QWREN_OK;
     s->mask(s->mask_ctx, s->row, s->n_tokens);
     return check_row(s->row, s->n_tokens, QWREN_E_ARGUMENT, "a mask may only forbid ids", err);
+}
+
+/* The same where penalties alone change logits: of ids that were seen. */
+static void shape_seen(qw_sampler *s, const float *logits)
+{
+    for (size_t i = 0; i < s->n_seen; i++)
+        s->row[s->seen[i]] = logits[s->seen[i]];
+    penalize(s);
 }
 
 /* ---- heaps of candidates */
@@ -269,6 +287,61 @@ static size_t keep_top_k(const qw_sampler *s, size_t k)
     return n;
 }
 
+/* One more id for a heap of the k best, the worst of them first. */
+static inline void offer(candidate *heap, size_t *n, size_t k, int32_t id, float logit)
+{
+    const candidate c = { .id = id, .logit = logit };
+    if (!(logit > -INFINITY) || (*n == k && !better(&c, &heap[0])))
+        return;
+    if (*n < k) {
+        heap[(*n)++] = c;
+        if (*n == k)
+            make_heap(heap, k, worse);
+    } else {
+        heap[0] = c;
+        sink(heap, k, 0, worse);
+    }
+}
+
+/* The ids of a block that were not seen; nothing when none of them can be among the best. */
+static void offer_block(const qw_sampler *s, const float *logits, const float *maxima, size_t block, size_t *n, size_t k)
+{
+    candidate *heap = s->candidates;
+    const size_t begin = block * QW_SAMPLER_BLOCK, end = begin + QW_SAMPLER_BLOCK < s->n_tokens ? begin + QW_SAMPLER_BLOCK : s->n_tokens;
+    if (*n == k && maxima[block] < heap[0].logit)
+        return;
+    for (size_t i = begin; i < end; i++)
+        if (*n < k || logits[i] >= heap[0].logit)
+            if (!s->counts[i])
+                offer(heap, n, k, (int32_t)i, logits[i]);
+}
+
+/* The k-th largest of `maxima`, or -infinity when there are not so many: no block below it can matter as long as ids keep the logits that they have. */
+static float threshold(qw_sampler *s, const float *maxima, size_t n_blocks, size_t k)
+{
+    size_t n = 0;
+    for (size_t b = 0; b < n_blocks; b++)
+        offer(s->candidates, &n, k, (int32_t)b, maxima[b]);
+    return n == k ? s->candidates[0].logit : -INFINITY;
+}
+
+/* keep_top_k without a row: first the blocks with the largest logits, so that few of the others can add anything. */
+static size_t keep_top_k_of_blocks(qw_sampler *s, const float *logits, const float *maxima, size_t k)
+{
+    const size_t n_blocks = (s->n_tokens + QW_SAMPLER_BLOCK - 1) / QW_SAMPLER_BLOCK;
+    const float likely = threshold(s, maxima, n_blocks, k);
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_seen; i++)
+        offer(s->candidates, &n, k, s->seen[i], s->row[s->seen[i]]);
+    for (size_t b = 0; b < n_blocks; b++)
+        if (maxima[b] >= likely)
+            offer_block(s, logits, maxima, b, &n, k);
+    for (size_t b = 0; b < n_blocks; b++)
+        if (maxima[b] < likely)
+            offer_block(s, logits, maxima, b, &n, k);
+    return n;
+}
+
 static void weigh(candidate *c, size_t n, double temperature)
 {
     float best = -INFINITY;
@@ -314,11 +387,19 @@ static size_t keep_top_p(candidate *c, size_t n, double top_p)
     return n - left;
 }
 
+#define NARROW 1024 /* the most that blocks are searched for */
+
 /* The whole way from a row of logits to the ids that may be drawn. */
-static qwren_status filter(qw_sampler *s, const float *logits, size_t *n, qwren_error *err)
+static qwren_status filter(qw_sampler *s, const float *logits, const float *maxima, size_t *n, qwren_error *err)
 {
-    QW_TRY(shape_row(s, logits, err));
-    *n = keep_top_k(s, s->max_candidates);
+    QW_TRY(check_logits(s, logits, maxima, err));
+    if (maxima && !s->n_bias && !s->mask && s->max_candidates <= NARROW) {
+        shape_seen(s, logits);
+        *n = keep_top_k_of_blocks(s, logits, maxima, s->max_candidates);
+    } else {
+        QW_TRY(shape_row(s, logits, err));
+        *n = keep_top_k(s, s->max_candidates);
+    }
     if (*n == 0)
         return qw_fail(err, QWREN_E_ARGUMENT, "no id may follow: logit_bias, the mask or the model forbid every one of %zu", s->n_tokens);
     weigh(s->candidates, *n, s->set.temperature);
@@ -341,19 +422,20 @@ static int32_t draw(qw_rng *rng, const candidate *c, size_t n)
     return c[i].id;
 }
 
-qwren_status qw_sampler_pick(qw_sampler *s, const float *logits, int32_t *id, qwren_error *err)
+qwren_status qw_sampler_pick(qw_sampler *s, const float *logits, const float *maxima, int32_t *id, qwren_error *err)
 {
     size_t n;
     *id = -1;
-    QW_TRY(filter(s, logits, &n, err));
+    QW_TRY(filter(s, logits, maxima, &n, err));
     *id = draw(&s->rng, s->candidates, n);
     return QWREN_OK;
 }
 
-qwren_status qw_sampler_distribution(qw_sampler *s, const float *logits, int32_t *ids, double *probabilities, size_t *n, qwren_error *err)
+qwren_status qw_sampler_distribution(qw_sampler *s, const float *logits, const float *maxima, int32_t *ids, double *probabilities,
+                                     size_t *n, qwren_error *err)
 {
     *n = 0;
-    QW_TRY(filter(s, logits, n, err));
+    QW_TRY(filter(s, logits, maxima, n, err));
     double total = total_weight(s->candidates, *n);
     for (size_t i = 0; i < *n; i++) {
         ids[i] = s->candidates[i].id;

@@ -59,12 +59,16 @@ void qw_sampler_reset(qw_sampler *s);
 void qw_sampler_note_prompt(qw_sampler *s, const int32_t *ids, size_t n);
 void qw_sampler_accept(qw_sampler *s, int32_t id); /* the id became part of the output */
 
-/* Picks from logits [n_vocab], which stay as they are. A logit that is NaN or +infinity is E_FORMAT (damaged weights), a row in which every id is
+#define QW_SAMPLER_BLOCK 256 /* logits; as QW_LOGIT_BLOCK of compute/ops.h, where the largest ones come from */
+
+/* Picks from logits [n_vocab], which stay as they are. `maxima` may be the largest of each block of them (NaN where one is): then a row is not read but for the few blocks
+ * that matter, unless bias, a mask or a wide top-k ask for all of it; the result is the same. A logit that is NaN or +infinity is E_FORMAT (damaged weights), a row in which every id is
  * forbidden E_ARGUMENT; the generator has not moved then. Allocates nothing. The same seed, history and logits give the same id. */
-qwren_status qw_sampler_pick(qw_sampler *s, const float *logits, int32_t *id, qwren_error *err);
+qwren_status qw_sampler_pick(qw_sampler *s, const float *logits, const float *maxima, int32_t *id, qwren_error *err);
 
 /* What qw_sampler_pick would draw from: *n ids and their probabilities, each [n_tokens], in no particular order. The same errors; the generator stays
  * where it is. For tests. */
-qwren_status qw_sampler_distribution(qw_sampler *s, const float *logits, int32_t *ids, double *probabilities, size_t *n, qwren_error *err);
+qwren_status qw_sampler_distribution(qw_sampler *s, const float *logits, const float *maxima, int32_t *ids, double *probabilities,
+                                     size_t *n, qwren_error *err);
 
 #endif

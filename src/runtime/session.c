@@ -3,10 +3,12 @@
 #include "runtime/session.h"
 
 #include "base/alloc.h"
+#include "runtime/sampler.h"
 
 #include <string.h>
 
 #define DEFAULT_CTX 32768
+_Static_assert(QW_SAMPLER_BLOCK == QW_LOGIT_BLOCK, "the sampler reads the maxima that the head makes");
 
 struct qw_session {
     const qw_model *model;

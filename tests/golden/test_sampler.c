@@ -71,7 +71,7 @@ static void check_case(const qw_json *row, void *ctx)
     for (size_t i = 0; i < n_vocab; i++)
         logits[i] = (float)qw_json_number(qw_json_at(values, i), NAN);
     qw_sampler *s = sampler_of(row, n_vocab);
-    assert_int_equal(qw_sampler_distribution(s, logits, ids, p, &n, NULL), QWREN_OK);
+    assert_int_equal(qw_sampler_distribution(s, logits, NULL, ids, p, &n, NULL), QWREN_OK);
     qw_sampler_free(s);
     if (n != n_want)
         fail_msg("case %zu: %zu ids may be drawn, not %zu", r->n, n, n_want);

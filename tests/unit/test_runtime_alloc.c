@@ -62,7 +62,7 @@ static size_t answer(qw_sampler *s, const qw_tokenizer *t, qw_stop *stop, qw_buf
         random_row(&r, logits);
         qw_buf_clear(piece);
         qw_buf_clear(out);
-        assert_int_equal(qw_sampler_pick(s, logits, &id, NULL), QWREN_OK);
+        assert_int_equal(qw_sampler_pick(s, logits, NULL, &id, NULL), QWREN_OK);
         qw_sampler_accept(s, id);
         qw_loopguard_push(&guard, id);
         assert_int_equal(qw_detok_push(&detok, id, piece, NULL), QWREN_OK);
@@ -70,7 +70,7 @@ static size_t answer(qw_sampler *s, const qw_tokenizer *t, qw_stop *stop, qw_buf
         n_bytes += out->len;
     }
     logits[3] = NAN;
-    assert_int_equal(qw_sampler_pick(s, logits, &id, &(qwren_error){ 0 }), QWREN_E_FORMAT);
+    assert_int_equal(qw_sampler_pick(s, logits, NULL, &id, &(qwren_error){ 0 }), QWREN_E_FORMAT);
     qw_detok_flush(&detok, piece);
     qw_stop_flush(stop, out);
     qw_detok_reset(&detok);

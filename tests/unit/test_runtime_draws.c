@@ -198,7 +198,7 @@ static void a_long_row_keeps_the_same_ids(void **state)
             opt.sampling.top_p = top_ps[t];
             qw_sampler *s = make(&opt);
             size_t n = 0, want = 0;
-            assert_int_equal(qw_sampler_distribution(s, logits, ids, p, &n, NULL), QWREN_OK);
+            assert_int_equal(qw_sampler_distribution(s, logits, NULL, ids, p, &n, NULL), QWREN_OK);
             for (long double sum = 0; sum < top_ps[t] * total; want++)
                 sum += sorted[want].weight;
             assert_int_equal(n, want);
@@ -207,6 +207,44 @@ static void a_long_row_keeps_the_same_ids(void **state)
                 assert_true(logits[ids[k]] > logits[last] || (logits[ids[k]] == logits[last] && ids[k] <= last));
             qw_sampler_free(s);
         }
+    }
+}
+
+/* A row of many blocks, with ids that were seen among its best, and with equal logits at the edge of the k best. */
+static void blocks_are_searched_as_rows_are(void **state)
+{
+    (void)state;
+    enum { N = 40 * QW_SAMPLER_BLOCK + 17, K = 20 };
+    static float logits[N], maxima[N / QW_SAMPLER_BLOCK + 1];
+    qw_rng r;
+    qw_rng_seed(&r, 9);
+    qw_sampler_options opt = plain(N);
+    opt.n_tokens = N - 30;
+    opt.sampling.top_k = K;
+    opt.sampling.presence_penalty = 3;
+    opt.sampling.repetition_penalty = 0.8; /* lifts what is positive */
+    for (int round = 0; round < 60; round++) {
+        qw_sampler *s = make(&opt);
+        int32_t ids[2][K];
+        double p[2][K];
+        size_t n[2];
+        for (size_t i = 0; i < N; i++) {
+            logits[i] = (float)(int)(40 * qw_rng_double(&r) * qw_rng_double(&r)); /* whole numbers: many are equal */
+            if (i % QW_SAMPLER_BLOCK == 0 || logits[i] > maxima[i / QW_SAMPLER_BLOCK])
+                maxima[i / QW_SAMPLER_BLOCK] = logits[i];
+        }
+        for (int i = 0; i < 50; i++)
+            qw_sampler_accept(s, (int32_t)(qw_rng_double(&r) * N));
+        assert_int_equal(qw_sampler_distribution(s, logits, NULL, ids[0], p[0], &n[0], NULL), QWREN_OK);
+        assert_int_equal(qw_sampler_distribution(s, logits, maxima, ids[1], p[1], &n[1], NULL), QWREN_OK);
+        assert_int_equal(n[0], n[1]);
+        for (size_t i = 0; i < n[0]; i++) {
+            size_t k = 0;
+            while (k < n[1] && ids[1][k] != ids[0][i])
+                k++;
+            assert_true(k < n[1] && fabs(p[0][i] - p[1][k]) < 1e-12);
+        }
+        qw_sampler_free(s);
     }
 }
 
@@ -326,11 +364,9 @@ static void a_reset_forgets_prompt_and_output(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_stages_do_what_a_plain_reference_does),
-        cmocka_unit_test(a_long_row_keeps_the_same_ids),
-        cmocka_unit_test(a_top_p_just_below_one_ends),
-        cmocka_unit_test(ids_are_drawn_as_often_as_they_should),
-        cmocka_unit_test(the_same_seed_gives_the_same_ids_here_and_elsewhere),
+        cmocka_unit_test(all_stages_do_what_a_plain_reference_does), cmocka_unit_test(a_long_row_keeps_the_same_ids),
+        cmocka_unit_test(blocks_are_searched_as_rows_are),           cmocka_unit_test(a_top_p_just_below_one_ends),
+        cmocka_unit_test(ids_are_drawn_as_often_as_they_should),     cmocka_unit_test(the_same_seed_gives_the_same_ids_here_and_elsewhere),
         cmocka_unit_test(a_reset_forgets_prompt_and_output),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -358,7 +358,7 @@ static void a_mask_sees_penalised_logits_before_the_temperature(void **state)
     qw_sampler *s = make(&opt);
     qw_sampler_accept(s, 0);
     assert_int_equal(spread(s, logits, 5, p), 3);
-    assert_int_equal(ctx.n_calls, 1);
+    assert_int_equal(ctx.n_calls, 2); /* spread() asks twice */
     assert_int_equal(ctx.n, 4);
     assert_memory_equal(ctx.seen, ((float[]){ 0.5f, 2, 3, 4 }), 4 * sizeof(float)); /* (1 + 0.5) / 2 - 0.25 */
     assert_true(p[3] == 0);
@@ -405,10 +405,12 @@ static void a_damaged_row_is_refused_and_the_generator_waits(void **state)
             int32_t id = 5;
             qwren_error err = { 0 };
             logits[i] = bad[k];
-            assert_int_equal(qw_sampler_pick(s, logits, &id, &err), QWREN_E_FORMAT);
+            assert_int_equal(qw_sampler_pick(s, logits, NULL, &id, &err), QWREN_E_FORMAT);
             assert_int_equal(id, -1);
             assert_non_null(strstr(err.text, k ? "infinite" : "NaN"));
-            assert_int_equal(qw_sampler_pick(s, logits, &id, NULL), QWREN_E_FORMAT);
+            assert_int_equal(qw_sampler_pick(s, logits, NULL, &id, NULL), QWREN_E_FORMAT);
+            assert_int_equal(qw_sampler_pick(s, logits, maxima_of(logits, 40), &id, &err), QWREN_E_FORMAT);
+            assert_non_null(strstr(err.text, k ? "infinite" : "NaN"));
             logits[i] = good;
         }
     memcpy(kept, logits, sizeof kept);
@@ -429,7 +431,7 @@ static void a_row_in_which_nothing_may_follow_is_refused(void **state)
         qw_sampler *s = make(&opt), *untouched = make(&opt);
         int32_t id;
         qwren_error err = { 0 };
-        assert_int_equal(qw_sampler_pick(s, dead, &id, &err), QWREN_E_ARGUMENT);
+        assert_int_equal(qw_sampler_pick(s, dead, NULL, &id, &err), QWREN_E_ARGUMENT);
         assert_int_equal(id, -1);
         assert_true(err.text[0] != '\0');
         for (int i = 0; i < 50; i++)
@@ -450,7 +452,7 @@ static void a_mask_that_writes_nonsense_is_refused(void **state)
         qw_sampler *s = make(&opt);
         int32_t id;
         qwren_error err = { 0 };
-        assert_int_equal(qw_sampler_pick(s, logits, &id, &err), QWREN_E_ARGUMENT);
+        assert_int_equal(qw_sampler_pick(s, logits, NULL, &id, &err), QWREN_E_ARGUMENT);
         assert_non_null(strstr(err.text, "mask"));
         qw_sampler_free(s);
     }
@@ -531,7 +533,7 @@ static qwren_status create_and_pick(void *ctx, qwren_error *err)
     int32_t id;
     qwren_status st = qw_sampler_create(&s, opt, err);
     if (st == QWREN_OK)
-        st = qw_sampler_pick(s, logits, &id, err);
+        st = qw_sampler_pick(s, logits, NULL, &id, err);
     else
         assert_null(s);
     qw_sampler_free(s);
