@@ -97,6 +97,8 @@ typedef enum cli_id {
     OPT_CTX,
     OPT_DETERMINISTIC,
     OPT_EXACT,
+    OPT_BASE_EXACT,
+    OPT_KV_TYPE,
     OPT_THREADS,
     OPT_QUIET,
     OPT_HELP

@@ -8,9 +8,8 @@
 
 qwren_status cli_engine_open(cli_engine *e, const cli_args *a, qwren_error *err)
 {
-    qwren_session_options opt = qwren_session_options_default();
+    const qwren_session_options opt = cli_session_options(a);
     *e = (cli_engine){ .args = a };
-    opt.n_ctx = (size_t)cli_number(a, OPT_CTX, 0);
     cli_render_init(&e->render, a);
     QW_TRY(cli_settings_init(&e->settings, a, err));
     QW_TRY(cli_model_open(a, MODEL_WHOLE, &e->model, err));

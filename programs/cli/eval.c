@@ -150,6 +150,7 @@ static bool check_options(const cli_args *a, const char *way)
                     { OPT_REQUESTS, "--requests", "kld" },
                     { OPT_ANSWERS, "--answers", "kld and tasks" },
                     { OPT_LIMIT, "--limit", "kld and tasks" },
+                    { OPT_BASE_EXACT, "--base-exact", "kld" },
                     { OPT_WRONG, "--wrong", "tasks" } };
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         if (cli_has(a, options[i].id) && !strstr(options[i].ways, way)) {

@@ -139,7 +139,7 @@ static qwren_status open_models(job *j, const char *const *words, size_t n, qwre
     j->results = qw_calloc(n, sizeof *j->results);
     if (!j->models || !j->results)
         return qw_fail_memory(err, n * sizeof *j->results, "models");
-    QW_TRY(cli_model_open_word(j->args, words[0], MODEL_WHOLE, &j->base, err));
+    QW_TRY((cli_has(j->args, OPT_BASE_EXACT) ? cli_model_open_exact : cli_model_open_word)(j->args, words[0], MODEL_WHOLE, &j->base, err));
     for (; j->n_models < n - 1; j->n_models++)
         QW_TRY(cli_model_open_word(j->args, words[j->n_models + 1], MODEL_WHOLE, &j->models[j->n_models], err));
     return QWREN_OK;

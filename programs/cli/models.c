@@ -101,7 +101,8 @@ qwren_arithmetic cli_arithmetic(const cli_args *a)
                                            : QWREN_ARITHMETIC_DEFAULT;
 }
 
-static qwren_status open_path(const cli_args *a, const char *path, cli_model_use use, qwren_model **out, qwren_error *err)
+static qwren_status open_path(const cli_args *a, const char *path, cli_model_use use, qwren_arithmetic arithmetic, qwren_model **out,
+                              qwren_error *err)
 {
     qwren_model_options opt = qwren_model_options_default();
     opt.n_threads = (int)cli_number(a, OPT_THREADS, 0);
@@ -109,7 +110,7 @@ static qwren_status open_path(const cli_args *a, const char *path, cli_model_use
     opt.no_tokenizer = use == MODEL_NUMBERS || use == MODEL_PICTURES;
     opt.mmproj = cli_text(a, OPT_MMPROJ, NULL);
     opt.lock_memory = cli_has(a, OPT_MLOCK);
-    opt.arithmetic = cli_arithmetic(a);
+    opt.arithmetic = arithmetic;
     opt.progress = cli_progress;
     return qwren_model_open(out, path, &opt, err);
 }
@@ -119,20 +120,43 @@ qwren_status cli_model_open(const cli_args *a, cli_model_use use, qwren_model **
     char *path;
     *out = NULL;
     QW_TRY(cli_model_path(a, &path, err));
-    qwren_status st = open_path(a, path, use, out, err);
+    qwren_status st = open_path(a, path, use, cli_arithmetic(a), out, err);
+    qw_free(path);
+    return st;
+}
+
+static qwren_status open_word(const cli_args *a, const char *word, cli_model_use use, qwren_arithmetic arithmetic, qwren_model **out,
+                              qwren_error *err)
+{
+    char *path = resolve(word);
+    *out = NULL;
+    if (!path)
+        return qw_fail_memory(err, strlen(word), "the model's path");
+    qwren_status st = open_path(a, path, use, arithmetic, out, err);
     qw_free(path);
     return st;
 }
 
 qwren_status cli_model_open_word(const cli_args *a, const char *word, cli_model_use use, qwren_model **out, qwren_error *err)
 {
-    char *path = resolve(word);
-    *out = NULL;
-    if (!path)
-        return qw_fail_memory(err, strlen(word), "the model's path");
-    qwren_status st = open_path(a, path, use, out, err);
-    qw_free(path);
-    return st;
+    return open_word(a, word, use, cli_arithmetic(a), out, err);
+}
+
+qwren_status cli_model_open_exact(const cli_args *a, const char *word, cli_model_use use, qwren_model **out, qwren_error *err)
+{
+    return open_word(a, word, use, QWREN_ARITHMETIC_EXACT, out, err);
+}
+
+qwren_session_options cli_session_options(const cli_args *a)
+{
+    qwren_session_options opt = qwren_session_options_default();
+    const char *type = cli_text(a, OPT_KV_TYPE, "");
+    opt.n_ctx = (size_t)cli_number(a, OPT_CTX, 0);
+    opt.kv_type = strcmp(type, "f16") == 0   ? QWREN_KV_F16
+                  : strcmp(type, "f32") == 0 ? QWREN_KV_F32
+                  : strcmp(type, "q8") == 0  ? QWREN_KV_Q8
+                                             : QWREN_KV_DEFAULT;
+    return opt;
 }
 
 qwren_status cli_tokenizer_open(const cli_args *a, qwren_tokenizer **out, qwren_error *err)

@@ -24,6 +24,10 @@ qwren_status cli_model_open(const cli_args *a, cli_model_use use, qwren_model **
 /* One that a word of the command line names, where there are several. */
 qwren_status cli_model_open_word(const cli_args *a, const char *word, cli_model_use use, qwren_model **out, qwren_error *err);
 qwren_status cli_tokenizer_open(const cli_args *a, qwren_tokenizer **out, qwren_error *err);
+/* The same in exact arithmetic, whatever the command line says. */
+qwren_status cli_model_open_exact(const cli_args *a, const char *word, cli_model_use use, qwren_model **out, qwren_error *err);
+/* A session's options: --ctx and --kv-type. */
+qwren_session_options cli_session_options(const cli_args *a);
 /* --exact, which goes before --deterministic. */
 qwren_arithmetic cli_arithmetic(const cli_args *a);
 /* argv[0], for systems that do not tell otherwise where the program is. */
