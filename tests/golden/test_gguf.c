@@ -24,11 +24,11 @@ typedef struct subject {
     size_t n, V, H;
 } subject;
 
-static void open_subject(subject *s, const char *path, const char *ref)
+static void open_in(subject *s, const char *path, const char *ref, qwren_arithmetic arithmetic)
 {
     qwren_error err = { 0 };
     *s = (subject){ 0 };
-    if (qw_model_init(&s->model, path, &(qw_model_params){ .n_threads = 2, .arithmetic = QWREN_ARITHMETIC_EXACT }, &err) ||
+    if (qw_model_init(&s->model, path, &(qw_model_params){ .n_threads = 2, .arithmetic = arithmetic }, &err) ||
         qw_session_create(&s->session, &s->model, 128, QWREN_KV_DEFAULT, &err))
         fail_msg("%s", err.text);
     s->g = golden_open(ref);
@@ -38,6 +38,8 @@ static void open_subject(subject *s, const char *path, const char *ref)
     if (qw_timeline_build(&s->t, &s->model.config, ids, s->n, NULL, NULL, 0, 0, &err))
         fail_msg("%s", err.text);
 }
+
+static void open_subject(subject *s, const char *path, const char *ref) { open_in(s, path, ref, QWREN_ARITHMETIC_EXACT); }
 
 static void close_subject(subject *s)
 {
@@ -79,6 +81,32 @@ static void file_against(const char *name, const char *ref_name)
     compare_logits(&s, name);
     compare_steps(&s, "token by token");
     close_subject(&s);
+}
+
+/* As most programs compute: activations in eight bits, keys and values in sixteen. */
+static void near_in_default(const char *name, const char *ref_name, double max_relative)
+{
+    char path[512], ref[128];
+    subject s;
+    qwren_error err = { 0 };
+    snprintf(path, sizeof path, "%s/gguf/%s", QW_TEST_DATA, name);
+    snprintf(ref, sizeof ref, "gguf/%s.ref.safetensors", ref_name);
+    open_in(&s, path, ref, QWREN_ARITHMETIC_DEFAULT);
+    float *logits = calloc(s.n * s.V, sizeof *logits);
+    assert_non_null(logits);
+    if (qw_session_eval(s.session, &s.t, 0, s.n, &(qw_eval_options){ .all_logits = logits }, &err))
+        fail_msg("%s", err.text);
+    golden_near(name, logits, golden_f32(s.g, "logits", NULL), s.n * s.V, max_relative);
+    free(logits);
+    close_subject(&s);
+}
+
+static void in_eight_bits(void **state)
+{
+    (void)state;
+    near_in_default("tiny-a-Q8_0.gguf", "tiny-a", 0.01);
+    near_in_default("tiny-b-mixed.gguf", "tiny-b", 0.008);
+    near_in_default("tiny-c-BF16.gguf", "tiny-c", 0.006);
 }
 
 static void q8_0_tiled_by_two(void **state)
@@ -168,8 +196,9 @@ static void version_2(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(q8_0_tiled_by_two),      cmocka_unit_test(every_format), cmocka_unit_test(bf16_tiled_by_three),
-        cmocka_unit_test(the_mixed_file_has_all), cmocka_unit_test(mtp_head),     cmocka_unit_test(version_2),
+        cmocka_unit_test(q8_0_tiled_by_two),   cmocka_unit_test(in_eight_bits),          cmocka_unit_test(every_format),
+        cmocka_unit_test(bf16_tiled_by_three), cmocka_unit_test(the_mixed_file_has_all), cmocka_unit_test(mtp_head),
+        cmocka_unit_test(version_2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,19 +32,19 @@ static void must(qwren_status st, const qwren_error *err)
         fail_msg("%s", err->text);
 }
 
-static void open_model(qw_model *m, const char *name)
+static void open_model(qw_model *m, const char *name, qwren_arithmetic arithmetic)
 {
     char dir[512];
     qwren_error err = { 0 };
     snprintf(dir, sizeof dir, "%s/mlx/%s", QW_TEST_DATA, name);
-    must(qw_model_init(m, dir, &(qw_model_params){ .n_threads = 2, .arithmetic = QWREN_ARITHMETIC_EXACT }, &err), &err);
+    must(qw_model_init(m, dir, &(qw_model_params){ .n_threads = 2, .arithmetic = arithmetic }, &err), &err);
 }
 
-static void open_subject(subject *s, const char *name)
+static void open_in(subject *s, const char *name, qwren_arithmetic arithmetic)
 {
     char file[128];
     qwren_error err = { 0 };
-    open_model(&s->model, name);
+    open_model(&s->model, name, arithmetic);
     must(qw_session_create(&s->session, &s->model, 512, QWREN_KV_DEFAULT, &err), &err);
     snprintf(file, sizeof file, "mlx/%s/ref.safetensors", name);
     s->g = golden_open(file);
@@ -52,6 +52,8 @@ static void open_subject(subject *s, const char *name)
     s->V = (size_t)s->model.config.text.vocab_size;
     s->H = (size_t)s->model.config.text.hidden_size;
 }
+
+static void open_subject(subject *s, const char *name) { open_in(s, name, QWREN_ARITHMETIC_EXACT); }
 
 static void close_subject(subject *s)
 {
@@ -100,7 +102,26 @@ static void prompt(const char *name)
     close_subject(&s);
 }
 
+/* As most programs compute: activations in eight bits. Random weights have no redundancy that would hide it. */
+static void default_prompt(const char *name, double max_relative)
+{
+    subject s = { 0 };
+    open_in(&s, name, QWREN_ARITHMETIC_DEFAULT);
+    const size_t n = golden_dim(s.g, "input_ids", 0) * s.V;
+    float *logits = floats(n);
+    qw_timeline t = eval_prompt(&s, logits);
+    golden_near(name, logits, golden_f32(s.g, "logits", NULL), n, max_relative);
+    free(logits);
+    qw_timeline_deinit(&t);
+    close_subject(&s);
+}
+
 /* clang-format off */
+static void in_eight_bits(void **state)
+{
+    (void)state;
+    default_prompt("tiny-a-6bit", 0.025); default_prompt("tiny-b-mixed", 0.016); default_prompt("zoo", 0.03); default_prompt("plain", 1e-3);
+}
 static void six_bits(void **state) { (void)state; prompt("tiny-a-6bit"); }
 static void mixed_bits(void **state) { (void)state; prompt("tiny-b-mixed"); }
 static void every_format(void **state) { (void)state; prompt("zoo"); }
@@ -225,7 +246,7 @@ static void tensors_as_counted(void **state)
 {
     (void)state;
     qw_model m;
-    open_model(&m, "tiny-b-mixed");
+    open_model(&m, "tiny-b-mixed", QWREN_ARITHMETIC_EXACT);
     for (int bound = 0; bound < 2; bound++) { /* by what config.json says, and by what was bound: the same */
         qw_logical embed = logical_named(&m, bound, "embed_tokens.weight"),
                    down = logical_named(&m, bound, "layers.1.mlp.down_proj.weight"),
@@ -254,7 +275,7 @@ static void tensors_of_the_draft_head(void **state)
 {
     (void)state;
     qw_model m;
-    open_model(&m, "tiny-a-6bit");
+    open_model(&m, "tiny-a-6bit", QWREN_ARITHMETIC_EXACT);
     qw_logical fc = logical_named(&m, true, "mtp.fc.weight");
     expect(&fc, QW_TYPE_AFFINE8, 64, 128, 256, 8.5);
     assert_int_equal(fc.part, QW_PART_MTP);
@@ -312,6 +333,7 @@ int main(void)
         cmocka_unit_test(mixed_bits),
         cmocka_unit_test(every_format),
         cmocka_unit_test(no_codes_at_all),
+        cmocka_unit_test(in_eight_bits),
         cmocka_unit_test(draft_head),
         cmocka_unit_test(a_picture),
         cmocka_unit_test(tensors_as_counted),

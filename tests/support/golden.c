@@ -140,3 +140,17 @@ double golden_compare(const char *what, const float *got, const float *want, siz
         fail_msg("%s: %.3g is beyond the tolerance of %.3g", what, largest, max_abs);
     return largest;
 }
+
+double golden_near(const char *what, const float *got, const float *want, size_t n, double max_relative)
+{
+    double squares = 0, size = 0;
+    for (size_t i = 0; i < n; i++) {
+        squares += ((double)got[i] - (double)want[i]) * ((double)got[i] - (double)want[i]);
+        size += (double)want[i] * (double)want[i];
+    }
+    const double relative = sqrt(squares / size);
+    print_message("%s: relative difference %.2e\n", what, relative);
+    if (!(relative <= max_relative))
+        fail_msg("%s: the relative difference is %g, more than %g", what, relative, max_relative);
+    return relative;
+}

@@ -23,5 +23,7 @@ size_t golden_dim(qw_golden *g, const char *name, int i); /* size of dimension i
 /* Prints the largest difference, where it is, the root of the mean square, and the range of the wanted values; the test fails when the largest
  * is beyond max_abs or a number is missing (NaN on one side only). Returns the largest difference. */
 double golden_compare(const char *what, const float *got, const float *want, size_t n, double max_abs);
+/* The same for arithmetic that rounds: the root of the mean square of the differences over that of the wanted values may be max_relative. Returns it. */
+double golden_near(const char *what, const float *got, const float *want, size_t n, double max_relative);
 
 #endif
