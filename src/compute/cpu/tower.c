@@ -1,6 +1,5 @@
 /* What the image tower does around its matrices: layernorm and gelu on the way into an input, and attention of all patches to all. Its keys and values stand in
- * a cache as the decoder's do (kernels/kv.h), in bf16 where the processor multiplies that and exact arithmetic is not asked for. Tested by tests/unit/test_ops.c
- * and tests/golden/test_vision.c. */
+ * a cache as the decoder's do (kernels/kv.h), in bf16 where the processor multiplies that and exact arithmetic is not asked for. Tested by tests/golden/test_vision.c. */
 #include "compute/cpu/cpu.h"
 
 #include <math.h>
