@@ -32,7 +32,7 @@ def is_fresh(model, result):
 
 def ask(options, *words):
     """What qwren eval prints as JSON."""
-    command = [str(word) for word in (options.qwren, "eval", "-q", "-t", 1, *words, "--json")]
+    command = [str(word) for word in (options.qwren, "eval", "-q", "--exact", "-t", 1, *words, "--json")]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit("%s\n%s" % (" ".join(command), done.stderr))

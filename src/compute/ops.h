@@ -196,29 +196,10 @@ void qw_op_tower_attend(qw_ops *ops, const qw_tower_attention *a, qw_input *out,
 
 /* ---- in float whatever the device's arithmetic is: for the tower, and for calibration */
 
-/* Rotates the first 2 * half values of every head of every token: pairs (i, i + half). cos, sin [n, half]. Token i's head h starts at
- * x + i * token_stride + h * head_stride. */
-void qw_op_rope(qw_ops *ops, float *x, size_t n, size_t n_heads, size_t token_stride, size_t head_stride, const float *cos,
-                const float *sin, size_t half);
-
-/* Softmax attention with n_heads / n_kv_heads query heads for each key head. Strides in floats. */
-typedef struct qw_attention_args {
-    float *out;         /* token i, head h: out + i * out_stride + h * head_dim */
-    const float *q;     /* q + i * q_token_stride + h * q_head_stride */
-    const float *k, *v; /* k + j * kv_token_stride + g * kv_head_stride */
-    size_t out_stride, q_token_stride, q_head_stride, kv_token_stride, kv_head_stride;
-    size_t n_queries, n_keys, n_heads, n_kv_heads, head_dim;
-    bool causal; /* query i sees the keys 0 .. n_keys - n_queries + i, otherwise all */
-    float scale;
-} qw_attention_args;
-void qw_op_attention(qw_ops *ops, const qw_attention_args *a);
 /* y [n, w->rows] = x [n, w->cols] w^T; then + bias [rows] when it is not NULL */
 void qw_op_linear(qw_ops *ops, float *y, const qw_matrix *w, const float *bias, const float *x, size_t n);
 /* Rows of `width`: y[i] = norm(x[i]); y may be x. */
 void qw_op_rmsnorm(qw_ops *ops, float *y, const float *x, const float *w, size_t n_rows, size_t width, float eps);
 void qw_op_layernorm(qw_ops *ops, float *y, const float *x, const float *w, const float *b, size_t n_rows, size_t width, float eps);
-void qw_op_add(qw_ops *ops, float *y, const float *x, size_t n); /* y += x */
-void qw_op_gelu_tanh(qw_ops *ops, float *x, size_t n);
-void qw_op_gelu_erf(qw_ops *ops, float *x, size_t n);
 
 #endif

@@ -42,7 +42,6 @@ static qw_kernels portable(void)
         .rope = qw_rope_ref,
         .max = qw_max_ref,
         .delta_gates = qw_delta_gates_ref,
-        .attend_rows = qw_attend_rows_ref,
         .attend_merge = qw_attend_merge_ref,
         .conv_silu = qw_conv_silu_ref,
         .delta = qw_delta_ref,

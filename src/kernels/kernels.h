@@ -7,15 +7,6 @@
 #include "kernels/kv.h"
 #include "kernels/q8.h"
 
-/* One query of one head against n rows of keys, softmax in one pass. Strides in floats. What compute calls until its keys and values lie as in kv.h. */
-typedef struct qw_attend_rows_args {
-    float *out;         /* [head_dim] */
-    const float *q;     /* [head_dim] */
-    const float *k, *v; /* key j at k + j * kv_stride, [head_dim] */
-    size_t kv_stride, n_keys, head_dim;
-    float scale;
-} qw_attend_rows_args;
-
 /* The gated delta rule for one value head over n tokens (docs/model.md, section 4). Token i's rows stand i * its stride behind the first. */
 typedef struct qw_delta_args {
     float *out;             /* [value_dim], stride out_stride */
@@ -75,7 +66,6 @@ typedef struct qw_kernels {
     /* log_decay = neg_exp_a * ln(1 + e^(a + dt_bias)), beta = sigmoid(b): [n, heads], neg_exp_a and dt_bias [heads]; log_decay may be a, beta may be b */
     void (*delta_gates)(float *log_decay, float *beta, const float *a, const float *b, const float *neg_exp_a, const float *dt_bias,
                         size_t n, size_t heads);
-    void (*attend_rows)(const qw_attend_rows_args *a);
     /* Keys and values (kv.h); NULL for BF16 where the processor has no such product. */
     void (*kv_append[QW_KV_TYPES])(const qw_kv_append_args *a);
     void (*attend[QW_KV_TYPES])(const qw_attend_args *a);

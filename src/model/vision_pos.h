@@ -17,7 +17,7 @@ void qw_vision_taps(int32_t (*at)[4], float (*weight)[4], const qw_vision_place 
 
 /* Cosine and sine [n_positions, quarter] of p * theta^(-k / quarter), k < quarter, computed in float as the reference does. */
 void qw_vision_angles(float *cos_table, float *sin_table, size_t n_positions, size_t quarter, double theta);
-/* One of those tables -> rows [n, 2 * quarter] for qw_op_rope: the first half turns by the patch's row, the second by its column. */
+/* One of those tables -> rows [n, 2 * quarter] as the slot rope reads them: the first half turns by the patch's row, the second by its column. */
 void qw_vision_rope(float *out, const float *table, const qw_vision_place *places, size_t n, size_t quarter);
 
 #endif

@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 
-static qwren_model *open_model(const char *path, int n_threads, qwren_arithmetic arithmetic)
+qwren_model *model_open(const char *path, int n_threads, qwren_arithmetic arithmetic)
 {
     qwren_model *m = NULL;
     qwren_error err = { 0 };
@@ -19,9 +19,9 @@ static qwren_model *open_model(const char *path, int n_threads, qwren_arithmetic
     return m;
 }
 
-qwren_model *nano_open(int n_threads) { return open_model(NANO, n_threads, QWREN_ARITHMETIC_DEFAULT); }
-qwren_model *nano_open_exact(int n_threads) { return open_model(NANO, n_threads, QWREN_ARITHMETIC_EXACT); }
-qwren_model *tiny_open(int n_threads) { return open_model(TINY, n_threads, QWREN_ARITHMETIC_DEFAULT); }
+qwren_model *nano_open(int n_threads) { return model_open(NANO, n_threads, QWREN_ARITHMETIC_DEFAULT); }
+qwren_model *nano_open_exact(int n_threads) { return model_open(NANO, n_threads, QWREN_ARITHMETIC_EXACT); }
+qwren_model *tiny_open(int n_threads) { return model_open(TINY, n_threads, QWREN_ARITHMETIC_DEFAULT); }
 
 qwren_session *nano_session(const qwren_model *m, size_t n_ctx)
 {

@@ -16,6 +16,7 @@
 #define PICTURE QW_MODELS "/demo/shapes.png"
 
 /* Each fails the test with the library's sentence. */
+qwren_model *model_open(const char *path, int n_threads, qwren_arithmetic arithmetic);
 qwren_model *nano_open(int n_threads);
 qwren_model *nano_open_exact(int n_threads); /* activations in float */
 qwren_model *tiny_open(int n_threads);

@@ -27,7 +27,8 @@ static int quantize(void **state)
         return 0;
     fprintf(stderr, "%s\n", err.text);
     snprintf(command, sizeof command, "rm -r '%s'", coded);
-    return system(command) ? -1 : -1;
+    (void)!system(command);
+    return -1;
 }
 
 static int remove_coded(void **state)
@@ -36,18 +37,6 @@ static int remove_coded(void **state)
     char command[128];
     snprintf(command, sizeof command, "rm -r '%s'", coded);
     return system(command);
-}
-
-static qwren_model *open_model(const char *path, int n_threads, qwren_arithmetic arithmetic)
-{
-    qwren_model *m = NULL;
-    qwren_error err = { 0 };
-    qwren_model_options opt = qwren_model_options_default();
-    opt.n_threads = n_threads;
-    opt.arithmetic = arithmetic;
-    if (qwren_model_open(&m, path, &opt, &err) != QWREN_OK)
-        fail_msg("%s", err.text);
-    return m;
 }
 
 static qwren_session *new_session(const qwren_model *m, qwren_kv_type type)
@@ -115,7 +104,7 @@ static void same_bits(qwren_arithmetic arithmetic, qwren_kv_type type)
 {
     float *want = NULL;
     for (int threads = 1; threads <= 4; threads++) {
-        qwren_model *m = open_model(coded, threads, arithmetic);
+        qwren_model *m = model_open(coded, threads, arithmetic);
         const size_t V = (size_t)qwren_model_get_info(m)->vocab_size;
         qwren_session *s = new_session(m, type);
         eval(s, 0, LONG);
@@ -151,7 +140,7 @@ static void same_on_every_level(const char *path)
         if (strcmp(level, "portable") == 0)
             continue; /* plain C adds floats in another order */
         setenv("QWREN_CPU", level, 1);
-        qwren_model *m = open_model(path, 2, QWREN_ARITHMETIC_DETERMINISTIC);
+        qwren_model *m = model_open(path, 2, QWREN_ARITHMETIC_DETERMINISTIC);
         const size_t V = (size_t)qwren_model_get_info(m)->vocab_size;
         qwren_session *s = new_session(m, QWREN_KV_DEFAULT);
         eval(s, 0, LONG / 4);
@@ -182,7 +171,7 @@ static void a_kept_prefix_changes_nothing(void **state)
     static const char first[] = "{'messages': [{'role': 'user', 'content': 'What is 17 + 25?'}]}",
                       second[] = "{'messages': [{'role': 'user', 'content': 'What is 17 + 25?'}, {'role': 'assistant', 'content': '42'}, "
                                  "{'role': 'user', 'content': 'And 3 more?'}]}";
-    qwren_model *m = open_model(coded, 2, QWREN_ARITHMETIC_DEFAULT);
+    qwren_model *m = model_open(coded, 2, QWREN_ARITHMETIC_DEFAULT);
     qwren_session *kept = new_session(m, QWREN_KV_DEFAULT), *fresh = new_session(m, QWREN_KV_DEFAULT);
     qwren_chat_options opt = nano_greedy();
     const size_t V = (size_t)qwren_model_get_info(m)->vocab_size;
@@ -201,7 +190,7 @@ static void a_kept_prefix_changes_nothing(void **state)
 /* Mean divergence of a model in an arithmetic from itself in exact arithmetic, over all positions of some of the built-in lines. */
 static void near_exact(const char *path, qwren_arithmetic arithmetic, double limit)
 {
-    qwren_model *exact = open_model(path, 2, QWREN_ARITHMETIC_EXACT), *fast = open_model(path, 2, arithmetic);
+    qwren_model *exact = model_open(path, 2, QWREN_ARITHMETIC_EXACT), *fast = model_open(path, 2, arithmetic);
     qwren_comparison c;
     qwren_error err = { 0 };
     qwren_eval_options opt = qwren_eval_options_default();

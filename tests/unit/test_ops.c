@@ -34,10 +34,8 @@
 typedef struct world {
     float w[ROWS * COLS], gate[INNER * COLS], up[INNER * COLS], down[COLS * INNER], o[COLS * MIXED], norm[COLS], bias[ROWS];
     float x[N * COLS], y[N * ROWS], logits[N * ROWS], maxima[N * BLOCKS], plain[N * ROWS], normed[N * COLS], layer[N * COLS];
-    float q[N * HEADS * HD], k[N * KV * HD], v[N * KV * HD], cos[N * HALF], sin[N * HALF], causal[N * HEADS * HD], full[N * HEADS * HD];
     float conv[TAPS * CHANNELS], tail[(TAPS - 1) * CHANNELS], qkv[N * CHANNELS], z[N * MIXED], a[N * HEADS], b[N * HEADS], rate[HEADS],
         state[HEADS * STATE];
-    float gelu_tanh[N * COLS], gelu_erf[N * COLS];
 } world;
 
 static void fill(world *w)
@@ -48,8 +46,6 @@ static void fill(world *w)
         ((float *)w)[i] = (float)(2 * qw_rng_double(&rng) - 1);
     for (size_t i = 0; i < HEADS; i++)
         w->rate[i] = -0.5F;
-    for (size_t i = 0; i < N * COLS; i++)
-        w->gelu_tanh[i] = w->gelu_erf[i] = w->x[i];
 }
 
 /* ---- devices and matrices */
@@ -167,41 +163,13 @@ static void layer(qw_ops *ops, world *w, const weights *m, size_t first, size_t 
     qw_free_aligned(s.memory);
 }
 
-static void attention(qw_ops *ops, world *w)
-{
-    qw_op_rope(ops, w->q, N, HEADS, HEADS * HD, HD, w->cos, w->sin, HALF);
-    qw_attention_args a = { .out = w->causal,
-                            .q = w->q,
-                            .k = w->k,
-                            .v = w->v,
-                            .out_stride = HEADS * HD,
-                            .q_token_stride = HEADS * HD,
-                            .q_head_stride = HD,
-                            .kv_token_stride = KV * HD,
-                            .kv_head_stride = HD,
-                            .n_queries = N,
-                            .n_keys = N,
-                            .n_heads = HEADS,
-                            .n_kv_heads = KV,
-                            .head_dim = HD,
-                            .causal = true,
-                            .scale = 0.2F };
-    qw_op_attention(ops, &a);
-    a.out = w->full;
-    a.causal = false;
-    qw_op_attention(ops, &a);
-}
-
-/* What the tower computes. */
+/* What is computed in float whatever the arithmetic. */
 static void floats(qw_ops *ops, world *w)
 {
     const qw_matrix m = { .type = QW_TYPE_F32, .rows = ROWS, .cols = COLS, .data = w->w };
     qw_op_linear(ops, w->plain, &m, w->bias, w->x, N);
     qw_op_rmsnorm(ops, w->normed, w->x, w->norm, N, COLS, 1e-6F);
     qw_op_layernorm(ops, w->layer, w->x, w->norm, w->norm, N, COLS, 1e-6F);
-    qw_op_add(ops, w->normed, w->layer, N * COLS);
-    qw_op_gelu_tanh(ops, w->gelu_tanh, N * COLS);
-    qw_op_gelu_erf(ops, w->gelu_erf, N * COLS);
 }
 
 static void compute(world *w, const weights *m, qwren_arithmetic arithmetic, int threads, size_t piece)
@@ -209,7 +177,6 @@ static void compute(world *w, const weights *m, qwren_arithmetic arithmetic, int
     qw_ops *ops = device(threads, arithmetic);
     for (size_t at = 0; at < N; at += piece)
         layer(ops, w, m, at, N - at < piece ? N - at : piece);
-    attention(ops, w);
     floats(ops, w);
     qw_ops_free(ops);
 }
@@ -316,40 +283,6 @@ static void segments_do_not_see_each_other(void **state)
     qw_free_aligned(both.memory), qw_free_aligned(one.memory);
     qw_ops_free(ops);
     free(w), free(tails), free(states);
-}
-
-/* A query of the causal form sees the keys up to its own: it is the full form over those. */
-static void causal_is_full_over_what_came_before(void **state)
-{
-    (void)state;
-    world *w = malloc(sizeof *w);
-    assert_non_null(w);
-    fill(w);
-    qw_ops *ops = device(2, QWREN_ARITHMETIC_DEFAULT);
-    attention(ops, w);
-    for (size_t i = 0; i < N; i++) {
-        float out[HEADS * HD];
-        qw_attention_args a = { .out = out,
-                                .q = w->q + i * HEADS * HD,
-                                .k = w->k,
-                                .v = w->v,
-                                .out_stride = HEADS * HD,
-                                .q_token_stride = HEADS * HD,
-                                .q_head_stride = HD,
-                                .kv_token_stride = KV * HD,
-                                .kv_head_stride = HD,
-                                .n_queries = 1,
-                                .n_keys = i + 1,
-                                .n_heads = HEADS,
-                                .n_kv_heads = KV,
-                                .head_dim = HD,
-                                .causal = false,
-                                .scale = 0.2F };
-        qw_op_attention(ops, &a);
-        assert_memory_equal(out, w->causal + i * HEADS * HD, sizeof out);
-    }
-    qw_ops_free(ops);
-    free(w);
 }
 
 /* ---- the decoder's attention */
@@ -497,7 +430,6 @@ int main(void)
         cmocka_unit_test(plain_floats),
         cmocka_unit_test(eight_bits_are_near_to_float),
         cmocka_unit_test(segments_do_not_see_each_other),
-        cmocka_unit_test(causal_is_full_over_what_came_before),
         cmocka_unit_test(a_query_has_one_answer),
         cmocka_unit_test(maxima_tell_of_numbers_that_are_none),
         cmocka_unit_test(memory_may_be_short),

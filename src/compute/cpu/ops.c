@@ -1,5 +1,4 @@
-/* The operations of the tower and of calibration, in float: matrices, and what goes row by row or value by value. Every loop hands out whole rows (or ranges of
- * values), so results do not depend on the number of threads. Tested by tests/unit/test_ops.c. */
+/* The operations of the tower and of calibration, in float: matrices and norms. Every loop hands out whole rows, so results do not depend on the number of threads. Tested by tests/unit/test_ops.c. */
 #include "compute/cpu/cpu.h"
 
 #define TOGETHER 16 /* rows of a matrix that are better not parted: kernels read the tokens once for several */
@@ -82,43 +81,3 @@ void qw_op_layernorm(qw_ops *ops, float *y, const float *x, const float *w, cons
     norm_job job = { .kernels = &ops->kernels, .y = y, .x = x, .w = w, .b = b, .width = width, .eps = eps };
     qw_parallel_for(ops->pool, n_rows, qw_grain(width, SMALL), layernorm_rows, &job);
 }
-
-/* ---- values */
-
-typedef struct values_job {
-    const qw_kernels *kernels;
-    float *y;
-    const float *x;
-} values_job;
-
-static void add_values(void *ctx, size_t begin, size_t end, int worker)
-{
-    const values_job *j = ctx;
-    j->kernels->add(j->y + begin, j->x + begin, end - begin);
-    (void)worker;
-}
-
-static void gelu_tanh_values(void *ctx, size_t begin, size_t end, int worker)
-{
-    const values_job *j = ctx;
-    j->kernels->gelu_tanh(j->y + begin, end - begin);
-    (void)worker;
-}
-
-static void gelu_erf_values(void *ctx, size_t begin, size_t end, int worker)
-{
-    const values_job *j = ctx;
-    j->kernels->gelu_erf(j->y + begin, end - begin);
-    (void)worker;
-}
-
-static void over_values(qw_ops *ops, qw_range_fn fn, float *y, const float *x, size_t n)
-{
-    QW_TIMED(ops, QW_OP_VALUES);
-    values_job job = { &ops->kernels, y, x };
-    qw_parallel_for(ops->pool, n, SMALL, fn, &job);
-}
-
-void qw_op_add(qw_ops *ops, float *y, const float *x, size_t n) { over_values(ops, add_values, y, x, n); }
-void qw_op_gelu_tanh(qw_ops *ops, float *x, size_t n) { over_values(ops, gelu_tanh_values, x, NULL, n); }
-void qw_op_gelu_erf(qw_ops *ops, float *x, size_t n) { over_values(ops, gelu_erf_values, x, NULL, n); }

@@ -24,13 +24,6 @@ static inline float sum_lanes(const float *lanes)
     return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
 }
 
-float qw_dot_ref(const float *a, const float *b, size_t n)
-{
-    float lanes[QW_LANES] = { 0 };
-    multiply_block(lanes, a, b, n);
-    return sum_lanes(lanes);
-}
-
 /* Up to ROWS weight rows against up to TOKENS tokens: a block of columns of them all fits the nearest cache. */
 static void rows_times_tokens(float *y, size_t y_stride, const qw_matrix *w, size_t row, size_t n_rows, const float *x, size_t x_stride,
                               size_t n_tokens)

@@ -39,11 +39,10 @@ void qw_kv_append_ref(const qw_kv_append_args *a);
 void qw_kv_widen_keys(const qw_kv *kv, size_t block, float *out);           /* [head_dim][16] */
 void qw_kv_widen_values(const qw_kv *kv, size_t pos, size_t n, float *out); /* [n][padded] */
 
-/* attn.c, rows.c, conv.c, delta.c */
+/* attn.c, conv.c, delta.c */
 void qw_attend_ref(const qw_attend_args *a);
 void qw_attend_split_ref(const qw_attend_args *a, size_t split, float *parts);
 void qw_attend_merge_ref(float *out, size_t head_dim, const float *parts, size_t part_stride, size_t n_parts);
-void qw_attend_rows_ref(const qw_attend_rows_args *a);
 void qw_conv_silu_ref(float *y, size_t y_stride, const float *x, float *tail, const float *w, size_t stride, size_t n, size_t n_tokens,
                       size_t taps);
 void qw_delta_ref(const qw_delta_args *a);
@@ -54,8 +53,6 @@ uint64_t qw_read_ref(const void *p, size_t n);
 
 /* 1 / (1 + e^-x) without overflow for any x */
 float qw_sigmoid_ref(float x);
-/* sum of a[i] * b[i] in a fixed order of QW_LANES partial sums */
-float qw_dot_ref(const float *a, const float *b, size_t n);
 #define QW_LANES 8
 
 #endif
