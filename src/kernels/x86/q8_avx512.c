@@ -144,6 +144,7 @@ INLINE __m512 rows_times_token(qw_type t, size_t unit, bool fixed, const q8_rows
             y = add_group(y, sums, unit, x->groups + g, s, b);
         }
         if (q8_reaches_beyond(t) && g < end) {
+            fetch_group(next, g);
             group_sums(sums, t, unit, fixed, rows, x, g, c, true);
             y = add_group(y, sums, unit, x->groups + g, s, b);
         }
@@ -213,8 +214,10 @@ INLINE void unpack_panel(const q8_panel *panel, qw_type t, size_t unit, const q8
         fetch_group(next, g);
         unpack_group(panel->codes + g * 64 * ROWS, t, rows, g, c, false);
     }
-    if (q8_reaches_beyond(t))
+    if (q8_reaches_beyond(t)) {
+        fetch_group(next, whole);
         unpack_group(panel->codes + whole * 64 * ROWS, t, rows, whole, c, true);
+    }
 }
 
 /* Panel i of scratch. */
