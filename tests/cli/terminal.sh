@@ -7,7 +7,10 @@ if ! script -qec true /dev/null </dev/null >/dev/null 2>&1; then
     expect "the program is there" [ -x "$QWREN" ]
     finish
 fi
-# on_terminal COMMAND: stdin of this function is what is typed; `seen` is what the terminal showed
+# on_terminal COMMAND: stdin of this function is what is typed; `seen` is what the terminal showed. The command runs in /bin/sh, whatever the shell
+# of the user is (script takes $SHELL).
+SHELL=/bin/sh
+export SHELL
 on_terminal() { timeout 240 script -qec "$1" /dev/null >raw; plain raw >seen; }
 
 on_terminal "'$QWREN' run -m '$NANO' --think --greedy -n 400 'What is 17 + 25?'; echo status \$?" </dev/null
@@ -63,8 +66,9 @@ typed() {
     shows "$1" "$last"
 }
 # converse COMMAND [PATTERN LINE]... LAST
+# (Ctrl-C reaches the shell of the terminal too: dash would end without saying the status. A trap, unlike '', is not handed down.)
 converse() {
-    command="$1; echo status \$?"
+    command="trap : INT; $1; echo status \$?"
     shift
     : >raw
     typed "$@" | on_terminal "$command"
