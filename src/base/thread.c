@@ -1,6 +1,6 @@
-/* The pool of workers behind every parallel loop (thread.h). A loop is opened at a gate, one atomic word; workers come in while it is open and take pieces by an
- * atomic counter, the caller too. When no piece is left the caller closes the gate and waits only for those that are still inside: one that wakes late finds it
- * closed and costs nobody time. Workers wait for the next loop spinning, since those of one token follow within microseconds, and sleep when none comes.
+/* The pool of workers behind every parallel loop (thread.h). A loop is opened at a gate, one atomic word; workers come in while it is open, the caller too. Each has
+ * a share of its own, pieces that follow each other, so that what it asks the memory for ahead is what it reads next; who is done helps the others with theirs. When
+ * no piece is left the caller closes the gate and waits only for those that are still inside: one that wakes late finds it closed and costs nobody time. Workers wait for the next loop spinning, since those of one token follow within microseconds, and sleep when none comes.
  * Tested by tests/unit/test_base_thread.c, also under the thread sanitizer. */
 #include "base/thread.h"
 
@@ -23,6 +23,12 @@ typedef struct loop {
     size_t n, grain, n_pieces;
 } loop;
 
+/* The pieces of a loop that one worker begins with. */
+typedef struct share {
+    _Alignas(64) atomic_size_t next;
+    size_t end;
+} share;
+
 typedef struct worker {
     struct qw_pool *pool;
     pthread_t thread;
@@ -37,10 +43,10 @@ typedef struct worker {
 struct qw_pool {
     int size, n_started;
     worker *workers;      /* [size - 1] */
+    share *shares;        /* [size]; written as the loop is */
     pthread_mutex_t turn; /* held by the caller whose loop is running */
     loop loop;            /* written while the gate is closed and nobody is inside */
     _Alignas(64) atomic_uint_least64_t gate;
-    _Alignas(64) atomic_size_t next; /* the next piece */
     _Alignas(64) atomic_int n_asleep;
     atomic_bool stop;
     pthread_mutex_t lock; /* for sleeping alone */
@@ -56,14 +62,33 @@ static inline void relax(void)
 #endif
 }
 
+static void run_piece(const loop *l, size_t piece, int index)
+{
+    const size_t begin = piece * l->grain, left = l->n - begin;
+    l->fn(l->ctx, begin, begin + (left < l->grain ? left : l->grain), index);
+}
+
+static void share_out(qw_pool *p, size_t n_pieces)
+{
+    const size_t size = (size_t)p->size, least = n_pieces / size, more = n_pieces % size; /* the first ones have one more */
+    size_t begin = 0;
+    for (size_t i = 0; i < size; i++) {
+        atomic_store_explicit(&p->shares[i].next, begin, memory_order_relaxed);
+        begin += least + (i < more);
+        p->shares[i].end = begin;
+    }
+}
+
+/* First its own share, then what the others have left. */
 static void run_pieces(qw_pool *p, const loop *l, int index)
 {
-    for (;;) {
-        size_t piece = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
-        if (piece >= l->n_pieces)
-            return;
-        size_t begin = piece * l->grain, left = l->n - begin;
-        l->fn(l->ctx, begin, begin + (left < l->grain ? left : l->grain), index);
+    for (int k = 0; k < p->size; k++) {
+        share *s = &p->shares[(index + k) % p->size];
+        while (atomic_load_explicit(&s->next, memory_order_relaxed) < s->end) {
+            const size_t piece = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed);
+            if (piece < s->end)
+                run_piece(l, piece, index);
+        }
     }
 }
 
@@ -145,6 +170,7 @@ static void wait_until_empty(qw_pool *p)
 static void run_together(qw_pool *p, const loop *l)
 {
     p->loop = *l;
+    share_out(p, l->n_pieces);
     atomic_fetch_add(&p->gate, GATE_LOOP + GATE_OPEN);
     wake_sleepers(p);
     run_pieces(p, l, 0);
@@ -160,9 +186,9 @@ void qw_parallel_for(qw_pool *p, size_t n, size_t grain, qw_range_fn fn, void *c
         grain = 1;
     loop l = { fn, ctx, n, grain, n / grain + (n % grain != 0) };
     pthread_mutex_lock(&p->turn); /* also for loops that the caller runs alone: worker 0 is unique */
-    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
     if (p->size == 1 || l.n_pieces == 1)
-        run_pieces(p, &l, 0);
+        for (size_t piece = 0; piece < l.n_pieces; piece++)
+            run_piece(&l, piece, 0);
     else
         run_together(p, &l);
     pthread_mutex_unlock(&p->turn);
@@ -190,14 +216,18 @@ qwren_status qw_pool_create(qw_pool **out, int n_threads, qwren_error *err)
         return qw_fail(err, QWREN_E_ARGUMENT, "%d threads: a number from 1 to %d is needed", n_threads, MAX_THREADS);
     qw_pool *p = qw_alloc_aligned(sizeof *p);
     worker *workers = qw_calloc((size_t)n_threads, sizeof *workers);
-    if (!p || !workers) {
+    share *shares = qw_alloc_aligned((size_t)n_threads * sizeof *shares);
+    if (!p || !workers || !shares) {
         qw_free_aligned(p);
         qw_free(workers);
-        return qw_fail_memory(err, sizeof *p + (size_t)n_threads * sizeof *workers, "a pool of threads");
+        qw_free_aligned(shares);
+        return qw_fail_memory(err, sizeof *p + (size_t)n_threads * (sizeof *workers + sizeof *shares), "a pool of threads");
     }
     memset(p, 0, sizeof *p);
+    memset(shares, 0, (size_t)n_threads * sizeof *shares);
     p->size = n_threads;
     p->workers = workers;
+    p->shares = shares;
     pthread_mutex_init(&p->turn, NULL);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
@@ -224,6 +254,7 @@ void qw_pool_free(qw_pool *p)
     pthread_mutex_destroy(&p->lock);
     pthread_mutex_destroy(&p->turn);
     qw_free(p->workers);
+    qw_free_aligned(p->shares);
     qw_free_aligned(p);
 }
 
