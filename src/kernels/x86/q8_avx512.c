@@ -7,55 +7,90 @@
 
 #define PANELS 4 /* that are unpacked together when there are many tokens: what they hold stays in the second cache */
 
-INLINE size_t unit_of(qw_type t, size_t group_unit) { return q8_affine_bits(t) ? group_unit : t == QW_TYPE_Q6_K ? 16 : 32; }
+/* Of a whole matrix, computed once. */
+typedef struct layout {
+    const qw_matrix *w;
+    size_t row_bytes, scale_bytes; /* of a row: its codes, its scales */
+} layout;
 
-static q8_rows rows_of(const qw_matrix *w, size_t first, size_t n)
+static layout layout_of(const qw_matrix *w)
 {
-    q8_rows rows = { .w = w, .first = first, .n = n };
-    const size_t bytes = qw_matrix_row_bytes(w);
-    for (size_t r = 0; r < ROWS; r++)
-        rows.at[r] = (const uint8_t *)w->data + (first + (r < n ? r : n - 1)) * bytes;
+    return (layout){ w, qw_matrix_row_bytes(w), w->scales ? w->cols / (size_t)w->group * qw_type_block_bytes(w->scale_type) : 0 };
+}
+
+/* A panel of up to n rows: 16, or one. */
+INLINE q8_rows rows_of(const layout *l, size_t first, size_t n)
+{
+    const qw_matrix *w = l->w;
+    q8_rows rows = { .w = w, .n = 1, .at = (const uint8_t *)w->data + first * l->row_bytes };
+    if (w->scales) {
+        rows.scales = (const char *)w->scales + first * l->scale_bytes;
+        rows.biases = (const char *)w->biases + first * l->scale_bytes;
+    }
+    if (n >= ROWS) {
+        rows.n = ROWS;
+        rows.stride = l->row_bytes;
+        rows.scale_stride = l->scale_bytes;
+    }
     return rows;
 }
 
-/* Rows in the order of registers: pair p of 0..3 holds rows p and 4 + p, of 4..7 rows 8 + p and 12 + p. */
-INLINE q8_pair pair_of(qw_type t, const q8_rows *rows, size_t p, size_t offset, size_t m, const q8_control *c, bool last)
+/* One group of 16 rows. Pair p of 0..3 of eight e is a register with rows 8 e + p and 8 e + p + 4: addresses that a quarter and the stride make. */
+typedef struct sixteen {
+    const uint8_t *quarter[4]; /* rows 0, 4, 8, 12 */
+    size_t stride;
+} sixteen;
+
+INLINE sixteen sixteen_at(const uint8_t *at, size_t stride)
 {
-    const size_t a = p < 4 ? p : p + 4;
-    return q8_unpack(t, rows->at[a] + offset, rows->at[a + 4] + offset, m, c, last);
+    Q8_OPAQUE(at);
+    return (sixteen){ { at, at + 4 * stride, at + 8 * stride, at + 12 * stride }, stride };
 }
 
-/* ---- ahead of the loads: the rows of the next panel stand behind this one's without a gap, so its bytes are asked for in their order */
+INLINE q8_pair pair_of(qw_type t, const sixteen *s, size_t e, size_t p, size_t m, const q8_control *c, bool last)
+{
+    return q8_unpack(t, s->quarter[2 * e] + p * s->stride, s->quarter[2 * e + 1] + p * s->stride, m, c, last);
+}
+
+/* ---- ahead of the loads: the rows of the next panel stand behind this one's without a gap, so its bytes are asked for in their order, evenly: a burst would
+ * stand in the way of the loads. The processor drops some of what it is asked for, so every line is asked for twice, a panel and two before it is read: a quarter
+ * faster than once, for any distance. */
 
 typedef struct ahead {
-    const char *codes, *scales, *biases;
-    size_t code_step, scale_step; /* bytes a group */
+    const char *codes, *scales, *biases;            /* of the next panel */
+    size_t panel_bytes, panel_scales, group_scales; /* bytes of 16 rows: codes and scales; the scales of one group */
 } ahead;
 
-static ahead ahead_of(const qw_matrix *w, size_t row)
+static ahead ahead_of(const layout *l, size_t row)
 {
+    const qw_matrix *w = l->w;
     if (row + ROWS > w->rows)
         row = w->rows - (w->rows < ROWS ? w->rows : ROWS);
-    const size_t bytes = qw_matrix_row_bytes(w), groups = w->cols / QW_Q8_GROUP;
-    ahead p = { .codes = (const char *)w->data + row * bytes, .code_step = ROWS * bytes / groups };
+    ahead p = { .codes = (const char *)w->data + row * l->row_bytes, .panel_bytes = ROWS * l->row_bytes };
     if (w->scales) {
-        const size_t scale_bytes = w->cols / (size_t)w->group * qw_type_block_bytes(w->scale_type);
-        p.scales = (const char *)w->scales + row * scale_bytes;
-        p.biases = (const char *)w->biases + row * scale_bytes;
-        p.scale_step = ROWS * scale_bytes / groups;
+        p.scales = (const char *)w->scales + row * l->scale_bytes;
+        p.biases = (const char *)w->biases + row * l->scale_bytes;
+        p.panel_scales = ROWS * l->scale_bytes;
+        p.group_scales = p.panel_scales / (w->cols / QW_Q8_GROUP);
     }
     return p;
 }
 
-INLINE void fetch_group(const ahead *p, size_t g)
+INLINE void fetch_twice(const char *p, size_t further)
 {
-    const char *from = p->codes + g * p->code_step;
-    for (size_t i = 0; i < p->code_step; i += 64)
-        _mm_prefetch(from + i, _MM_HINT_T1);
-    if (p->scales) {
-        _mm_prefetch(p->scales + g * p->scale_step, _MM_HINT_T1);
-        _mm_prefetch(p->biases + g * p->scale_step, _MM_HINT_T1);
-    }
+    _mm_prefetch(p, _MM_HINT_T1);
+    _mm_prefetch(p + further, _MM_HINT_T1);
+}
+
+/* Part i of 8 of group g. */
+INLINE void fetch(const ahead *p, qw_type t, size_t g, size_t i)
+{
+    const size_t bytes = 4 * q8_offset(t, 4); /* of codes of a group of 16 rows */
+    UNROLL
+    for (size_t byte = 64 * i; byte < bytes; byte += 512)
+        fetch_twice(p->codes + g * bytes + byte, p->panel_bytes);
+    if (q8_affine_bits(t) && i % 4 == 1)
+        fetch_twice((i < 4 ? p->scales : p->biases) + g * p->group_scales, p->panel_scales);
 }
 
 /* ---- one token */
@@ -69,9 +104,9 @@ INLINE __m512i twice(const int8_t *p) { return _mm512_broadcast_i64x4(_mm256_loa
 
 /* Sums of the units of a group for 16 rows, I of q8.h. */
 INLINE void group_sums(__m512i *sums, qw_type t, size_t unit, bool fixed, const q8_rows *rows, const one *x, size_t g, const q8_control *c,
-                       bool last)
+                       const ahead *next, bool last)
 {
-    const size_t offset = q8_offset(t, g);
+    const sixteen s = sixteen_at(rows->at + q8_offset(t, g), rows->stride);
     const __m512i low[2] = { twice(x->low + g * 64), twice(x->low + g * 64 + 32) };
     const __m512i zero = _mm512_setzero_si512();
     __m512i high[2] = { zero, zero }, lanes[2][2]; /* [half, or 0 for both][rows 0..7, 8..15] */
@@ -84,7 +119,8 @@ INLINE void group_sums(__m512i *sums, qw_type t, size_t unit, bool fixed, const 
         __m512i acc[2][4];
         UNROLL
         for (size_t p = 0; p < 4; p++) {
-            const q8_pair pair = pair_of(t, rows, 4 * eight + p, offset, g % 4, c, last);
+            const q8_pair pair = pair_of(t, &s, eight, p, g % 4, c, last);
+            fetch(next, t, g, 4 * eight + p);
             __m512i a = zero, b = zero;
             if (fixed) {
                 a = _mm512_dpbusd_epi32(a, pair.half[0], high[0]);
@@ -126,9 +162,12 @@ INLINE __m512 add_group(__m512 y, const __m512i *sums, size_t unit, const qw_q8_
     return y;
 }
 
-INLINE __m512 rows_times_token(qw_type t, size_t unit, bool fixed, const q8_rows *rows, const one *x, const q8_control *c,
-                               const ahead *next)
+INLINE __m512 rows_times_token(qw_type t, size_t unit, bool fixed, const q8_rows *given, const one *token, const ahead *given_next)
 {
+    const q8_rows own = *given, *rows = &own; /* copies: addresses stay in registers */
+    const one x_own = *token, *x = &x_own;
+    const ahead next_own = *given_next, *next = &next_own;
+    const q8_control control = q8_control_of(t), *c = &control;
     const size_t groups = rows->w->cols / QW_Q8_GROUP, whole = groups - (q8_reaches_beyond(t) ? 1 : 0);
     float scales[BATCH_UNITS * ROWS], biases[BATCH_UNITS * ROWS];
     __m512 y = _mm512_setzero_ps();
@@ -139,13 +178,11 @@ INLINE __m512 rows_times_token(qw_type t, size_t unit, bool fixed, const q8_rows
         const float *s = scales, *b = biases;
         size_t g = begin;
         for (; g < end_whole; g++, s += 64 / unit * ROWS, b += 64 / unit * ROWS) {
-            fetch_group(next, g);
-            group_sums(sums, t, unit, fixed, rows, x, g, c, false);
+            group_sums(sums, t, unit, fixed, rows, x, g, c, next, false);
             y = add_group(y, sums, unit, x->groups + g, s, b);
         }
         if (q8_reaches_beyond(t) && g < end) {
-            fetch_group(next, g);
-            group_sums(sums, t, unit, fixed, rows, x, g, c, true);
+            group_sums(sums, t, unit, fixed, rows, x, g, c, next, true);
             y = add_group(y, sums, unit, x->groups + g, s, b);
         }
     }
@@ -161,18 +198,21 @@ static void spread_high(int8_t *high, const qw_q8_fix *fixes, size_t groups, siz
             memcpy(high + 4 * fixes->quad, fixes->high, 4);
 }
 
-INLINE void one_token(const qw_q8_matmul *a, qw_type t, size_t unit, bool fixed)
+typedef __m512 rows_fn(const q8_rows *rows, const one *x, const ahead *next);
+
+static void one_token(const qw_q8_matmul *a, rows_fn *plain, rows_fn *fixed)
 {
     const size_t groups = a->x->cols / QW_Q8_GROUP, at = a->first_token * groups, n_fix = (size_t)a->x->n_fix;
     const one x = { a->x->low + at * QW_Q8_GROUP, a->scratch, a->x->groups + at };
-    const q8_control c = q8_control_of(t);
-    if (fixed)
+    if (n_fix)
         spread_high(a->scratch, a->x->fixes + at * n_fix, groups, n_fix);
-    for (size_t r = 0; r < a->n_rows; r += ROWS) {
-        const q8_rows rows = rows_of(a->w, a->first + r, a->n_rows - r < ROWS ? a->n_rows - r : ROWS);
-        const ahead next = ahead_of(a->w, a->first + r + ROWS);
-        const __m512 y = rows_times_token(t, unit, fixed, &rows, &x, &c, &next);
-        const __mmask16 mask = (__mmask16)((1U << rows.n) - 1);
+    const layout l = layout_of(a->w);
+    for (size_t r = 0, n; r < a->n_rows; r += n) {
+        const q8_rows rows = rows_of(&l, a->first + r, a->n_rows - r);
+        const ahead next = ahead_of(&l, a->first + r + ROWS);
+        const __m512 y = (n_fix ? fixed : plain)(&rows, &x, &next);
+        n = rows.n;
+        const __mmask16 mask = (__mmask16)((1U << n) - 1);
         float *out = a->y + r;
         _mm512_mask_storeu_ps(out, mask, a->add ? _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), y) : y);
     }
@@ -181,13 +221,14 @@ INLINE void one_token(const qw_q8_matmul *a, qw_type t, size_t unit, bool fixed)
 /* ---- more tokens */
 
 /* Group g of 16 rows into codes [16 quads][16 rows][4]: transposed in lanes, then lanes of the two halves of the rows are put together. */
-INLINE void unpack_group(uint8_t *codes, qw_type t, const q8_rows *rows, size_t g, const q8_control *c, bool last)
+INLINE void unpack_group(uint8_t *codes, qw_type t, const q8_rows *rows, size_t g, const q8_control *c, const ahead *next, bool last)
 {
-    const size_t offset = q8_offset(t, g);
+    const sixteen s = sixteen_at(rows->at + q8_offset(t, g), rows->stride);
     __m512i v[2][2][4]; /* [half][rows 0..7, 8..15][pair] */
     UNROLL
     for (size_t p = 0; p < 8; p++) {
-        const q8_pair pair = pair_of(t, rows, p, offset, g % 4, c, last);
+        const q8_pair pair = pair_of(t, &s, p / 4, p % 4, g % 4, c, last);
+        fetch(next, t, g, p);
         v[0][p / 4][p % 4] = pair.half[0];
         v[1][p / 4][p % 4] = pair.half[1];
     }
@@ -210,14 +251,10 @@ INLINE void unpack_panel(const q8_panel *panel, qw_type t, size_t unit, const q8
         const size_t at = g * (64 / unit) * ROWS;
         qw_q8_scales_avx512(rows, g, groups - g < BATCH ? groups - g : BATCH, panel->scales + at, panel->biases + at);
     }
-    for (size_t g = 0; g < whole; g++) {
-        fetch_group(next, g);
-        unpack_group(panel->codes + g * 64 * ROWS, t, rows, g, c, false);
-    }
-    if (q8_reaches_beyond(t)) {
-        fetch_group(next, whole);
-        unpack_group(panel->codes + whole * 64 * ROWS, t, rows, whole, c, true);
-    }
+    for (size_t g = 0; g < whole; g++)
+        unpack_group(panel->codes + g * 64 * ROWS, t, rows, g, c, next, false);
+    if (q8_reaches_beyond(t))
+        unpack_group(panel->codes + whole * 64 * ROWS, t, rows, whole, c, next, true);
 }
 
 /* Panel i of scratch. */
@@ -245,12 +282,14 @@ INLINE void many_tokens(const qw_q8_matmul *a, qw_type t, size_t unit)
 {
     const size_t at_once = a->n_tokens > QW_Q8_TOKENS ? PANELS * ROWS : ROWS;
     const q8_control c = q8_control_of(t);
-    for (size_t row = 0; row < a->n_rows; row += at_once) {
-        const size_t n = a->n_rows - row < at_once ? a->n_rows - row : at_once;
+    const layout l = layout_of(a->w);
+    for (size_t row = 0, n; row < a->n_rows; row += n) {
+        const size_t left = a->n_rows - row;
         q8_panel panels[PANELS];
+        n = left < ROWS ? 1 : left < at_once ? left / ROWS * ROWS : at_once;
         for (size_t r = 0; r < n; r += ROWS) {
-            const q8_rows rows = rows_of(a->w, a->first + row + r, n - r < ROWS ? n - r : ROWS);
-            const ahead next = ahead_of(a->w, a->first + row + r + ROWS);
+            const q8_rows rows = rows_of(&l, a->first + row + r, n - r);
+            const ahead next = ahead_of(&l, a->first + row + r + ROWS);
             panels[r / ROWS] = panel_at(a->scratch, r / ROWS, a->w->cols, unit);
             unpack_panel(&panels[r / ROWS], t, unit, &rows, &c, &next);
         }
@@ -260,31 +299,46 @@ INLINE void many_tokens(const qw_q8_matmul *a, qw_type t, size_t unit)
 
 /* ---- every type */
 
-INLINE void matmul(const qw_q8_matmul *a, qw_type t, size_t unit)
+typedef void many_fn(const qw_q8_matmul *a);
+
+static void matmul(const qw_q8_matmul *a, rows_fn *plain, rows_fn *fixed, many_fn *many)
 {
     if (a->n_tokens > 1)
-        many_tokens(a, t, unit);
-    else if (a->n_tokens == 1 && a->x->n_fix)
-        one_token(a, t, unit, true);
+        many(a);
     else if (a->n_tokens == 1)
-        one_token(a, t, unit, false);
+        one_token(a, plain, fixed);
 }
 
-#define EACH_TYPE(X) \
-  X(AFFINE2) X(AFFINE3) X(AFFINE4) X(AFFINE5) X(AFFINE6) X(AFFINE8) X(Q8_0) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q4_K) X(Q5_K) X(Q6_K)
-#define DEFINE(type)                                              \
-  static void matmul_##type(const qw_q8_matmul *a)                \
-  {                                                               \
-    if (q8_affine_bits(QW_TYPE_##type) && qw_q8_unit(a->w) == 64) \
-      matmul(a, QW_TYPE_##type, 64);                              \
-    else                                                          \
-      matmul(a, QW_TYPE_##type, unit_of(QW_TYPE_##type, 32));     \
-  }
-EACH_TYPE(DEFINE)
+/* Functions of their own: in one, the loops would fight for registers. */
+#define APART static __attribute__((noinline))
+#define DEFINE(type, u)                                                                      \
+  APART __m512 plain_##type##_##u(const q8_rows *r, const one *x, const ahead *next)         \
+  {                                                                                          \
+    return rows_times_token(QW_TYPE_##type, u, false, r, x, next);                           \
+  }                                                                                          \
+  APART __m512 fixed_##type##_##u(const q8_rows *r, const one *x, const ahead *next)         \
+  {                                                                                          \
+    return rows_times_token(QW_TYPE_##type, u, true, r, x, next);                            \
+  }                                                                                          \
+  APART void many_##type##_##u(const qw_q8_matmul *a) { many_tokens(a, QW_TYPE_##type, u); } \
+  static void matmul_##type##_##u(const qw_q8_matmul *a) { matmul(a, plain_##type##_##u, fixed_##type##_##u, many_##type##_##u); }
+#define DEFINE_AFFINE(type) \
+  DEFINE(type, 64)          \
+  DEFINE(type, 32)          \
+  static void matmul_##type(const qw_q8_matmul *a) { qw_q8_unit(a->w) == 64 ? matmul_##type##_64(a) : matmul_##type##_32(a); }
+
+#define EACH_AFFINE(X) X(AFFINE2) X(AFFINE3) X(AFFINE4) X(AFFINE5) X(AFFINE6) X(AFFINE8)
+#define EACH_BLOCK32(X) X(Q8_0, 32) X(Q4_0, 32) X(Q4_1, 32) X(Q5_0, 32) X(Q5_1, 32) X(Q4_K, 32) X(Q5_K, 32)
+EACH_AFFINE(DEFINE_AFFINE)
+EACH_BLOCK32(DEFINE)
+DEFINE(Q6_K, 16)
 
 void qw_q8_avx512(qw_kernels *k)
 {
 #define FILL(type) k->matmul_q8[QW_TYPE_##type] = matmul_##type;
-    EACH_TYPE(FILL)
+#define FILL_32(type, unit) k->matmul_q8[QW_TYPE_##type] = matmul_##type##_##unit;
+    EACH_AFFINE(FILL)
+    EACH_BLOCK32(FILL_32)
+    FILL_32(Q6_K, 16)
     k->quantize = qw_quantize_avx512;
 }

@@ -1,5 +1,5 @@
 /* What the files of the eight-bit products of level avx512 share. A panel is 16 rows of weights unpacked: codes [cols / 4][16 rows][4], scales and biases
- * [cols / unit][16 rows] as floats. Rows that are missing at the end of a matrix are the last one again: their results are not stored. */
+ * [cols / unit][16 rows] as floats. Rows that are too few for a panel make one each, 16 times the same: its first result is stored. */
 #ifndef QW_KERNELS_Q8_AVX512_H
 #define QW_KERNELS_Q8_AVX512_H
 
@@ -14,12 +14,17 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 64")
 
-/* Rows of one panel in the matrix. */
+/* The rows of one panel in the matrix, `stride` bytes apart: 16 of them, or one that counts 16 times, with a stride of 0. */
 typedef struct q8_rows {
     const qw_matrix *w;
-    size_t first, n; /* 1..16 */
-    const uint8_t *at[ROWS];
+    size_t n;
+    const uint8_t *at;
+    const char *scales, *biases; /* of the affine types */
+    size_t stride, scale_stride;
 } q8_rows;
+
+/* The compiler takes p for a pointer of its own. Otherwise it computes the addresses of all rows ahead of a loop, more than there are registers. */
+#define Q8_OPAQUE(p) __asm__ volatile("" : "+r"(p))
 
 typedef struct q8_panel {
     uint8_t *codes;

@@ -4,11 +4,13 @@
 static __m512 halves(__m512i low) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(low)); } /* lower 16 bits of each lane */
 
 /* 16 x 16 dwords */
-static void transpose16(__m512i v[16])
+INLINE void transpose16(__m512i v[16])
 {
     __m512i t[16];
+    UNROLL
     for (int i = 0; i < 16; i += 4)
         q8_transpose4(v + i);
+    UNROLL
     for (int i = 0; i < 4; i++) { /* v[4 j + i], lane l: rows 4 j.. of column 4 l + i */
         const __m512i a = _mm512_shuffle_i32x4(v[i], v[4 + i], 0x44), b = _mm512_shuffle_i32x4(v[i], v[4 + i], 0xEE);
         const __m512i c = _mm512_shuffle_i32x4(v[8 + i], v[12 + i], 0x44), d = _mm512_shuffle_i32x4(v[8 + i], v[12 + i], 0xEE);
@@ -17,45 +19,59 @@ static void transpose16(__m512i v[16])
         t[8 + i] = q8_even(b, d);
         t[12 + i] = q8_odd(b, d);
     }
-    memcpy(v, t, sizeof t);
+    UNROLL
+    for (int i = 0; i < 16; i++)
+        v[i] = t[i];
 }
 
-static size_t row_of(const q8_rows *rows, size_t r) { return rows->first + (r < rows->n ? r : rows->n - 1); }
-
-static void store_repeated(float *out, __m512 v, size_t times)
+INLINE void store_repeated(float *out, __m512 v, size_t times)
 {
     for (size_t i = 0; i < times; i++)
         _mm512_storeu_ps(out + i * ROWS, v);
 }
 
-/* n <= 16 scales and biases of 16 bits from the at-th of each row on: they are transposed as pairs, scales in columns 0..7, biases in 8..15 */
-static void affine16(const q8_rows *rows, size_t at, size_t n, size_t times, float *scales, float *biases)
+/* The even or the odd ones of pairs of numbers of 16 bits. */
+INLINE __m512 wide(__m512i pairs, bool odd, bool bf16)
 {
-    const qw_matrix *w = rows->w;
-    const size_t per_row = w->cols / (size_t)w->group;
+    if (bf16)
+        return _mm512_castsi512_ps(odd ? _mm512_and_si512(pairs, _mm512_set1_epi32((int)0xFFFF0000)) : _mm512_slli_epi32(pairs, 16));
+    return halves(odd ? _mm512_srli_epi32(pairs, 16) : pairs);
+}
+
+/* n <= 16 scales and biases of 16 bits from the at-th of each row on: they are transposed as pairs, scales in columns 0..7, biases in 8..15 */
+INLINE void affine16(const q8_rows *rows, size_t at, const size_t n, const size_t times, float *scales, float *biases, const bool bf16)
+{
+    const char *s = rows->scales + 2 * at, *b = rows->biases + 2 * at;
+    const size_t stride = rows->scale_stride;
     const __mmask16 mask = (__mmask16)((1U << n) - 1);
     __m512i v[16];
-    for (size_t r = 0; r < ROWS; r++) {
-        const size_t byte = 2 * (row_of(rows, r) * per_row + at);
-        const __m256i s = _mm256_maskz_loadu_epi16(mask, (const char *)w->scales + byte);
-        v[r] = _mm512_inserti64x4(_mm512_castsi256_si512(s), _mm256_maskz_loadu_epi16(mask, (const char *)w->biases + byte), 1);
+    UNROLL
+    for (size_t r = 0; r < ROWS; r++, s += stride, b += stride) {
+        Q8_OPAQUE(s);
+        Q8_OPAQUE(b);
+        v[r] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_maskz_loadu_epi16(mask, s)), _mm256_maskz_loadu_epi16(mask, b), 1);
     }
     transpose16(v);
-    const bool bf16 = w->scale_type == QW_TYPE_BF16;
+    UNROLL
     for (size_t i = 0; i < n; i++) {
-        const __m512i s = v[i / 2], b = v[8 + i / 2];
-        const __m512i sh = i % 2 ? _mm512_srli_epi32(s, 16) : s, bh = i % 2 ? _mm512_srli_epi32(b, 16) : b;
-        store_repeated(scales + i * times * ROWS, bf16 ? _mm512_castsi512_ps(_mm512_slli_epi32(sh, 16)) : halves(sh), times);
-        store_repeated(biases + i * times * ROWS, bf16 ? _mm512_castsi512_ps(_mm512_slli_epi32(bh, 16)) : halves(bh), times);
+        store_repeated(scales + i * times * ROWS, wide(v[i / 2], i % 2, bf16), times);
+        store_repeated(biases + i * times * ROWS, wide(v[8 + i / 2], i % 2, bf16), times);
     }
 }
 
-static void affine32(const q8_rows *rows, const void *from, size_t at, size_t n, size_t times, float *out)
+/* The usual case keeps everything in registers. */
+static void affine_bf16(const q8_rows *rows, size_t at, float *scales, float *biases) { affine16(rows, at, 16, 1, scales, biases, true); }
+
+static void affine_some(const q8_rows *rows, size_t at, size_t n, size_t times, float *scales, float *biases)
 {
-    const size_t per_row = rows->w->cols / (size_t)rows->w->group;
+    affine16(rows, at, n, times, scales, biases, rows->w->scale_type == QW_TYPE_BF16);
+}
+
+static void affine32(const char *from, size_t stride, size_t n, size_t times, float *out)
+{
     __m512i v[16];
     for (size_t r = 0; r < ROWS; r++)
-        v[r] = _mm512_maskz_loadu_epi32((__mmask16)((1U << n) - 1), (const char *)from + 4 * (row_of(rows, r) * per_row + at));
+        v[r] = _mm512_maskz_loadu_epi32((__mmask16)((1U << n) - 1), from + r * stride);
     transpose16(v);
     for (size_t i = 0; i < n; i++)
         store_repeated(out + i * times * ROWS, _mm512_castsi512_ps(v[i]), times);
@@ -69,10 +85,10 @@ static void affine(const q8_rows *rows, size_t group, size_t n, float *scales, f
     for (size_t at = group * QW_Q8_GROUP / size; at < end; at += 16, scales += 16 * times * ROWS, biases += 16 * times * ROWS) {
         const size_t count = end - at < 16 ? end - at : 16;
         if (w->scale_type == QW_TYPE_F32) {
-            affine32(rows, w->scales, at, count, times, scales);
-            affine32(rows, w->biases, at, count, times, biases);
+            affine32(rows->scales + 4 * at, rows->scale_stride, count, times, scales);
+            affine32(rows->biases + 4 * at, rows->scale_stride, count, times, biases);
         } else {
-            affine16(rows, at, count, times, scales, biases);
+            affine_some(rows, at, count, times, scales, biases);
         }
     }
 }
@@ -87,7 +103,7 @@ static void block32(const q8_rows *rows, size_t group, size_t n, float *scales, 
     const float offset = type == QW_TYPE_Q8_0 ? -128.0F : type == QW_TYPE_Q5_0 ? -16.0F : -8.0F;
     uint16_t d[2 * BATCH][ROWS], m[2 * BATCH][ROWS];
     for (size_t r = 0; r < ROWS; r++) {
-        const uint8_t *b = rows->at[r] + 2 * group * block;
+        const uint8_t *b = rows->at + r * rows->stride + 2 * group * block;
         for (size_t u = 0; u < units; u++, b += block) {
             memcpy(&d[u][r], b, 2);
             if (with_m)
@@ -108,7 +124,7 @@ static void gather16(const q8_rows *rows, size_t byte, __m512i v[4])
     for (size_t i = 0; i < 4; i++) {
         __m128i x[4];
         for (size_t j = 0; j < 4; j++)
-            x[j] = _mm_loadu_si128((const __m128i *)(const void *)(rows->at[4 * j + i] + byte));
+            x[j] = _mm_loadu_si128((const __m128i *)(const void *)(rows->at + (4 * j + i) * rows->stride + byte));
         const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(x[0]), x[1], 1);
         const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(x[2]), x[3], 1);
         v[i] = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
@@ -148,7 +164,7 @@ static void block_q6_k(const q8_rows *rows, size_t byte, float *scales, float *b
     __m512i v[4];
     uint16_t d16[ROWS];
     for (size_t r = 0; r < ROWS; r++)
-        memcpy(&d16[r], rows->at[r] + byte + 208, 2);
+        memcpy(&d16[r], rows->at + r * rows->stride + byte + 208, 2);
     const __m512 d = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)d16));
     gather16(rows, byte + 192, v);
     for (unsigned e = 0; e < 16; e++) {
@@ -163,7 +179,9 @@ void qw_q8_scales_avx512(const q8_rows *rows, size_t group, size_t n, float *sca
 {
     const qw_type type = rows->w->type;
     const size_t bytes = qw_type_block_bytes(type), units = type == QW_TYPE_Q6_K ? 16 : 8;
-    if (qw_type_is_affine(type))
+    if (rows->scales && n == 16 && rows->w->group == QW_Q8_GROUP && rows->w->scale_type == QW_TYPE_BF16)
+        affine_bf16(rows, group, scales, biases);
+    else if (rows->scales)
         affine(rows, group, n, scales, biases);
     else if (qw_type_block(type) == 32)
         block32(rows, group, n, scales, biases);
