@@ -70,6 +70,7 @@ typedef enum qw_form { QW_FORM_F32 = 1, QW_FORM_Q8 = 2, QW_FORM_BF16 = 4 } qw_fo
 
 /* Rows [n, cols] in the forms that their readers multiply with. The memory belongs to the caller. */
 typedef struct qw_input {
+    uint64_t version; /* of what stands there: another number after every change, and no other input has it */
     size_t cols;
     unsigned forms; /* those that are filled */
     float *f32;

@@ -10,14 +10,21 @@
 #define QW_TILE_TOKENS 512 /* tokens at a time then */
 #define QW_TILE_FLOATS ((size_t)2 * QW_PANEL * QW_TILE_TOKENS)
 
+/* Rows [at, at + n) of a version of an input. */
+typedef struct qw_rows_id {
+    uint64_t version; /* 0: of none */
+    size_t at, n;
+} qw_rows_id;
+
 /* Scratch of one thread. */
 typedef struct qw_worker {
-    float *tile;    /* [QW_TILE_FLOATS] products that become something else at once */
-    float *row;     /* [needs.cols] */
-    float *delta;   /* a block of tokens of one key head (delta.c) */
-    float *queries; /* a tile of them (attention.c) */
-    void *attend;   /* qw_attend_scratch(needs.head_dim) bytes */
-    void *q8;       /* qw_q8_scratch(needs.cols) bytes */
+    float *tile;      /* [QW_TILE_FLOATS] products that become something else at once */
+    float *row;       /* [needs.cols] */
+    float *delta;     /* a block of tokens of one key head (delta.c) */
+    float *queries;   /* a tile of them (attention.c) */
+    void *attend;     /* qw_attend_scratch(needs.head_dim) bytes */
+    void *q8;         /* qw_q8_scratch(needs.cols) bytes */
+    qw_rows_id ready; /* what the last product left there */
 } qw_worker;
 
 struct qw_ops {
@@ -56,7 +63,7 @@ size_t qw_delta_floats(const qw_ops_needs *needs);
 size_t qw_query_floats(const qw_ops_needs *needs);
 
 /* y [n, rows] = rows [first, first + rows) of w times rows [at, at + n) of the input; += when `add`, which only eight-bit kernels can. */
-void qw_multiply(const qw_ops *ops, const qw_worker *own, float *y, size_t y_stride, const qw_matrix *w, size_t first, size_t rows,
+void qw_multiply(const qw_ops *ops, qw_worker *own, float *y, size_t y_stride, const qw_matrix *w, size_t first, size_t rows,
                  const qw_input *in, size_t at, size_t n, bool add);
 
 /* ---- inputs (input.c) */

@@ -11,9 +11,15 @@
 #define READ_WORK 4                  /* tokens that a weight costs which is only read */
 #define MOST_ROWS 256
 
-void qw_multiply(const qw_ops *ops, const qw_worker *own, float *y, size_t y_stride, const qw_matrix *w, size_t first, size_t rows,
+static bool same_rows(const qw_rows_id *a, const qw_rows_id *b)
+{
+    return a->version && a->version == b->version && a->at == b->at && a->n == b->n;
+}
+
+void qw_multiply(const qw_ops *ops, qw_worker *own, float *y, size_t y_stride, const qw_matrix *w, size_t first, size_t rows,
                  const qw_input *in, size_t at, size_t n, bool add)
 {
+    const qw_rows_id id = { in->version, at, n };
     switch (qw_form_of(ops, w)) {
     case QW_FORM_Q8:
         ops->kernels.matmul_q8[w->type](&(qw_q8_matmul){ .y = y,
@@ -25,7 +31,9 @@ void qw_multiply(const qw_ops *ops, const qw_worker *own, float *y, size_t y_str
                                                          .first_token = at,
                                                          .n_tokens = n,
                                                          .add = add,
+                                                         .ready = same_rows(&own->ready, &id),
                                                          .scratch = own->q8 });
+        own->ready = id;
         break;
     case QW_FORM_BF16: ops->kernels.matmul_bf16(y, y_stride, w, first, rows, in->bf16 + at * in->cols, in->cols, n); break;
     default: ops->kernels.matmul[w->type](y, y_stride, w, first, rows, in->f32 + at * in->cols, in->cols, n); break;
@@ -60,8 +68,7 @@ static size_t rows_of_piece(const qw_ops *ops, size_t all_rows, size_t cols, siz
 }
 
 /* y += the product, by way of the tile. */
-static void multiply_add(const qw_ops *ops, const qw_worker *own, const qw_linear *l, size_t first, size_t rows, const qw_input *in,
-                         size_t n)
+static void multiply_add(const qw_ops *ops, qw_worker *own, const qw_linear *l, size_t first, size_t rows, const qw_input *in, size_t n)
 {
     for (size_t at = 0, k; at < n; at += k) {
         k = n - at < QW_TILE_TOKENS ? n - at : QW_TILE_TOKENS;
@@ -71,7 +78,7 @@ static void multiply_add(const qw_ops *ops, const qw_worker *own, const qw_linea
     }
 }
 
-static void linear_rows(const linears_job *j, const qw_worker *own, const qw_linear *l, size_t first, size_t rows)
+static void linear_rows(const linears_job *j, qw_worker *own, const qw_linear *l, size_t first, size_t rows)
 {
     const qw_ops *ops = j->ops;
     if (l->add && qw_form_of(ops, l->w) != QW_FORM_Q8)
@@ -85,7 +92,7 @@ static void linear_rows(const linears_job *j, const qw_worker *own, const qw_lin
 static void linears_pieces(void *ctx, size_t begin, size_t end, int worker)
 {
     const linears_job *j = ctx;
-    const qw_worker *own = j->ops->workers + worker;
+    qw_worker *own = j->ops->workers + worker;
     for (size_t piece = begin; piece < end; piece++) {
         const qw_linear *l = j->l;
         size_t k = piece;
@@ -120,7 +127,7 @@ typedef struct gate_up_job {
 } gate_up_job;
 
 /* QW_PANEL rows of both, and what becomes of them: columns of the next input. */
-static void gate_up_panel(const gate_up_job *j, const qw_worker *own, size_t first)
+static void gate_up_panel(const gate_up_job *j, qw_worker *own, size_t first)
 {
     const qw_ops *ops = j->ops;
     const size_t left = j->gate->rows - first, rows = left < QW_PANEL ? left : QW_PANEL;
@@ -172,7 +179,7 @@ static float largest(const qw_kernels *k, const float *x, size_t n)
 }
 
 /* A block of the vocabulary for all rows: their logits lie in memory of their own, a kernel's do not. */
-static void head_block(const head_job *j, const qw_worker *own, size_t block)
+static void head_block(const head_job *j, qw_worker *own, size_t block)
 {
     const size_t first = block * QW_LOGIT_BLOCK, left = j->w->rows - first, rows = left < QW_LOGIT_BLOCK ? left : QW_LOGIT_BLOCK,
                  most = QW_TILE_FLOATS / QW_LOGIT_BLOCK;

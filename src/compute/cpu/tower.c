@@ -53,7 +53,7 @@ typedef struct gelu_job {
 static void gelu_panels(void *ctx, size_t begin, size_t end, int worker)
 {
     const gelu_job *j = ctx;
-    const qw_worker *own = j->ops->workers + worker;
+    qw_worker *own = j->ops->workers + worker;
     for (size_t panel = begin; panel < end; panel++) {
         const size_t first = panel * QW_PANEL, left = j->w->rows - first, rows = left < QW_PANEL ? left : QW_PANEL;
         for (size_t at = 0, k; at < j->n; at += k) {
@@ -135,7 +135,7 @@ static void attend_tiles(void *ctx, size_t begin, size_t end, int worker)
 {
     const patches_job *j = ctx;
     const qw_tower_attention *a = j->a;
-    const qw_worker *own = j->ops->workers + worker;
+    qw_worker *own = j->ops->workers + worker;
     const size_t row = a->n_heads * a->head_dim, half = a->head_dim / 2;
     for (size_t item = begin; item < end; item++) {
         const size_t head = item / TILES_OF(j->n), first = item % TILES_OF(j->n) * TILE, left = j->n - first, n = left < TILE ? left : TILE;

@@ -161,7 +161,7 @@ INLINE void few_tokens(qw_type type, const int unit, const int tokens, const qw_
     rows_job job = { .a = a, .values = values, .scales = scales, .share = a->w->group == 128 };
     job.s = (float *)(void *)(values + (size_t)tokens * cols);
     job.b = job.s + SPAN * 8;
-    for (int t = 0; t < tokens; t++)
+    for (int t = 0; t < tokens && !a->ready; t++)
         token_words(values + (size_t)t * cols, a->x, a->first_token + (size_t)t);
     for (size_t row = 0; row < a->n_rows; row += 8)
         eight_rows(type, unit, tokens, &job, row, a->n_rows - row < 8 ? a->n_rows - row : 8);

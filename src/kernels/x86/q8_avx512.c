@@ -204,7 +204,7 @@ static void one_token(const qw_q8_matmul *a, rows_fn *plain, rows_fn *fixed)
 {
     const size_t groups = a->x->cols / QW_Q8_GROUP, at = a->first_token * groups, n_fix = (size_t)a->x->n_fix;
     const one x = { a->x->low + at * QW_Q8_GROUP, a->scratch, a->x->groups + at };
-    if (n_fix)
+    if (n_fix && !a->ready)
         spread_high(a->scratch, a->x->fixes + at * n_fix, groups, n_fix);
     const layout l = layout_of(a->w);
     for (size_t r = 0, n; r < a->n_rows; r += n) {
