@@ -3,6 +3,9 @@
 #include "kernels/kernels.h"
 #include "kernels/vec/math.h"
 
+#define CONV_AHEAD 4 /* rows that are asked for before they are read: they are far apart, so that no processor foresees them */
+#define CONV_LINE 16 /* floats of a cache line */
+
 /* The inputs of a token: the oldest ones are still in the tail, the others are rows of x. */
 typedef struct window {
     const float *old, *young;
@@ -48,6 +51,8 @@ static void conv_silu_v16(float *y, size_t y_stride, const float *x, float *tail
                           size_t taps)
 {
     for (size_t t = 0; t < n_tokens; t++, y += y_stride) {
+        for (size_t c = 0; c < n; c += CONV_LINE)
+            __builtin_prefetch(x + (t + CONV_AHEAD) * stride + c, 0, 2);
         const size_t n_old = t + 1 < taps ? taps - 1 - t : 0;
         const float *young = n_old ? x : x + (t + 1 - taps) * stride;
         if (taps == 4 && !n_old) /* unrolled */
