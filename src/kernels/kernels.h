@@ -44,8 +44,7 @@ typedef struct qw_kernels {
                                   size_t x_stride, size_t n_tokens);
     /* The same with activations in eight bits (q8.h); NULL for types that are multiplied in float alone. */
     void (*matmul_q8[QW_TYPE_COUNT])(const qw_q8_matmul *a);
-    /* Groups [group, group + n_groups) of row `token` of `out`; x holds their columns alone. */
-    void (*quantize)(const qw_q8 *out, size_t token, size_t group, size_t n_groups, const float *x);
+    void (*quantize)(const qw_q8_quantize *a);
     /* BF16 weights with activations in bf16 (as matmul otherwise), and the rounding to it, nearest even; NULL where the processor has no such product. */
     void (*matmul_bf16)(float *y, size_t y_stride, const qw_matrix *w, size_t first, size_t n_rows, const uint16_t *x, size_t x_stride,
                         size_t n_tokens);

@@ -39,6 +39,14 @@ typedef struct qw_q8 {
     qw_q8_fix *fixes;    /* [n, cols / 64, n_fix]; in no particular order */
 } qw_q8;
 
+/* Of rows [token, token + n_tokens) groups [group, group + n_groups): the columns of row t, and these alone, stand at x + t * x_stride. */
+typedef struct qw_q8_quantize {
+    const qw_q8 *out;
+    size_t token, n_tokens, group, n_groups;
+    const float *x;
+    size_t x_stride; /* floats */
+} qw_q8_quantize;
+
 /* y[t][r] = w[first + r] . x[first_token + t] for r < n_rows, t < n_tokens; y[t][r] += ... when `add`.
  *
  * To the bit, on every level, for every number of tokens: a row's columns are taken in units of min(columns that share a scale of w, 64). With the weight codes

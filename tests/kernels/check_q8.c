@@ -82,7 +82,7 @@ static void run_quantize(const qw_kernels *k, check_run *r)
 {
     const product *p = r->state;
     const size_t groups = p->q.cols / QW_Q8_GROUP, n_fix = (size_t)r->param;
-    k->quantize(&p->q, 0, 0, groups, p->x);
+    k->quantize(&(qw_q8_quantize){ .out = &p->q, .n_tokens = 1, .n_groups = groups, .x = p->x });
     if (r->large)
         return;
     float *out = r->out;
@@ -114,8 +114,8 @@ static void make_product(check_run *r)
     const size_t before = r->large ? 0 : check_between(r, 0, 2); /* tokens that the call leaves out */
     p->q = make_q8(r, before + tokens, cols, r->large ? 1 : n_fixes[check_between(r, 0, 6)]);
     const float *x = make_values(r, (before + tokens) * cols);
-    for (size_t t = 0; t < before + tokens; t++)
-        qw_kernels_of(QW_CPU_PORTABLE).quantize(&p->q, t, 0, cols / QW_Q8_GROUP, x + t * cols);
+    qw_kernels_of(QW_CPU_PORTABLE)
+        .quantize(&(qw_q8_quantize){ .out = &p->q, .n_tokens = before + tokens, .n_groups = cols / QW_Q8_GROUP, .x = x, .x_stride = cols });
     const size_t first = r->large ? 0 : check_between(r, 0, rows - 1), stride = rows + check_between(r, 0, 3);
     p->args = (qw_q8_matmul){ .y = check_output(r, tokens * stride),
                               .y_stride = stride,

@@ -26,7 +26,7 @@ static qw_q8 quantize(int n_fix)
 {
     qw_q8 q = { .cols = COLS, .n_fix = n_fix, .low = low, .groups = groups, .fixes = fixes };
     memset(low, 77, sizeof low);
-    qw_quantize_ref(&q, 0, 0, GROUPS, x);
+    qw_quantize_ref(&(qw_q8_quantize){ .out = &q, .n_tokens = 1, .n_groups = GROUPS, .x = x });
     return q;
 }
 

@@ -77,7 +77,7 @@ static void fill_tokens(const qw_q8 *q, size_t tokens)
     float x[QW_Q8_GROUP];
     for (size_t i = 0; i < tokens * groups; i++) {
         fill_group(x);
-        qw_quantize_ref(q, i / groups, i % groups, 1, x);
+        qw_quantize_ref(&(qw_q8_quantize){ .out = q, .token = i / groups, .n_tokens = 1, .group = i % groups, .n_groups = 1, .x = x });
     }
 }
 
@@ -245,23 +245,26 @@ static void expect_same_group(const qw_q8 *got, const qw_q8 *want, size_t group)
 
 static void compare_quantize(int n_fix)
 {
-    const size_t groups = between(1, 6), tokens = between(1, 3), token = below(tokens), first = below(groups),
-                 n = between(1, groups - first);
+    const size_t groups = between(1, 6), tokens = between(1, 6), token = below(tokens), n_tokens = between(1, tokens - token),
+                 first = below(groups), n = between(1, groups - first), stride = n * QW_Q8_GROUP + below(3);
     qw_q8 got = q8_new(tokens, groups * QW_Q8_GROUP, n_fix), want = q8_new(tokens, groups * QW_Q8_GROUP, n_fix);
-    const size_t at = token * groups;
-    float *room = malloc((n * QW_Q8_GROUP + 1) * sizeof *room), *x = room + 1;
+    float *room = malloc((n_tokens * stride + 1) * sizeof *room), *x = room + 1;
     if (!room)
         fail_msg("no memory");
     memset(got.low, 77, tokens * groups * QW_Q8_GROUP);
-    for (size_t g = 0; g < n; g++)
-        fill_group(x + g * QW_Q8_GROUP);
-    qw_quantize_ref(&want, token, first, n, x);
-    kernels.quantize(&got, token, first, n, x);
-    for (size_t g = first; g < first + n; g++)
-        expect_same_group(&got, &want, at + g);
-    for (size_t i = 0; i < tokens * groups * QW_Q8_GROUP; i++)
-        if (i < (at + first) * QW_Q8_GROUP || i >= (at + first + n) * QW_Q8_GROUP)
-            assert_int_equal(got.low[i], 77);
+    for (size_t g = 0; g < n_tokens * n; g++)
+        fill_group(x + g / n * stride + g % n * QW_Q8_GROUP);
+    qw_q8_quantize a = { .token = token, .n_tokens = n_tokens, .group = first, .n_groups = n, .x = x, .x_stride = stride };
+    a.out = &want;
+    qw_quantize_ref(&a);
+    a.out = &got;
+    kernels.quantize(&a);
+    for (size_t i = 0; i < tokens * groups; i++)
+        if (i / groups >= token && i / groups < token + n_tokens && i % groups >= first && i % groups < first + n)
+            expect_same_group(&got, &want, i);
+        else
+            for (size_t c = 0; c < QW_Q8_GROUP; c++)
+                assert_int_equal(got.low[i * QW_Q8_GROUP + c], 77);
     free(room);
     q8_free(&got);
     q8_free(&want);

@@ -110,7 +110,7 @@ static void deliver(const attention_job *j, float *result, size_t row, size_t he
 {
     const qw_attention_op_args *a = j->a;
     j->ops->kernels.sigmoid_mul(result, a->q + (row * a->n_heads + head) * 2 * a->head_dim + a->head_dim, a->head_dim);
-    qw_input_write(j->ops, a->out, row, head * a->head_dim, a->head_dim, result);
+    qw_input_write(j->ops, a->out, row, 1, head * a->head_dim, a->head_dim, result, a->head_dim);
 }
 
 /* Tokens [t, t + n) of a segment over its cache, results in place of the queries. */

@@ -72,8 +72,9 @@ void qw_multiply(const qw_ops *ops, qw_worker *own, float *y, size_t y_stride, c
 qw_form qw_form_of(const qw_ops *ops, const qw_matrix *w);
 /* `in` is about to receive rows of `cols` values in these forms. */
 void qw_input_shape(qw_input *in, size_t cols, qw_role role, unsigned forms);
-/* Columns [col, col + n) of a row in all of its forms; col and n are multiples of QW_Q8_GROUP when Q8 is one of them. x may stand in in->f32. */
-void qw_input_write(const qw_ops *ops, const qw_input *in, size_t row, size_t col, size_t n, const float *x);
+/* Columns [col, col + n) of n_rows rows in all of their forms; col and n are multiples of QW_Q8_GROUP when Q8 is one of them. x: rows x_stride apart; may stand in in->f32. */
+void qw_input_write(const qw_ops *ops, const qw_input *in, size_t row, size_t n_rows, size_t col, size_t n, const float *x,
+                    size_t x_stride);
 /* Around an operation that writes `piece` columns at a time, when they may be no whole groups: then it writes floats alone, and the other forms are made of n
  * rows at the end. */
 void qw_input_begin(qw_input *in, size_t cols, qw_role role, unsigned forms, size_t piece);

@@ -4,6 +4,8 @@
 
 #define BLOCK QW_DELTA_BLOCK /* tokens */
 #define GATES 4096           /* of one piece of work */
+#define AHEAD 4              /* rows of z that are asked for before they are read: they are far apart */
+#define LINE 16              /* floats of a cache line */
 
 /* mixed [BLOCK, 2 dk + share * dv] | out [BLOCK, dv] | the kernel's own */
 size_t qw_delta_floats(const qw_ops_needs *n)
@@ -54,10 +56,12 @@ static void value_head(const block *b, size_t head, size_t i)
                                             .value_dim = dv,
                                             .scratch = b->own });
     for (size_t t = 0; t < b->n; t++) {
-        float *out = b->out + t * dv;
-        b->ops->kernels.gated_rmsnorm(out, out, a->norm, a->z + (b->first + t) * row + head * dv, dv, a->eps);
-        qw_input_write(b->ops, a->out, b->first + t, head * dv, dv, out);
+        const float *z = a->z + (b->first + t) * row + head * dv;
+        for (size_t c = 0; c < dv; c += LINE)
+            __builtin_prefetch(z + AHEAD * row + c, 0, 2);
+        b->ops->kernels.gated_rmsnorm(b->out + t * dv, b->out + t * dv, a->norm, z, dv, a->eps);
     }
+    qw_input_write(b->ops, a->out, b->first, b->n, head * dv, dv, b->out, dv);
 }
 
 static void key_head(block *b, size_t head)

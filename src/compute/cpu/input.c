@@ -97,15 +97,22 @@ void qw_input_shape(qw_input *in, size_t cols, qw_role role, unsigned forms)
     change(in);
 }
 
-void qw_input_write(const qw_ops *ops, const qw_input *in, size_t row, size_t col, size_t n, const float *x)
+void qw_input_write(const qw_ops *ops, const qw_input *in, size_t row, size_t n_rows, size_t col, size_t n, const float *x, size_t x_stride)
 {
     float *f32 = in->f32 + row * in->cols + col;
-    if (in->forms & QW_FORM_F32 && f32 != x)
-        memcpy(f32, x, n * sizeof *x);
+    uint16_t *bf16 = in->bf16 + row * in->cols + col;
+    for (size_t i = 0; in->forms & QW_FORM_F32 && f32 != x && i < n_rows; i++)
+        memcpy(f32 + i * in->cols, x + i * x_stride, n * sizeof *x);
     if (in->forms & QW_FORM_Q8)
-        ops->kernels.quantize(&in->q8, row, col / QW_Q8_GROUP, n / QW_Q8_GROUP, x);
-    if (in->forms & QW_FORM_BF16)
-        ops->kernels.to_bf16(in->bf16 + row * in->cols + col, x, n);
+        ops->kernels.quantize(&(qw_q8_quantize){ .out = &in->q8,
+                                                 .token = row,
+                                                 .n_tokens = n_rows,
+                                                 .group = col / QW_Q8_GROUP,
+                                                 .n_groups = n / QW_Q8_GROUP,
+                                                 .x = x,
+                                                 .x_stride = x_stride });
+    for (size_t i = 0; in->forms & QW_FORM_BF16 && i < n_rows; i++)
+        ops->kernels.to_bf16(bf16 + i * in->cols, x + i * x_stride, n);
 }
 
 typedef struct input_job {
@@ -127,7 +134,7 @@ static void input_rows(void *ctx, size_t begin, size_t end, int worker)
             ops->kernels.rmsnorm(normed, x, j->w, in->cols, j->eps);
             x = normed;
         }
-        qw_input_write(ops, in, i, 0, in->cols, x);
+        qw_input_write(ops, in, i, 1, 0, in->cols, x, in->cols);
     }
 }
 

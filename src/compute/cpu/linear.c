@@ -10,6 +10,7 @@
 #define PIECE_WORK ((size_t)1 << 19) /* weights times tokens of a piece: some microseconds, against the 0.1 that taking one costs */
 #define READ_WORK 4                  /* tokens that a weight costs which is only read */
 #define MOST_ROWS 256
+#define NEAR_TOKENS 32 /* of a panel: their values stay in the nearest cache until they are codes */
 
 static bool same_rows(const qw_rows_id *a, const qw_rows_id *b)
 {
@@ -136,9 +137,11 @@ static void gate_up_panel(const gate_up_job *j, qw_worker *own, size_t first)
         k = j->n - at < QW_TILE_TOKENS ? j->n - at : QW_TILE_TOKENS;
         qw_multiply(ops, own, gate, rows, j->gate, first, rows, j->in, at, k, false);
         qw_multiply(ops, own, up, rows, j->up, first, rows, j->in, at, k, false);
-        ops->kernels.silu_mul(gate, gate, up, k * rows);
-        for (size_t t = 0; t < k; t++)
-            qw_input_write(ops, j->out, at + t, first, rows, gate + t * rows);
+        for (size_t t = 0, m; t < k; t += m) {
+            m = k - t < NEAR_TOKENS ? k - t : NEAR_TOKENS;
+            ops->kernels.silu_mul(gate + t * rows, gate + t * rows, up + t * rows, m * rows);
+            qw_input_write(ops, j->out, at + t, m, first, rows, gate + t * rows, rows);
+        }
     }
 }
 

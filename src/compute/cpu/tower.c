@@ -25,7 +25,7 @@ static void layernorm_rows(void *ctx, size_t begin, size_t end, int worker)
     for (size_t i = begin; i < end; i++) {
         float *normed = in->forms & QW_FORM_F32 ? in->f32 + i * in->cols : j->ops->workers[worker].row;
         j->ops->kernels.layernorm(normed, j->x + i * in->cols, j->w, j->b, in->cols, j->eps);
-        qw_input_write(j->ops, in, i, 0, in->cols, normed);
+        qw_input_write(j->ops, in, i, 1, 0, in->cols, normed, in->cols);
     }
 }
 
@@ -62,8 +62,7 @@ static void gelu_panels(void *ctx, size_t begin, size_t end, int worker)
             for (size_t t = 0; t < k; t++)
                 j->ops->kernels.add(own->tile + t * rows, j->bias + first, rows);
             j->gelu(own->tile, k * rows);
-            for (size_t t = 0; t < k; t++)
-                qw_input_write(j->ops, j->out, at + t, first, rows, own->tile + t * rows);
+            qw_input_write(j->ops, j->out, at, k, first, rows, own->tile, rows);
         }
     }
 }
@@ -153,8 +152,7 @@ static void attend_tiles(void *ctx, size_t begin, size_t end, int worker)
                                                               .n_keys = a->n,
                                                               .scale = 1.0F / sqrtf((float)a->head_dim),
                                                               .scratch = own->attend });
-        for (size_t t = 0; t < n; t++)
-            qw_input_write(j->ops, j->out, first + t, head * a->head_dim, a->head_dim, own->queries + t * a->head_dim);
+        qw_input_write(j->ops, j->out, first, n, head * a->head_dim, a->head_dim, own->queries, a->head_dim);
     }
 }
 

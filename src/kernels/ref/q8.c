@@ -83,13 +83,15 @@ static void quantize_group(int8_t *low, qw_q8_group *g, qw_q8_fix *fixes, int n_
         low[i] = (int8_t)v[i];
 }
 
-void qw_quantize_ref(const qw_q8 *out, size_t token, size_t group, size_t n_groups, const float *x)
+void qw_quantize_ref(const qw_q8_quantize *a)
 {
-    const size_t all = out->cols / GROUP, n_fix = (size_t)out->n_fix;
-    for (size_t g = group; g < group + n_groups; g++, x += GROUP) {
-        const size_t at = token * all + g;
-        quantize_group(out->low + at * GROUP, out->groups + at, out->fixes + at * n_fix, out->n_fix, x);
-    }
+    const qw_q8 *out = a->out;
+    for (size_t t = 0; t < a->n_tokens; t++)
+        for (size_t g = 0; g < a->n_groups; g++) {
+            const size_t at = (a->token + t) * (out->cols / GROUP) + a->group + g;
+            quantize_group(out->low + at * GROUP, out->groups + at, out->fixes + at * (size_t)out->n_fix, out->n_fix,
+                           a->x + t * a->x_stride + g * GROUP);
+        }
 }
 
 void qw_to_bf16_ref(uint16_t *y, const float *x, size_t n)

@@ -11,7 +11,7 @@ void qw_decode_ref(float *out, const qw_matrix *w, size_t row);
 
 /* q8.c */
 bool qw_q8_has(qw_type t); /* multiplied in eight bits */
-void qw_quantize_ref(const qw_q8 *out, size_t token, size_t group, size_t n_groups, const float *x);
+void qw_quantize_ref(const qw_q8_quantize *a);
 void qw_matmul_q8_ref(const qw_q8_matmul *a);
 void qw_to_bf16_ref(uint16_t *y, const float *x, size_t n);
 /* Weights [col, col + n) of a row as q8.h multiplies them, n columns that share a scale at most: unsigned codes, scale, bias. */

@@ -106,11 +106,13 @@ INLINE void quantize_group(int8_t *low, qw_q8_group *g, qw_q8_fix *fixes, int n_
     split_quads(low, fixes, n_fix, values);
 }
 
-static void quantize(const qw_q8 *out, size_t token, size_t group, size_t n_groups, const float *x)
+static void quantize(const qw_q8_quantize *a)
 {
-    const size_t all = out->cols / QW_Q8_GROUP, n_fix = (size_t)out->n_fix;
-    for (size_t g = group; g < group + n_groups; g++, x += QW_Q8_GROUP) {
-        const size_t at = token * all + g;
-        quantize_group(out->low + at * QW_Q8_GROUP, out->groups + at, out->fixes + at * n_fix, out->n_fix, x);
-    }
+    const qw_q8 *out = a->out;
+    for (size_t t = 0; t < a->n_tokens; t++)
+        for (size_t g = 0; g < a->n_groups; g++) {
+            const size_t at = (a->token + t) * (out->cols / QW_Q8_GROUP) + a->group + g;
+            quantize_group(out->low + at * QW_Q8_GROUP, out->groups + at, out->fixes + at * (size_t)out->n_fix, out->n_fix,
+                           a->x + t * a->x_stride + g * QW_Q8_GROUP);
+        }
 }

@@ -38,7 +38,7 @@ void qw_q8_scales_avx512(const q8_rows *rows, size_t group, size_t n, float *sca
 #define QW_Q8_TOKENS 12
 void qw_q8_panel_avx512(const qw_q8_matmul *a, const q8_panel *panel, size_t row, size_t rows, size_t token, size_t n);
 
-void qw_quantize_avx512(const qw_q8 *out, size_t token, size_t group, size_t n_groups, const float *x);
+void qw_quantize_avx512(const qw_q8_quantize *a);
 
 /* t[l] of four vectors: dword q of lane l of a, b, c, d: a 4 x 4 transposition in each lane. */
 INLINE void q8_transpose4(__m512i v[4])
