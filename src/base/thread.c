@@ -23,11 +23,12 @@ typedef struct loop {
     size_t n, grain, n_pieces;
 } loop;
 
-/* The pieces of a loop that one worker begins with. */
+/* The pieces of a loop that are left to one worker: the first one in the lower half, the one behind the last in the upper. It takes them from the front, those who
+ * help it from the back, so that what it has asked the memory for stays its own. */
 typedef struct share {
-    _Alignas(64) atomic_size_t next;
-    size_t end;
+    _Alignas(64) atomic_uint_least64_t left;
 } share;
+#define MOST_PIECES UINT32_MAX
 
 typedef struct worker {
     struct qw_pool *pool;
@@ -71,25 +72,35 @@ static void run_piece(const loop *l, size_t piece, int index)
 static void share_out(qw_pool *p, size_t n_pieces)
 {
     const size_t size = (size_t)p->size, least = n_pieces / size, more = n_pieces % size; /* the first ones have one more */
-    size_t begin = 0;
+    uint64_t begin = 0;
     for (size_t i = 0; i < size; i++) {
-        atomic_store_explicit(&p->shares[i].next, begin, memory_order_relaxed);
-        begin += least + (i < more);
-        p->shares[i].end = begin;
+        const uint64_t end = begin + least + (i < more);
+        atomic_store_explicit(&p->shares[i].left, end << 32 | begin, memory_order_relaxed);
+        begin = end;
     }
+}
+
+/* False: none is left. */
+static bool take_piece(share *s, bool own, size_t *piece)
+{
+    uint_least64_t left = atomic_load_explicit(&s->left, memory_order_relaxed), rest;
+    do {
+        const uint64_t begin = left & UINT32_MAX, end = left >> 32;
+        if (begin >= end)
+            return false;
+        *piece = own ? begin : end - 1;
+        rest = own ? left + 1 : left - ((uint64_t)1 << 32);
+    } while (!atomic_compare_exchange_weak_explicit(&s->left, &left, rest, memory_order_relaxed, memory_order_relaxed));
+    return true;
 }
 
 /* First its own share, then what the others have left. */
 static void run_pieces(qw_pool *p, const loop *l, int index)
 {
-    for (int k = 0; k < p->size; k++) {
-        share *s = &p->shares[(index + k) % p->size];
-        while (atomic_load_explicit(&s->next, memory_order_relaxed) < s->end) {
-            const size_t piece = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed);
-            if (piece < s->end)
-                run_piece(l, piece, index);
-        }
-    }
+    size_t piece;
+    for (int k = 0; k < p->size; k++)
+        while (take_piece(&p->shares[(index + k) % p->size], k == 0, &piece))
+            run_piece(l, piece, index);
 }
 
 /* ---- workers */
@@ -184,6 +195,8 @@ void qw_parallel_for(qw_pool *p, size_t n, size_t grain, qw_range_fn fn, void *c
         return;
     if (grain == 0)
         grain = 1;
+    if (n / grain >= MOST_PIECES)
+        grain = n / MOST_PIECES + 1;
     loop l = { fn, ctx, n, grain, n / grain + (n % grain != 0) };
     pthread_mutex_lock(&p->turn); /* also for loops that the caller runs alone: worker 0 is unique */
     if (p->size == 1 || l.n_pieces == 1)
