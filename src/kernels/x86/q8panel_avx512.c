@@ -10,6 +10,7 @@ typedef struct tokens {
     const int8_t *low[QW_Q8_TOKENS];
     const qw_q8_group *groups[QW_Q8_TOKENS];
     const qw_q8_fix *fixes[QW_Q8_TOKENS];
+    const int8_t *high; /* [tokens, cols], or NULL */
     size_t cols, n_groups, n_fix;
 } tokens;
 
@@ -50,29 +51,45 @@ INLINE void fixed_quads(__m512i *sums, const uint8_t *codes, const tokens *x, si
         sums[i] = _mm512_slli_epi32(sums[i], 7);
 }
 
+/* sum[t] += a unit of columns times the values of token t, whose rows follow each other. */
+INLINE void quads_times_tokens(__m512i *sum, const uint8_t *codes, const int8_t *values, size_t cols_of_row, const size_t n,
+                               const size_t unit)
+{
+    const int8_t *row[(QW_Q8_TOKENS + 2) / 3]; /* of every third token: the others are one and two rows behind */
+    UNROLL
+    for (size_t t = 0; t < n; t += 3)
+        row[t / 3] = values + t * cols_of_row;
+    UNROLL
+    for (size_t q = 0; q < unit / 4; q++) {
+        const size_t cols = opaque(cols_of_row);
+        const __m512i c = _mm512_load_si512(codes + q * QUAD);
+        UNROLL
+        for (size_t t = 0; t < n; t++)
+            sum[t] = dot(sum[t], c, row[t / 3] + t % 3 * cols + 4 * q);
+    }
+}
+
 /* One unit of columns: their dot products, then the sums as floats into y. */
 INLINE void unit_times_tokens(__m512 *y, __m512i *sum, const uint8_t *codes, const tokens *x, size_t g, const size_t u, const __m512 s,
                               const __m512 b, const size_t n, const size_t unit)
 {
-    const size_t at = opaque(g * QW_Q8_GROUP), group_at = opaque(g);
-    const int8_t *low[(QW_Q8_TOKENS + 2) / 3]; /* of every third token: the others are one and two rows behind */
-    UNROLL
-    for (size_t t = 0; t < n; t += 3)
-        low[t / 3] = x->low[t] + at;
-    UNROLL
-    for (size_t q = 0; q < unit / 4; q++) {
-        const size_t cols = opaque(x->cols);
-        const __m512i c = _mm512_load_si512(codes + q * QUAD);
-        UNROLL
-        for (size_t t = 0; t < n; t++)
-            sum[t] = dot(sum[t], c, low[t / 3] + t % 3 * cols + u * unit + 4 * q);
-    }
+    const size_t group_at = opaque(g);
+    quads_times_tokens(sum, codes, x->low[0] + opaque(g * QW_Q8_GROUP) + u * unit, x->cols, n, unit);
     UNROLL
     for (size_t t = 0; t < n; t++) {
         const qw_q8_group *group = x->groups[t] + group_at;
         y[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[t]), _mm512_mul_ps(s, _mm512_set1_ps(group->scale)), y[t]);
         y[t] = _mm512_fmadd_ps(b, _mm512_set1_ps(sum_of(group, unit, u)), y[t]);
     }
+}
+
+/* The same when all quads are fixed and stand in order. */
+INLINE void all_quads(__m512i *sums, const uint8_t *codes, const tokens *x, size_t g, const size_t n)
+{
+    quads_times_tokens(sums, codes, x->high + opaque(g * QW_Q8_GROUP), x->cols, n, QW_Q8_GROUP);
+    UNROLL
+    for (size_t t = 0; t < n; t++)
+        sums[t] = _mm512_slli_epi32(sums[t], 7);
 }
 
 /* Groups of one unit, for which everything stands in registers. Written as for any unit: in shorter forms gcc 12 spends 2 % more time. */
@@ -90,7 +107,9 @@ INLINE void multiply(__m512 *out, const q8_panel *panel, const tokens *tokens_of
         UNROLL
         for (size_t i = 0; i < n * (64 / unit); i++)
             sums[i] = _mm512_setzero_si512();
-        if (x.n_fix)
+        if (x.high)
+            all_quads(sums, codes, &x, g, n);
+        else if (x.n_fix)
             fixed_quads(sums, codes, &x, g, n, unit);
         UNROLL
         for (size_t u = 0; u < 64 / unit; u++, scales += ROWS, biases += ROWS)
@@ -180,10 +199,10 @@ EACH_N(DEFINE, 16)
 
 static multiply_fn *const functions[3][QW_Q8_TOKENS] = { { EACH_N(NAME, 64) }, { EACH_N(NAME, 32) }, { EACH_N(NAME, 16) } };
 
-void qw_q8_panel_avx512(const qw_q8_matmul *a, const q8_panel *panel, size_t row, size_t rows, size_t token, size_t n)
+void qw_q8_panel_avx512(const qw_q8_matmul *a, const q8_panel *panel, const int8_t *high, size_t row, size_t rows, size_t token, size_t n)
 {
     const size_t n_groups = a->x->cols / QW_Q8_GROUP, at = (a->first_token + token) * n_groups, unit = qw_q8_unit(a->w);
-    tokens x = { .cols = a->x->cols, .n_groups = n_groups, .n_fix = (size_t)a->x->n_fix };
+    tokens x = { .cols = a->x->cols, .n_groups = n_groups, .n_fix = (size_t)a->x->n_fix, .high = high };
     for (size_t t = 0; t < n; t++) {
         const size_t first = at + t * n_groups;
         x.low[t] = a->x->low + first * QW_Q8_GROUP;
