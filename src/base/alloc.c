@@ -6,6 +6,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__)
+#  include <sys/mman.h>
+#endif
 
 static void *system_alloc(void *ctx, size_t size)
 {
@@ -96,4 +99,17 @@ void qw_free_aligned(void *p)
     char *raw;
     memcpy(&raw, (char *)p - sizeof(void *), sizeof raw);
     qw_free(raw);
+}
+
+/* Pages that lie in it whole: what stands beside the block is not ours to advise on. */
+void qw_huge_pages(void *p, size_t size)
+{
+#if defined(MADV_HUGEPAGE)
+    const size_t to_first = (QW_HUGE_PAGE - (uintptr_t)p % QW_HUGE_PAGE) % QW_HUGE_PAGE;
+    if (size >= QW_HUGE_LEAST)
+        madvise((char *)p + to_first, (size - to_first) / QW_HUGE_PAGE * QW_HUGE_PAGE, MADV_HUGEPAGE);
+#else
+    (void)p;
+    (void)size;
+#endif
 }

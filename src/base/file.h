@@ -8,15 +8,18 @@
 typedef struct qw_map {
     const uint8_t *data;
     size_t size;
+    bool is_huge; /* a file of which the system reads and maps two megabytes at a time, where it can */
 } qw_map;
+/* Where one byte of a file of QW_MAP_HUGE bytes and more is touched, two megabytes come to memory. */
+#define QW_MAP_HUGE ((size_t)32 << 20)
 qwren_status qw_map_open(qw_map *out, const char *path, qwren_error *err);
 /* Fresh memory of its own in the same form: zeros, in huge pages where the system gives them. *bytes is where it may be written. */
 qwren_status qw_map_make(qw_map *out, uint8_t **bytes, size_t size, qwren_error *err);
 void qw_map_close(qw_map *m); /* safe on a zeroed struct */
 /* Bytes of a mapping that were read and are not needed for now: their pages leave this process's memory. Touched again they come back from the file. */
 void qw_map_release(const void *p, size_t n);
-/* Bytes of a mapping that will be read soon: the system may begin to. */
-void qw_map_expect(const void *p, size_t n);
+/* A mapping that will soon be read, all of it: the system may begin to. */
+void qw_map_expect(const qw_map *m);
 /* Bytes of a mapping that must stay in memory until it is closed. E_LIMIT: the system does not let this process keep so much. */
 qwren_status qw_map_lock(const void *p, size_t n, qwren_error *err);
 
@@ -34,6 +37,10 @@ qwren_status qw_writer_open(qw_writer **out, const char *path, qwren_error *err)
 qwren_status qw_writer_write(qw_writer *w, const void *p, size_t n, qwren_error *err);
 qwren_status qw_writer_commit(qw_writer *w, qwren_error *err); /* flush, fsync, rename; the writer stays to be closed */
 void qw_writer_close(qw_writer *w);                            /* NULL is allowed */
+
+/* Brings what stands around byte `at` of an open file to the system's cache in a huge page, where it can: what is written there then lies in it, and not in many small
+ * ones, which a mapping of the file would be slower to read as long as it stays in the cache. For a new file, of which nothing has to be read. */
+void qw_file_make_page(int fd, uint64_t at);
 /* All of that for a small file. */
 qwren_status qw_file_write(const char *path, const void *bytes, size_t n, qwren_error *err);
 

@@ -164,6 +164,8 @@ qwren_status qw_gguf_open(qw_gguf **out, const char *path, qwren_error *err)
     return finish(out, st == QWREN_OK ? read_bytes(*out, &(*out)->own, err) : st);
 }
 
+void qw_gguf_expect(const qw_gguf *g) { qw_map_expect(&g->own); }
+
 void qw_gguf_close(qw_gguf *g)
 {
     if (!g)

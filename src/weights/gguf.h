@@ -14,7 +14,8 @@ typedef struct qw_gguf qw_gguf;
 qwren_status qw_gguf_open(qw_gguf **out, const char *path, qwren_error *err);
 /* The same for bytes that the caller keeps as long as the object; `path` names them in messages. */
 qwren_status qw_gguf_read(qw_gguf **out, const qw_map *bytes, const char *path, qwren_error *err);
-void qw_gguf_close(qw_gguf *g); /* NULL is allowed */
+void qw_gguf_expect(const qw_gguf *g); /* tells the system that all of the file will be read */
+void qw_gguf_close(qw_gguf *g);        /* NULL is allowed */
 const char *qw_gguf_path(const qw_gguf *g);
 
 /* ---- settings */

@@ -125,6 +125,14 @@ qwren_status qw_gguf_model_read(qw_gguf_model *out, const qw_map *model, const q
     return check_tower(out->mmproj, err);
 }
 
+void qw_gguf_model_expect(const qw_gguf_model *m)
+{
+    for (size_t i = 0; i < m->n_parts; i++)
+        qw_gguf_expect(m->parts[i]);
+    if (m->mmproj)
+        qw_gguf_expect(m->mmproj);
+}
+
 void qw_gguf_model_close(qw_gguf_model *m)
 {
     for (size_t i = 0; i < m->n_parts; i++)

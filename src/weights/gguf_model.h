@@ -16,6 +16,7 @@ typedef struct qw_gguf_model {
 qwren_status qw_gguf_model_open(qw_gguf_model *out, const char *path, const char *mmproj, qwren_error *err);
 /* The same for bytes that the caller keeps; `mmproj` may be NULL. */
 qwren_status qw_gguf_model_read(qw_gguf_model *out, const qw_map *model, const qw_map *mmproj, qwren_error *err);
+void qw_gguf_model_expect(const qw_gguf_model *m); /* that all of the files will be read */
 void qw_gguf_model_close(qw_gguf_model *m);
 
 /* A fresh array (qw_free) of all tensors, in the order of the files, with our names, which live in `names`. On failure *out is NULL. */

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/json.h"
 
 #include <errno.h>
@@ -21,6 +22,7 @@ struct qw_st_writer {
     bool was_there;
     size_t n;
     uint64_t *begins; /* [n + 1]: place of each tensor in the file; the last is the file's size */
+    bool *has_page;   /* [huge pages of the file] whether the system's cache was given one; NULL when it is none of our business */
 };
 
 /* ---- the header */
@@ -111,6 +113,27 @@ static qwren_status read_all(const qw_st_writer *w, void *bytes, size_t n, uint6
     return QWREN_OK;
 }
 
+/* A large new file is written into huge pages, for it will be mapped and read as a whole. */
+static qwren_status prepare_pages(qw_st_writer *w, qwren_error *err)
+{
+    const uint64_t size = w->begins[w->n], pages = size / QW_HUGE_PAGE + 1;
+    if (size < QW_MAP_HUGE)
+        return QWREN_OK;
+    w->has_page = qw_calloc((size_t)pages, sizeof *w->has_page);
+    return w->has_page ? QWREN_OK : qw_fail_memory(err, (size_t)pages * sizeof *w->has_page, "a weight file");
+}
+
+static void make_pages(qw_st_writer *w, size_t n, uint64_t at)
+{
+    if (!w->has_page || !n)
+        return;
+    for (uint64_t page = at / QW_HUGE_PAGE; page <= (at + n - 1) / QW_HUGE_PAGE; page++) {
+        if (!w->has_page[page])
+            qw_file_make_page(w->fd, page * QW_HUGE_PAGE);
+        w->has_page[page] = true;
+    }
+}
+
 /* Whether the file begins with this header and has the size that goes with it. */
 static qwren_status look_at_old(qw_st_writer *w, const qw_buf *header, qwren_error *err)
 {
@@ -157,6 +180,7 @@ static qwren_status open_file(qw_st_writer *w, const qw_buf *header, qwren_error
     if (w->was_there)
         return QWREN_OK;
     QW_TRY(reserve(w, err));
+    QW_TRY(prepare_pages(w, err));
     return write_all(w, header->data, header->len, 0, err);
 }
 
@@ -198,7 +222,9 @@ static qwren_status check_range(const qw_st_writer *w, size_t i, size_t offset, 
 qwren_status qw_st_write(qw_st_writer *w, size_t i, size_t offset, const void *bytes, size_t n, qwren_error *err)
 {
     QW_TRY(check_range(w, i, offset, n, err));
-    return write_all(w, bytes, n, n ? w->begins[i] + offset : 0, err);
+    const uint64_t at = n ? w->begins[i] + offset : 0;
+    make_pages(w, n, at);
+    return write_all(w, bytes, n, at, err);
 }
 
 qwren_status qw_st_read(const qw_st_writer *w, size_t i, size_t offset, void *bytes, size_t n, qwren_error *err)
@@ -220,5 +246,6 @@ void qw_st_close(qw_st_writer *w)
         close(w->fd);
     qw_free(w->path);
     qw_free(w->begins);
+    qw_free(w->has_page);
     qw_free(w);
 }

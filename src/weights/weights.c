@@ -303,7 +303,7 @@ static qwren_status add_made(qw_weights *w, const qw_tensor *tensors, size_t n, 
     if (!w->maps)
         return qw_fail_memory(err, sizeof *w->maps, "the list of files");
     w->maps[w->n_maps++] = *memory;
-    *memory = (qw_map){ NULL, 0 };
+    *memory = (qw_map){ 0 };
     QW_TRY(append(w, tensors, n, err));
     for (size_t i = 0; i < n; i++) {
         w->tensors[i].name = w->tensors[i].file_name = qw_arena_strndup(&w->names, tensors[i].name, strlen(tensors[i].name));
@@ -325,12 +325,11 @@ qwren_status qw_weights_make(qw_weights **out, const qw_tensor *tensors, size_t 
 
 qwren_status qw_weights_expect(const qw_weights *w, bool lock, qwren_error *err)
 {
-    for (size_t i = 0; i < w->n; i++) {
-        const qw_tensor *t = &w->tensors[i];
-        qw_map_expect(t->data, t->n_bytes);
-        if (lock)
-            QW_TRY(qw_map_lock(t->data, t->n_bytes, err));
-    }
+    for (size_t i = 0; i < w->n_maps; i++)
+        qw_map_expect(&w->maps[i]);
+    qw_gguf_model_expect(&w->gguf);
+    for (size_t i = 0; lock && i < w->n; i++)
+        QW_TRY(qw_map_lock(w->tensors[i].data, w->tensors[i].n_bytes, err));
     return QWREN_OK;
 }
 

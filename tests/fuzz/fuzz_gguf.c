@@ -79,7 +79,8 @@ static const uint8_t *find_second(const uint8_t *data, size_t size)
 static void read_model(const uint8_t *data, size_t size)
 {
     const uint8_t *second = find_second(data, size);
-    const qw_map model = { data, second ? (size_t)(second - data) : size }, tower = { second, second ? (size_t)(data + size - second) : 0 };
+    const qw_map model = { data, second ? (size_t)(second - data) : size, false },
+                 tower = { second, second ? (size_t)(data + size - second) : 0, false };
     qw_weights *w;
     qw_config config;
     qwren_error err = { QWREN_OK, "" };
@@ -97,7 +98,7 @@ static void read_model(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const qw_map map = { size ? data : NULL, size };
+    const qw_map map = { size ? data : NULL, size, false };
     qw_gguf *g;
     qwren_error err = { QWREN_OK, "" };
     qwren_status st = qw_gguf_read(&g, &map, "fuzz.gguf", &err);

@@ -29,7 +29,7 @@ static void use(const qwren_tokenizer *t)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const qw_map bytes = { size ? data : NULL, size };
+    const qw_map bytes = { size ? data : NULL, size, false };
     qwren_tokenizer *t;
     qw_gguf *g;
     qwren_error err = { QWREN_OK, "" };

@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    qw_map map = { size ? data : NULL, size };
+    qw_map map = { size ? data : NULL, size, false };
     qw_arena names;
     qw_tensor *tensors;
     size_t n, sum = 0;

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -84,7 +85,7 @@ static void an_empty_file_maps_and_reads_as_nothing(void **state)
 {
     (void)state;
     put("empty", "", 0);
-    qw_map m = { (const uint8_t *)1, 1 };
+    qw_map m = { (const uint8_t *)1, 1, false };
     assert_int_equal(qw_map_open(&m, in_folder("empty"), NULL), QWREN_OK);
     assert_null(m.data);
     assert_int_equal(m.size, 0);
@@ -96,7 +97,7 @@ static void an_empty_file_maps_and_reads_as_nothing(void **state)
 static void refused(const char *p, const char *why)
 {
     qwren_error err;
-    qw_map m = { (const uint8_t *)1, 1 };
+    qw_map m = { (const uint8_t *)1, 1, false };
     char *text = (char *)1;
     size_t len = 1;
     assert_int_equal(qw_map_open(&m, p, &err), QWREN_E_IO);
@@ -279,9 +280,9 @@ static void mappings_can_be_advised_and_locked(void **state)
     qw_map m;
     qwren_error err;
     assert_int_equal(qw_map_open(&m, in_folder("a"), &err), QWREN_OK);
-    qw_map_expect(m.data + 5000, 70000);
+    qw_map_expect(&m);
     qw_map_release(m.data, N);
-    qw_map_expect(NULL, 0);
+    qw_map_expect(&(qw_map){ 0 });
     assert_memory_equal(m.data, bytes, N);
     const qwren_status st = qw_map_lock(m.data + 3, N - 3, &err);
     assert_true(st == QWREN_OK || st == QWREN_E_LIMIT);
@@ -297,10 +298,40 @@ static void mappings_can_be_advised_and_locked(void **state)
     unlink(in_folder("a"));
 }
 
+/* Large enough for huge pages: what is written, mapped and advised is the same. */
+static void a_large_file_is_mapped_like_a_small_one(void **state)
+{
+    (void)state;
+    enum { N = 16 };
+    const size_t step = QW_MAP_HUGE / N + 4097;
+    qw_map m;
+    qwren_error err;
+    int fd = open(in_folder("large"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, (off_t)(N * step)), 0);
+    for (unsigned char i = 0; i < N; i++) {
+        qw_file_make_page(fd, i * step);
+        assert_int_equal(pwrite(fd, &i, 1, (off_t)(i * step)), 1);
+    }
+    close(fd);
+    assert_int_equal(qw_map_open(&m, in_folder("large"), &err), QWREN_OK);
+    assert_int_equal(m.size, N * step);
+    for (int again = 0; again < 2; again++) {
+        for (size_t i = 0; i < N; i++) {
+            assert_int_equal(m.data[i * step], i);
+            assert_int_equal(m.data[i * step + 1], 0);
+        }
+        qw_map_expect(&m);
+    }
+    qw_map_close(&m);
+    unlink(in_folder("large"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mappings_can_be_advised_and_locked),
+        cmocka_unit_test(a_large_file_is_mapped_like_a_small_one),
         cmocka_unit_test(a_map_shows_the_files_bytes),
         cmocka_unit_test(an_empty_file_maps_and_reads_as_nothing),
         cmocka_unit_test(what_is_missing_or_no_file_is_refused_by_name),

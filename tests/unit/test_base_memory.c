@@ -88,6 +88,24 @@ static void aligned_memory_is_aligned_and_wholly_usable(void **state)
     }
 }
 
+/* Whatever it begins and ends with. */
+static void huge_pages_change_no_byte(void **state)
+{
+    (void)state;
+    const size_t size = 3 * QW_HUGE_LEAST;
+    unsigned char *p = qw_alloc_aligned(size);
+    assert_non_null(p);
+    qw_huge_pages(NULL, 0);
+    qw_huge_pages(p, QW_HUGE_LEAST - 1);
+    memset(p, 1, size / 2);
+    qw_huge_pages(p, size);
+    qw_huge_pages(p + 3, size - 5);
+    memset(p + size / 2, 2, size - size / 2);
+    for (size_t i = 0; i < size; i += 509)
+        assert_int_equal(p[i], i < size / 2 ? 1 : 2);
+    qw_free_aligned(p);
+}
+
 static void a_failing_allocator_is_answered_with_null(void **state)
 {
     (void)state;
@@ -285,6 +303,7 @@ int main(void)
         WATCHED(every_function_uses_the_callers_allocator),
         WATCHED(size_zero_gives_a_pointer_of_its_own),
         WATCHED(aligned_memory_is_aligned_and_wholly_usable),
+        WATCHED(huge_pages_change_no_byte),
         WATCHED(a_failing_allocator_is_answered_with_null),
         WATCHED(arena_pieces_are_aligned_and_do_not_overlap),
         WATCHED(an_arena_takes_pieces_larger_than_its_block),

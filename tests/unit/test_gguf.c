@@ -15,7 +15,7 @@ static qw_gguf *read_good(const qw_buf *bytes)
 {
     qw_gguf *g;
     qwren_error err = { QWREN_OK, "" };
-    const qw_map map = { (const uint8_t *)bytes->data, bytes->len };
+    const qw_map map = { (const uint8_t *)bytes->data, bytes->len, false };
     if (qw_gguf_read(&g, &map, "made.gguf", &err) != QWREN_OK)
         fail_msg("%s", err.text);
     return g;
@@ -28,7 +28,7 @@ static void refuse_bytes(const void *p, size_t n, qwren_status status, const cha
     qwren_error err = { QWREN_OK, "" };
     uint8_t *copy = malloc(n ? n : 1); /* of the exact size, so that the sanitizer sees a byte too far */
     memcpy(copy, p, n);
-    const qw_map map = { copy, n };
+    const qw_map map = { copy, n, false };
     qwren_status st = qw_gguf_read(&g, &map, "made.gguf", &err);
     free(copy);
     if (st != status || g || !strstr(err.text, word) || !strstr(err.text, "made.gguf"))
@@ -373,7 +373,7 @@ static qwren_status read_made(void *ctx, qwren_error *err)
 {
     const qw_buf *bytes = ctx;
     qw_gguf *g;
-    const qw_map map = { (const uint8_t *)bytes->data, bytes->len };
+    const qw_map map = { (const uint8_t *)bytes->data, bytes->len, false };
     qwren_status st = qw_gguf_read(&g, &map, "made.gguf", err);
     qw_gguf_close(g);
     return st;

@@ -110,6 +110,36 @@ static void what_is_written_is_read(void **state)
     fclose(f);
 }
 
+/* Large enough for huge pages, which the pieces know nothing of. */
+static void a_large_file_is_written_likewise(void **state)
+{
+    (void)state;
+    enum { ROWS = 9000, PIECE = 700001 };
+    const size_t n = 2 * ROWS * (size_t)1000;
+    const qw_st_entry two[] = { { .name = "a", .type = QW_TYPE_F16, .n_dims = 2, .shape = { ROWS, 1000 } },
+                                { .name = "b", .type = QW_TYPE_F16, .n_dims = 2, .shape = { ROWS, 1000 } } };
+    qwren_error err;
+    qw_st_writer *w;
+    qw_weights *r = NULL;
+    unsigned char *bytes = malloc(n);
+    assert_non_null(bytes);
+    for (size_t k = 0; k < n; k++)
+        bytes[k] = byte_of(k / 251, k);
+    unlink(path);
+    ok(qw_st_create(&w, path, two, 2, "pt", &err), &err);
+    for (size_t at = 0; at < n; at += PIECE)
+        for (size_t i = 0; i < 2; i++)
+            ok(qw_st_write(w, i, at, bytes + at, n - at < PIECE ? n - at : PIECE, &err), &err);
+    ok(qw_st_finish(w, &err), &err);
+    qw_st_close(w);
+    ok(qw_weights_open_file(&r, path, &err), &err);
+    for (size_t i = 0; i < 2; i++)
+        assert_memory_equal(qw_weights_at(r, i)->data, bytes, n);
+    qw_weights_close(r);
+    free(bytes);
+    unlink(path);
+}
+
 static void pieces_outside_are_refused(void **state)
 {
     (void)state;
@@ -211,9 +241,10 @@ static void every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_written_is_read),          cmocka_unit_test(pieces_outside_are_refused),
-        cmocka_unit_test(a_file_is_taken_over_or_replaced), cmocka_unit_test(what_cannot_be_made_is_told),
-        cmocka_unit_test(a_full_disk_is_told_at_once),      cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(a_large_file_is_written_likewise), cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(pieces_outside_are_refused),       cmocka_unit_test(a_file_is_taken_over_or_replaced),
+        cmocka_unit_test(what_cannot_be_made_is_told),      cmocka_unit_test(a_full_disk_is_told_at_once),
+        cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
