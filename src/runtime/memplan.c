@@ -1,7 +1,8 @@
 /* One walk over the parts of a session both measures them and places them, so that the two cannot differ.
  *
- *   | layer tables | token keys | rows | logits | scratch | states and saved states of each DeltaNet layer | cache of each attention layer |
+ *   | layer tables | token keys | rows | logits | scratch | states of each DeltaNet layer | saved states, likewise | cache of each attention layer |
  *
+ * What is touched together lies together, so that it can lie in huge pages without drawing in what is not touched.
  * Tested by tests/unit/test_session.c. */
 #include "runtime/memplan.h"
 
@@ -37,18 +38,19 @@ static qw_layer_state take_delta(cursor *at, const qw_text_config *c)
     return st;
 }
 
-static void take_layers(cursor *at, qw_session_memory *m, const qw_memplan *plan, const qw_text_config *c, size_t n_ctx, qw_layer_kind kind)
+/* The states of all layers of a kind, into `states` [n_layers]. */
+static qw_extent take_layers(cursor *at, qw_layer_state *states, const qw_memplan *plan, const qw_text_config *c, size_t n_ctx,
+                             qw_layer_kind kind)
 {
+    const size_t begin = at->used;
     for (int i = 0; i < c->n_layers; i++) {
         if (c->layer_kinds[i] != kind)
             continue;
-        qw_layer_state now = kind == QW_LAYER_ATTENTION ? take_cache(at, c, n_ctx, plan->cache_type) : take_delta(at, c);
-        qw_layer_state saved = kind == QW_LAYER_ATTENTION ? (qw_layer_state){ 0 } : take_delta(at, c);
-        if (!at->block)
-            continue;
-        m->layers[i] = now;
-        m->marked[i] = saved;
+        const qw_layer_state state = kind == QW_LAYER_ATTENTION ? take_cache(at, c, n_ctx, plan->cache_type) : take_delta(at, c);
+        if (at->block)
+            states[i] = state;
     }
+    return (qw_extent){ at->block ? at->block + begin : NULL, at->used - begin };
 }
 
 static void walk(cursor *at, qw_session_memory *m, qw_memplan *plan, const qw_text_config *c, size_t n_ctx)
@@ -60,11 +62,13 @@ static void walk(cursor *at, qw_session_memory *m, qw_memplan *plan, const qw_te
     m->rows = take(at, plan->batch, sizeof *m->rows);
     m->logits = take(at, (size_t)c->vocab_size, sizeof *m->logits);
     m->maxima = take(at, qw_logit_blocks((size_t)c->vocab_size), sizeof *m->maxima);
-    m->scratch = take(at, qw_text_scratch_bytes(c, plan->batch, n_ctx), 1);
+    m->scratch.size = qw_text_scratch_bytes(c, plan->batch, n_ctx);
+    m->scratch.p = take(at, m->scratch.size, 1);
     plan->scratch_bytes = at->used;
-    take_layers(at, m, plan, c, n_ctx, QW_LAYER_DELTA);
+    m->states = take_layers(at, m->layers, plan, c, n_ctx, QW_LAYER_DELTA);
+    m->saved = take_layers(at, m->marked, plan, c, n_ctx, QW_LAYER_DELTA);
     plan->state_bytes = at->used - plan->scratch_bytes;
-    take_layers(at, m, plan, c, n_ctx, QW_LAYER_ATTENTION);
+    m->caches = take_layers(at, m->layers, plan, c, n_ctx, QW_LAYER_ATTENTION);
     plan->kv_bytes = at->used - plan->scratch_bytes - plan->state_bytes;
     plan->total_bytes = at->used;
 }

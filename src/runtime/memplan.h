@@ -16,14 +16,21 @@ typedef struct qw_memplan {
 /* E_LIMIT when a size overflows, or n_ctx is 0 or more than the model's positions. */
 qwren_status qw_memplan_make(qw_memplan *out, const qw_text_config *c, size_t n_ctx, qw_kv_type cache_type, qwren_error *err);
 
+typedef struct qw_extent {
+    void *p;
+    size_t size;
+} qw_extent;
+
 typedef struct qw_session_memory {
-    qw_layer_state *layers; /* [n_layers] the present states; their pointers are set */
-    qw_layer_state *marked; /* [n_layers] the saved states of DeltaNet layers */
-    uint64_t *keys;         /* [n_ctx] */
-    const float **rows;     /* [batch] */
-    float *logits;          /* [V] */
-    float *maxima;          /* [qw_logit_blocks(V)] the largest of each block of logits */
-    void *scratch;          /* qw_text_scratch_bytes(batch, n_ctx) */
+    qw_layer_state *layers;  /* [n_layers] the present states; their pointers are set */
+    qw_layer_state *marked;  /* [n_layers] the saved states of DeltaNet layers */
+    uint64_t *keys;          /* [n_ctx] */
+    const float **rows;      /* [batch] */
+    float *logits;           /* [V] */
+    float *maxima;           /* [qw_logit_blocks(V)] the largest of each block of logits */
+    qw_extent scratch;       /* qw_text_scratch_bytes(batch, n_ctx) */
+    qw_extent states, saved; /* where those of `layers` and `marked` lie */
+    qw_extent caches;
 } qw_session_memory;
 
 /* Lays the parts out in `block` of plan->total_bytes, aligned to QW_ALIGN. The contents are not set, but for the layers' pointers. */

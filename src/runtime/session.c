@@ -8,6 +8,9 @@
 #include <string.h>
 
 #define DEFAULT_CTX 32768
+/* What is worth huge pages: scratch when a pass fills this part of it; caches when so much of each head is used that the rest of its last page is little beside it. */
+#define HUGE_PASS 4
+#define HUGE_CACHE_BYTES ((size_t)4 << 20)
 _Static_assert(QW_SAMPLER_BLOCK == QW_LOGIT_BLOCK, "the sampler reads the maxima that the head makes");
 
 struct qw_session {
@@ -18,6 +21,8 @@ struct qw_session {
     size_t n_marked;  /* length at the mark; 0 = none */
     int32_t marked_pos;
     size_t n_logits; /* length of the timeline that memory.logits stands behind; 0 = none */
+    size_t huge_at;  /* length at which the caches get huge pages; SIZE_MAX when they have */
+    bool huge_scratch;
     qw_session_memory memory;
     qw_text_scratch scratch;
     const qw_trace *trace;
@@ -33,6 +38,13 @@ qw_kv_type qw_cache_type(const qw_model *m, qwren_kv_type wanted)
     case QWREN_KV_Q8: return QW_KV_Q8;
     default: return m->arithmetic == QWREN_ARITHMETIC_EXACT ? QW_KV_F32 : QW_KV_F16;
     }
+}
+
+/* Positions whose keys and values take so many bytes of each head of a layer. */
+static size_t positions_in(const qw_text_config *c, qw_kv_type type, size_t bytes)
+{
+    const size_t many = 1024;
+    return bytes * (size_t)c->n_kv_heads * many / qw_cache_bytes(c, type, many);
 }
 
 qwren_status qw_session_create(qw_session **out, const qw_model *m, size_t n_ctx, qwren_kv_type kv_type, qwren_error *err)
@@ -54,7 +66,10 @@ qwren_status qw_session_create(qw_session **out, const qw_model *m, size_t n_ctx
     qw_session *s = (qw_session *)(void *)block;
     *s = (qw_session){ .model = m, .n_ctx = n_ctx, .batch = plan.batch };
     qw_memplan_place(&s->memory, &plan, c, n_ctx, block + head);
-    qw_text_scratch_init(&s->scratch, s->memory.scratch, c, plan.batch, n_ctx);
+    qw_text_scratch_init(&s->scratch, s->memory.scratch.p, c, plan.batch, n_ctx);
+    s->huge_at = positions_in(c, plan.cache_type, HUGE_CACHE_BYTES);
+    qw_huge_pages(s->memory.states.p, s->memory.states.size);
+    qw_huge_pages(s->memory.saved.p, s->memory.saved.size);
     qw_session_reset(s);
     *out = s;
     return QWREN_OK;
@@ -97,6 +112,20 @@ const qw_layer_state *qw_session_layer(const qw_session *s, int i) { return &s->
 
 /* ---- going on */
 
+/* Not from the beginning, for a session of which little is used shall stay small: where the first byte of a huge page is touched, two megabytes are in memory. States and
+ * caches are read a tenth to a fifth faster in them, a prompt 4 %. */
+static void use_huge_pages(qw_session *s, size_t n)
+{
+    if (!s->huge_scratch && n >= s->batch / HUGE_PASS) {
+        s->huge_scratch = true;
+        qw_huge_pages(s->memory.scratch.p, s->memory.scratch.size);
+    }
+    if (s->n + n >= s->huge_at) {
+        s->huge_at = SIZE_MAX;
+        qw_huge_pages(s->memory.caches.p, s->memory.caches.size);
+    }
+}
+
 static qwren_status check_room(const qw_session *s, size_t n, qwren_error *err)
 {
     if (n <= s->n_ctx - s->n)
@@ -128,6 +157,7 @@ static void pass(qw_session *s, const qw_timeline *t, size_t first, size_t n, bo
     const qw_model *m = s->model;
     const qw_segment segment = { .states = s->memory.layers, .n = n, .start = s->n };
     qw_batch b = { .ids = t->ids + first, .pos = t->pos + first, .n = n, .segments = &segment, .n_segments = 1, .all = all || s->trace };
+    use_huge_pages(s, n);
     if (set_rows(s->memory.rows, t, first, n, (size_t)m->config.text.hidden_size))
         b.rows = s->memory.rows;
     qw_text_forward(m->ops, &m->text, &s->scratch, &b, s->trace);
@@ -187,6 +217,7 @@ static void step_together(qw_session *const *sessions, const int32_t *ids, size_
     float *logits[QW_MAX_SEGMENTS], *maxima[QW_MAX_SEGMENTS];
     for (size_t i = 0; i < n; i++) {
         qw_session *s = sessions[i];
+        use_huge_pages(s, 1);
         segments[i] = (qw_segment){ .states = s->memory.layers, .first = i, .n = 1, .start = s->n };
         pos[i][0] = pos[i][1] = pos[i][2] = s->next_pos++;
         logits[i] = s->memory.logits;

@@ -285,6 +285,7 @@ static qwren_status measure_memory(qw_speed *out, const bench *b, size_t bytes, 
     uint64_t *words = qw_alloc_aligned(bytes);
     if (!words)
         return qw_fail_memory(err, bytes, "a buffer to measure the memory's speed");
+    qw_huge_pages(words, bytes);
     memset(words, 1, bytes);
     read_run r = { b->pool, words, bytes / 8, 0 };
     const double begun_s = qw_now_s(), begun_cpu_s = qw_cpu_s();
@@ -350,6 +351,7 @@ static qwren_status measure(qw_speed *out, bench *b, const qw_model *m, const ne
     float *block = qw_alloc_aligned(bytes);
     qwren_status st = s.items && block ? QWREN_OK : qw_fail_memory(err, bytes, "made-up weights");
     if (st == QWREN_OK) {
+        qw_huge_pages(block, bytes);
         memset(block, FILL, bytes);
         char *at = (char *)(block + floats);
         b->x = block + state + tail;
