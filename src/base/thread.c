@@ -15,6 +15,8 @@
 #define MAX_THREADS 1024
 #define SPIN_SECONDS 60e-6 /* longer than what a token's pass does between two loops, shorter than anyone would see on a battery */
 #define SPINS 64           /* looks at the gate between two looks at the clock */
+/* Of a worker. The largest frame of a kernel has 130 KB (vec/dot_body.h), with a sanitizer a multiple; musl would give 128. What is not touched costs nothing. */
+#define STACK_BYTES ((size_t)1 << 20)
 
 /* One parallel loop: pieces of `grain` items, the last one shorter. */
 typedef struct loop {
@@ -209,11 +211,24 @@ void qw_parallel_for(qw_pool *p, size_t n, size_t grain, qw_range_fn fn, void *c
 
 /* ---- making it */
 
+static int start_worker(worker *w)
+{
+    pthread_attr_t attr;
+    int code = pthread_attr_init(&attr);
+    if (code != 0)
+        return code;
+    code = pthread_attr_setstacksize(&attr, STACK_BYTES);
+    if (code == 0)
+        code = pthread_create(&w->thread, &attr, work, w);
+    pthread_attr_destroy(&attr);
+    return code;
+}
+
 static qwren_status start_workers(qw_pool *p, qwren_error *err)
 {
     for (int i = 0; i < p->size - 1; i++) {
         p->workers[i] = (worker){ .pool = p, .index = i + 1 };
-        int code = pthread_create(&p->workers[i].thread, NULL, work, &p->workers[i]);
+        const int code = start_worker(&p->workers[i]);
         if (code != 0)
             return qw_fail(err, QWREN_E_LIMIT, "the system starts no more than %d of %d threads: %s; ask for fewer", i + 1, p->size,
                            strerror(code));
