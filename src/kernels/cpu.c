@@ -166,5 +166,8 @@ qwren_status qw_cpu_choose(qw_cpu_level *out, qwren_error *err)
     }
     if (!wanted || !*wanted)
         return QWREN_OK;
-    return qw_fail(err, QWREN_E_ARGUMENT, "QWREN_CPU is \"%.40s\"; this machine can run: %s", wanted, qw_cpu_list(text, sizeof text));
+    return qw_fail(
+        err, QWREN_E_ARGUMENT,
+        "the environment variable QWREN_CPU is \"%.40s\"; this machine can run: %s; set it to one of these, or unset it for the last",
+        wanted, qw_cpu_list(text, sizeof text));
 }

@@ -420,6 +420,23 @@ static void memory_may_be_short(void **state)
     fault_remove();
 }
 
+/* What is wrong, where it was said, and what to do. */
+static void an_unknown_level_is_refused(void **state)
+{
+    (void)state;
+    qw_ops *ops = NULL;
+    qwren_error err;
+    setenv("QWREN_CPU", "abacus", 1);
+    const qwren_status st = qw_ops_create(&ops, &(qw_ops_options){ .n_threads = 2 }, &err);
+    unsetenv("QWREN_CPU");
+    assert_int_equal(st, QWREN_E_ARGUMENT);
+    assert_null(ops);
+    static const char *const said[] = { "environment variable QWREN_CPU", "\"abacus\"", "this machine can run: portable", "unset it" };
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        if (!strstr(err.text, said[i]))
+            fail_msg("\"%s\" does not say: %s", err.text, said[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +450,7 @@ int main(void)
         cmocka_unit_test(a_query_has_one_answer),
         cmocka_unit_test(maxima_tell_of_numbers_that_are_none),
         cmocka_unit_test(memory_may_be_short),
+        cmocka_unit_test(an_unknown_level_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
