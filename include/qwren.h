@@ -29,7 +29,8 @@
  *              the *_free or *_close function named beside it. Memory returned through `char **` or `int32_t **` is given
  *              back with qwren_free(). A `const` pointer returned by a getter belongs to its object and lives as long as it.
  *   Threads    A model, a tokenizer and an image are read-only once made: any number of threads may use them at once. A session
- *              or a parser is used by one thread at a time. Different sessions on one model may run at the same time.
+ *              or a parser is used by one thread at a time. Different sessions on one model may run at the same time. The
+ *              thread that calls computes, too: it needs 512 KB of stack (musl gives 128 to those that do not ask).
  *   Options    Option structs carry their own size so that later versions can add fields: fill them with the *_default()
  *              function, then change what you need. A NULL options pointer means the defaults.
  *   NULL       Allowed where a comment says so. A NULL path, request or text with a length is QWREN_E_ARGUMENT; other NULL objects are the
@@ -199,10 +200,18 @@ typedef struct qwren_tensor_info {
 /* Tensor i of n_tensors, in file order. False when i is out of range. Strings belong to the model. */
 QWREN_API bool qwren_model_get_tensor(const qwren_model *m, size_t i, qwren_tensor_info *out);
 
+/* What keys and values are kept as: memory and time of long contexts against precision. */
+typedef enum qwren_kv_type {
+    QWREN_KV_DEFAULT, /* F16, or F32 when the model's arithmetic is exact */
+    QWREN_KV_F16,
+    QWREN_KV_F32,
+    QWREN_KV_Q8       /* eight bits and a scale for each head of a token */
+} qwren_kv_type;
+
 /* Memory of one session of n_ctx tokens in bytes: keys and values, which grow with n_ctx; states, which do not; scratch (with 8 bytes a
- * token). The handle itself is not counted. */
+ * token). The handle itself is not counted. What a session takes is in memory when it is touched: caches as the timeline grows. */
 typedef struct qwren_memory_info { uint64_t kv_bytes, state_bytes, scratch_bytes, total_bytes; } qwren_memory_info;
-QWREN_API qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx, qwren_memory_info *out, qwren_error *err);
+QWREN_API qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx, qwren_kv_type kv_type, qwren_memory_info *out, qwren_error *err);
 
 /* ------------------------------------------------------------------------------------------------------- 4  tokenizer */
 
@@ -318,14 +327,6 @@ QWREN_API qwren_status qwren_parser_finish(qwren_parser *p, const char *finish, 
 QWREN_API void qwren_parser_free(qwren_parser *p);
 
 /* --------------------------------------------------------------------------------- 7  sessions: tokens in, logits out */
-
-/* What keys and values are kept as: memory and time of long contexts against precision. */
-typedef enum qwren_kv_type {
-    QWREN_KV_DEFAULT, /* F16, or F32 when the model's arithmetic is exact */
-    QWREN_KV_F16,
-    QWREN_KV_F32,
-    QWREN_KV_Q8       /* eight bits and a scale for each head of a token */
-} qwren_kv_type;
 
 typedef struct qwren_session_options {
     size_t struct_size;
@@ -555,7 +556,7 @@ typedef struct qwren_token_cost {
     bool is_float;         /* most weights are floats, so that their products are held against float_ops_per_s */
 } qwren_token_cost;
 /* For a token behind `depth` others. E_LIMIT when the model takes no more than that. */
-QWREN_API qwren_status qwren_model_get_token_cost(const qwren_model *m, size_t depth, qwren_token_cost *out, qwren_error *err);
+QWREN_API qwren_status qwren_model_get_token_cost(const qwren_model *m, size_t depth, qwren_kv_type kv_type, qwren_token_cost *out, qwren_error *err);
 /* Operations of the image tower for a picture of so many patches (rows of qwren_image_preprocess()), attention included; 0 without a tower. */
 QWREN_API uint64_t qwren_model_get_image_ops(const qwren_model *m, size_t n_patches);
 

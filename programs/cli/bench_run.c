@@ -77,7 +77,8 @@ static qwren_status new_session(bench *b, qwren_session **out, size_t n_ctx, siz
     qwren_memory_info memory;
     *out = NULL;
     opt.n_ctx = n_ctx;
-    QW_TRY(qwren_model_get_memory(b->model, n_ctx, &memory, err));
+    opt.kv_type = cli_kv_type(b->args);
+    QW_TRY(qwren_model_get_memory(b->model, n_ctx, opt.kv_type, &memory, err));
     if (memory.total_bytes * together > b->session_bytes)
         b->session_bytes = memory.total_bytes * together;
     return qwren_session_create(out, b->model, &opt, err);
@@ -105,7 +106,7 @@ static qwren_status measure_prompt(bench *b, prompt_run *p, qwren_error *err)
     bench_row *r = new_row(b, BENCH_PREFILL);
     snprintf(what, sizeof what, "prompt of %zu", p->n);
     QW_TRY(tell(b, what, 0, b->repeats + 2, err));
-    QW_TRY(qwren_model_get_token_cost(b->model, 0, &cost, err));
+    QW_TRY(qwren_model_get_token_cost(b->model, 0, cli_kv_type(b->args), &cost, err));
     r->tokens = p->n;
     r->ops = (double)cost.layer_ops * (double)p->n + (double)cost.head_ops;
     r->is_float = cost.is_float || cli_arithmetic(b->args) == QWREN_ARITHMETIC_EXACT;
@@ -193,7 +194,7 @@ static qwren_status measure_decode(bench *b, decode_run *d, qwren_error *err)
     QW_TRY(sample(b, r, what, decode_once, d, err));
     /* the middle one of all tokens that were decoded */
     const size_t middle = d->depth ? d->depth + warm + b->repeats * d->n / 2 : d->n / 2;
-    QW_TRY(qwren_model_get_token_cost(b->model, middle, &cost, err));
+    QW_TRY(qwren_model_get_token_cost(b->model, middle, cli_kv_type(b->args), &cost, err));
     r->bytes = (double)d->n * ((double)cost.weight_bytes + (double)d->batch * (double)(cost.state_bytes + cost.cache_bytes));
     r->ops = (double)(d->n * d->batch) * (double)(cost.layer_ops + cost.head_ops);
     r->is_float = cost.is_float || cli_arithmetic(b->args) == QWREN_ARITHMETIC_EXACT;

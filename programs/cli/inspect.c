@@ -228,7 +228,7 @@ static qwren_status gather(facts *f, const cli_args *a, const qwren_model *model
     *f = (facts){ .model = model, .info = qwren_model_get_info(model) };
     int most = f->info->max_positions;
     f->n_ctx = (size_t)cli_number(a, OPT_CTX, most > 0 && most < DEFAULT_CTX ? most : DEFAULT_CTX);
-    return qwren_model_get_memory(model, f->n_ctx, &f->memory, err);
+    return qwren_model_get_memory(model, f->n_ctx, QWREN_KV_DEFAULT, &f->memory, err);
 }
 
 /* The model may be named by -m or by a word. */

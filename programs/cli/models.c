@@ -147,15 +147,20 @@ qwren_status cli_model_open_exact(const cli_args *a, const char *word, cli_model
     return open_word(a, word, use, QWREN_ARITHMETIC_EXACT, out, err);
 }
 
+qwren_kv_type cli_kv_type(const cli_args *a)
+{
+    const char *type = cli_text(a, OPT_KV_TYPE, "");
+    return strcmp(type, "f16") == 0   ? QWREN_KV_F16
+           : strcmp(type, "f32") == 0 ? QWREN_KV_F32
+           : strcmp(type, "q8") == 0  ? QWREN_KV_Q8
+                                      : QWREN_KV_DEFAULT;
+}
+
 qwren_session_options cli_session_options(const cli_args *a)
 {
     qwren_session_options opt = qwren_session_options_default();
-    const char *type = cli_text(a, OPT_KV_TYPE, "");
     opt.n_ctx = (size_t)cli_number(a, OPT_CTX, 0);
-    opt.kv_type = strcmp(type, "f16") == 0   ? QWREN_KV_F16
-                  : strcmp(type, "f32") == 0 ? QWREN_KV_F32
-                  : strcmp(type, "q8") == 0  ? QWREN_KV_Q8
-                                             : QWREN_KV_DEFAULT;
+    opt.kv_type = cli_kv_type(a);
     return opt;
 }
 

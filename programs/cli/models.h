@@ -26,6 +26,7 @@ qwren_status cli_model_open_word(const cli_args *a, const char *word, cli_model_
 qwren_status cli_tokenizer_open(const cli_args *a, qwren_tokenizer **out, qwren_error *err);
 /* The same in exact arithmetic, whatever the command line says. */
 qwren_status cli_model_open_exact(const cli_args *a, const char *word, cli_model_use use, qwren_model **out, qwren_error *err);
+qwren_kv_type cli_kv_type(const cli_args *a);
 /* A session's options: --ctx and --kv-type. */
 qwren_session_options cli_session_options(const cli_args *a);
 /* --exact, which goes before --deterministic. */

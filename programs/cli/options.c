@@ -157,7 +157,7 @@ const cli_option cli_options[] = {
     { OPT_EXACT, R | C | L | E | B, 0, "exact", NULL, FLAG, "Compute with float activations: slower, for measuring what the faster way costs." },
     { OPT_BASE_EXACT, E, 0, "base-exact", NULL, FLAG,
       "kld: the base alone computes with float activations, so that the figures hold what the others' arithmetic costs; the base may be among them." },
-    { OPT_KV_TYPE, R | C | L, 0, "kv-type", "f16|f32|q8", CLI_CHOICE, 0, 0, NULL,
+    { OPT_KV_TYPE, R | C | L | B, 0, "kv-type", "f16|f32|q8", CLI_CHOICE, 0, 0, NULL,
       "Keep keys and values so; without it f16, or f32 with --exact. q8 takes half the memory." },
     { OPT_THREADS, R | C | M | L | E | Q | B, 't', "threads", "N", CLI_WHOLE, 1, 1024, NULL, "Compute with N threads; without it one per physical core." },
     { OPT_QUIET, R | C | T | D | P | L | X | I | M | E | Q | B, 'q', "quiet", NULL, FLAG, "No notices and no progress; errors are still told." },

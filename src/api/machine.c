@@ -8,6 +8,7 @@
 #include "base/processor.h"
 #include "base/thread.h"
 #include "kernels/kernels.h"
+#include "runtime/session.h"
 #include "runtime/traffic.h"
 
 #include <math.h>
@@ -162,11 +163,12 @@ qwren_status qwren_measure_machine(int n_threads, size_t buffer_bytes, qwren_mac
 
 /* ---- what a token costs */
 
-qwren_status qwren_model_get_token_cost(const qwren_model *m, size_t depth, qwren_token_cost *out, qwren_error *err)
+qwren_status qwren_model_get_token_cost(const qwren_model *m, size_t depth, qwren_kv_type kv_type, qwren_token_cost *out, qwren_error *err)
 {
     qw_traffic t;
     *out = (qwren_token_cost){ 0 };
-    QW_TRY(qw_traffic_of(&t, &m->core, depth, err));
+    QW_TRY(qw_kv_type_check(kv_type, err));
+    QW_TRY(qw_traffic_of(&t, &m->core, depth, qw_cache_type(&m->core, kv_type), err));
     *out = (qwren_token_cost){ t.weight_bytes, t.state_bytes, t.cache_bytes, t.layer_ops, t.head_ops, t.is_float };
     return QWREN_OK;
 }

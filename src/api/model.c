@@ -178,11 +178,19 @@ void qwren_model_close(qwren_model *m)
 const qwren_tokenizer *qwren_model_tokenizer(const qwren_model *m) { return m->tokenizer; }
 const qwren_model_info *qwren_model_get_info(const qwren_model *m) { return &m->info; }
 
-qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx, qwren_memory_info *out, qwren_error *err)
+qwren_status qw_kv_type_check(qwren_kv_type type, qwren_error *err)
+{
+    if ((int)type < 0 || type > QWREN_KV_Q8)
+        return qw_fail(err, QWREN_E_ARGUMENT, "kv_type is %d; give one of qwren_kv_type", (int)type);
+    return QWREN_OK;
+}
+
+qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx, qwren_kv_type kv_type, qwren_memory_info *out, qwren_error *err)
 {
     qw_memplan plan;
     *out = (qwren_memory_info){ 0 };
-    QW_TRY(qw_memplan_make(&plan, &m->core.config.text, n_ctx, qw_cache_type(&m->core, QWREN_KV_DEFAULT), err));
+    QW_TRY(qw_kv_type_check(kv_type, err));
+    QW_TRY(qw_memplan_make(&plan, &m->core.config.text, n_ctx, qw_cache_type(&m->core, kv_type), err));
     out->kv_bytes = plan.kv_bytes;
     out->state_bytes = plan.state_bytes;
     out->scratch_bytes = plan.scratch_bytes;

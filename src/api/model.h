@@ -23,6 +23,7 @@ struct qwren_model {
 
 /* One without anything in it; NULL when memory is short. */
 qwren_model *qw_model_new(qwren_error *err);
+qwren_status qw_kv_type_check(qwren_kv_type type, qwren_error *err);
 qwren_status qw_model_check_options(const qwren_model_options *opt, qwren_error *err);
 /* Fills info, tensors and records. */
 qwren_status qw_model_describe(qwren_model *m, qwren_error *err);

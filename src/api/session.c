@@ -18,8 +18,7 @@ qwren_status qwren_session_create(qwren_session **out, const qwren_model *m, con
     QW_TRY(qw_options_read(&options, sizeof options, opt, "qwren_session_options", err));
     if (!m->core.ops)
         return qw_fail(err, QWREN_E_ARGUMENT, "%s was opened with config_only; open it without to make a session", m->path);
-    if ((int)options.kv_type < 0 || options.kv_type > QWREN_KV_Q8)
-        return qw_fail(err, QWREN_E_ARGUMENT, "kv_type is %d; give one of qwren_kv_type", (int)options.kv_type);
+    QW_TRY(qw_kv_type_check(options.kv_type, err));
     qwren_session *s = qw_calloc(1, sizeof *s);
     if (!s)
         return qw_fail_memory(err, sizeof *s, "a session");

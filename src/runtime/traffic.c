@@ -41,25 +41,25 @@ static sums add_layers(const qw_model *m, uint64_t *vectors)
 }
 
 /* The plan knows what a token takes in the cache, whatever its format; its blocks are whole, so that many are asked for. */
-static qwren_status cache_bytes(uint64_t *out, const qw_text_config *c, size_t depth, qwren_error *err)
+static qwren_status cache_bytes(uint64_t *out, const qw_text_config *c, size_t depth, qw_kv_type type, qwren_error *err)
 {
     const size_t most = (size_t)c->max_positions, n = most < 4096 ? most : 4096;
     qw_memplan plan;
     if (depth >= most)
         return qw_fail(err, QWREN_E_LIMIT, "a token behind %zu others: this model takes %zu", depth, most);
-    QW_TRY(qw_memplan_make(&plan, c, n, QW_KV_F16, err));
+    QW_TRY(qw_memplan_make(&plan, c, n, type, err));
     *out = (uint64_t)((double)plan.kv_bytes / (double)n * (double)(depth + 1));
     return QWREN_OK;
 }
 
-qwren_status qw_traffic_of(qw_traffic *out, const qw_model *m, size_t depth, qwren_error *err)
+qwren_status qw_traffic_of(qw_traffic *out, const qw_model *m, size_t depth, qw_kv_type cache_type, qwren_error *err)
 {
     const qw_text_config *c = &m->config.text;
     const qw_matrix one_row = qw_matrix_rows(&m->text.embed, 0, 1);
     uint64_t vectors;
     sums head = { 0 };
     *out = (qw_traffic){ 0 };
-    QW_TRY(cache_bytes(&out->cache_bytes, c, depth, err));
+    QW_TRY(cache_bytes(&out->cache_bytes, c, depth, cache_type, err));
     const sums layers = add_layers(m, &vectors);
     add(&head, &m->text.head);
     out->weight_bytes = layers.bytes + head.bytes + vectors + qw_matrix_bytes(&one_row);

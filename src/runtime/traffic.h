@@ -14,8 +14,8 @@ typedef struct qw_traffic {
     bool is_float;         /* most of these weights are floats: their products are, too */
 } qw_traffic;
 
-/* For a token that follows `depth` others. E_LIMIT as qw_memplan_make(). */
-qwren_status qw_traffic_of(qw_traffic *out, const qw_model *m, size_t depth, qwren_error *err);
+/* For a token that follows `depth` others, whose keys and values are kept as `cache_type`. E_LIMIT as qw_memplan_make(). */
+qwren_status qw_traffic_of(qw_traffic *out, const qw_model *m, size_t depth, qw_kv_type cache_type, qwren_error *err);
 /* The tower's operations for a picture of n patches: its matrices and its attention. 0 without a tower. */
 uint64_t qw_traffic_image_ops(const qw_model *m, size_t n_patches);
 

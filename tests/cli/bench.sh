@@ -50,6 +50,12 @@ for way in deterministic exact; do
 done
 expect "float products are held against floats" [ "$("$QWREN" bench -q --json --random tiny -r 1 -t 1 -p 8 -n 0 --exact | grep -o '"peak": "[a-z]*"')" = '"peak": "float"' ]
 
+for type in f32 f16 q8; do
+    check "keys and values of $type" 0 "$QWREN" bench -q --json --random tiny -r 1 -t 1 -p 0 -n 1 -d 64 --kv-type $type
+    expect "take less than the wider ones: $(bytes 1) bytes a token" holds "$(bytes 1) < ${wider:-1e9}"
+    wider=$(bytes 1)
+done
+
 # ---- where the time goes
 check "profile" 0 "$QWREN" bench -q --profile $small --random tiny -p 8 -n 2 --image-size 256
 for row in '^prompt 8 .* of wall ' '^decode 2 at 0 .* of wall ' '^picture 256 x 256 .* of wall ' '^  projections in  *[0-9.]*  *[0-9.]* %  [0-9]*$' '^  gate and up .* 8$' '^  DeltaNet .* 3$' '^  attention ' '^  head .* 2$' \
@@ -86,6 +92,8 @@ for level in $levels; do
     check "bench with $level" 0 env QWREN_CPU="$level" "$QWREN" bench -q --json --random tiny -r 1 -t 1 -p 4 -n 1
     expect "measures it" grep -q "\"level\": \"$level\"" out
 done
+check "an answer with no such level" 1 env QWREN_CPU=abacus "$QWREN" run -q -m "$NANO" -n 1 Hello
+expect "is not given" grep -q 'QWREN_CPU is "abacus"; this machine can run: portable' err
 check "no such level" 1 env QWREN_CPU=abacus "$QWREN" inspect --cpu
 expect "is said, with those that there are" grep -q 'QWREN_CPU is "abacus"; this machine can run: portable' err
 check "a model with --cpu" 2 "$QWREN" inspect --cpu "$NANO"

@@ -102,14 +102,27 @@ static void memory_grows_with_the_context(void **state)
     qwren_model *m = nano_open(1);
     qwren_memory_info a, b;
     qwren_error err = { 0 };
-    assert_int_equal(qwren_model_get_memory(m, 1000, &a, NULL), QWREN_OK);
-    assert_int_equal(qwren_model_get_memory(m, 2000, &b, NULL), QWREN_OK);
+    assert_int_equal(qwren_model_get_memory(m, 1000, QWREN_KV_DEFAULT, &a, NULL), QWREN_OK);
+    assert_int_equal(qwren_model_get_memory(m, 2000, QWREN_KV_F16, &b, NULL), QWREN_OK);
     assert_true(b.kv_bytes > a.kv_bytes);
     assert_int_equal(b.state_bytes, a.state_bytes);
     assert_true(a.total_bytes >= a.kv_bytes + a.state_bytes + a.scratch_bytes);
-    assert_int_equal(qwren_model_get_memory(m, SIZE_MAX, &a, &err), QWREN_E_LIMIT);
+    assert_int_equal(qwren_model_get_memory(m, SIZE_MAX, QWREN_KV_DEFAULT, &a, &err), QWREN_E_LIMIT);
     assert_int_equal(a.total_bytes, 0);
+    assert_int_equal(qwren_model_get_memory(m, 2000, QWREN_KV_F32, &a, NULL), QWREN_OK);
+    assert_int_equal(a.kv_bytes, 2 * b.kv_bytes);
+    assert_int_equal(qwren_model_get_memory(m, 2000, QWREN_KV_Q8, &a, NULL), QWREN_OK);
+    assert_true(a.kv_bytes < b.kv_bytes && 2 * a.kv_bytes > b.kv_bytes);
+    assert_int_equal(qwren_model_get_memory(m, 2000, QWREN_KV_Q8 + 1, &a, &err), QWREN_E_ARGUMENT);
     qwren_model_close(m);
+}
+
+static void a_model_is_not_opened_for_an_unknown_level(void **state)
+{
+    (void)state;
+    setenv("QWREN_CPU", "abacus", 1);
+    refused(NANO, NULL, QWREN_E_ARGUMENT, "QWREN_CPU is \"abacus\"");
+    unsetenv("QWREN_CPU");
 }
 
 static void numbers_need_no_tokenizer(void **state)
@@ -261,6 +274,7 @@ int main(void)
         cmocka_unit_test(missing_and_foreign_files_are_told),
         cmocka_unit_test(files_of_different_models_are_told),
         cmocka_unit_test(numbers_need_no_tokenizer),
+        cmocka_unit_test(a_model_is_not_opened_for_an_unknown_level),
         cmocka_unit_test(memory_may_run_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

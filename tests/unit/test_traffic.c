@@ -26,7 +26,7 @@ static qw_traffic count(const char *recipe, size_t depth)
     qwren_error err;
     qwren_model_options opt = qwren_model_options_default();
     opt.config_only = true;
-    if (qwren_model_random(&m, "tiny", recipe, &opt, &err) || qw_traffic_of(&t, &m->core, depth, &err))
+    if (qwren_model_random(&m, "tiny", recipe, &opt, &err) || qw_traffic_of(&t, &m->core, depth, QW_KV_F16, &err))
         fail_msg("%s", err.text);
     qwren_model_close(m);
     return t;
@@ -75,8 +75,8 @@ static void the_context_has_an_end(void **state)
     qwren_model_options opt = qwren_model_options_default();
     opt.config_only = true;
     assert_int_equal(qwren_model_random(&m, "tiny", NULL, &opt, &err), QWREN_OK);
-    assert_int_equal(qwren_model_get_token_cost(m, 4095, &c, &err), QWREN_OK);
-    assert_int_equal(qwren_model_get_token_cost(m, 4096, &c, &err), QWREN_E_LIMIT);
+    assert_int_equal(qwren_model_get_token_cost(m, 4095, QWREN_KV_Q8, &c, &err), QWREN_OK);
+    assert_int_equal(qwren_model_get_token_cost(m, 4096, QWREN_KV_DEFAULT, &c, &err), QWREN_E_LIMIT);
     assert_int_equal(c.weight_bytes, 0);
     qwren_model_close(m);
 }
