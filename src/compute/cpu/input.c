@@ -6,8 +6,9 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* Quads of a group of 64 that keep 15 bits. On qwren-nano the divergence from float activations is about 1.2e-4 with these, 7e-4 without any. */
-static const int fixes_of[QW_ROLE_COUNT] = { [QW_ROLE_NORMED] = 1, [QW_ROLE_MIXED] = 2, [QW_ROLE_DOWN] = 4, [QW_ROLE_HEAD] = 16 };
+/* Quads of a group of 64 that keep 15 bits. On qwren-nano in 6bit the divergence from float activations is 2.6e-4 with these; docs/performance.md has others. A
+ * prompt pays a sixteenth of a product's time for each. */
+static const int fixes_of[QW_ROLE_COUNT] = { [QW_ROLE_NORMED] = 1, [QW_ROLE_MIXED] = 4, [QW_ROLE_DOWN] = 4, [QW_ROLE_HEAD] = 4 };
 
 /* ---- memory: f32 | low | groups | fixes | bf16 */
 

@@ -93,19 +93,6 @@ INLINE void fetch(const ahead *p, qw_type t, size_t g, size_t i)
         fetch_twice((i < 4 ? p->scales : p->biases) + g * p->group_scales, p->panel_scales);
 }
 
-/* ---- the upper parts of fixed quads among zeros */
-
-/* Of token `token` of the call. */
-static void spread_high(int8_t *high, const qw_q8_matmul *a, size_t token)
-{
-    const size_t groups = a->x->cols / QW_Q8_GROUP, n_fix = (size_t)a->x->n_fix;
-    const qw_q8_fix *fixes = a->x->fixes + (a->first_token + token) * groups * n_fix;
-    memset(high, 0, groups * QW_Q8_GROUP);
-    for (size_t g = 0; g < groups; g++, high += QW_Q8_GROUP)
-        for (size_t f = 0; f < n_fix; f++, fixes++)
-            memcpy(high + 4 * fixes->quad, fixes->high, 4);
-}
-
 /* ---- one token */
 
 typedef struct one {
@@ -202,6 +189,17 @@ INLINE __m512 rows_times_token(qw_type t, size_t unit, bool fixed, const q8_rows
     return y;
 }
 
+/* The upper parts of the token's fixed quads among zeros. */
+static void spread_high(int8_t *high, const qw_q8_matmul *a)
+{
+    const size_t groups = a->x->cols / QW_Q8_GROUP, n_fix = (size_t)a->x->n_fix;
+    const qw_q8_fix *fixes = a->x->fixes + a->first_token * groups * n_fix;
+    memset(high, 0, groups * QW_Q8_GROUP);
+    for (size_t g = 0; g < groups; g++, high += QW_Q8_GROUP)
+        for (size_t f = 0; f < n_fix; f++, fixes++)
+            memcpy(high + 4 * fixes->quad, fixes->high, 4);
+}
+
 typedef __m512 rows_fn(const q8_rows *rows, const one *x, const ahead *next);
 
 static void one_token(const qw_q8_matmul *a, rows_fn *plain, rows_fn *fixed)
@@ -209,7 +207,7 @@ static void one_token(const qw_q8_matmul *a, rows_fn *plain, rows_fn *fixed)
     const size_t groups = a->x->cols / QW_Q8_GROUP, at = a->first_token * groups, n_fix = (size_t)a->x->n_fix;
     const one x = { a->x->low + at * QW_Q8_GROUP, a->scratch, a->x->groups + at };
     if (n_fix && !a->ready)
-        spread_high(a->scratch, a, 0);
+        spread_high(a->scratch, a);
     const layout l = layout_of(a->w);
     for (size_t r = 0, n; r < a->n_rows; r += n) {
         const q8_rows rows = rows_of(&l, a->first + r, a->n_rows - r);
@@ -270,26 +268,15 @@ static q8_panel panel_at(void *scratch, size_t i, size_t cols, size_t unit)
     return (q8_panel){ p, scales, scales + numbers };
 }
 
-/* When all quads of a few tokens are fixed, as those of the head: their upper parts as rows, behind the one panel that is used then. NULL otherwise. */
-static const int8_t *high_rows(const qw_q8_matmul *a, size_t unit)
-{
-    if (a->x->n_fix < QW_Q8_QUADS || a->n_tokens > QW_Q8_TOKENS || unit != QW_Q8_GROUP)
-        return NULL;
-    int8_t *high = (int8_t *)panel_at(a->scratch, 1, a->w->cols, unit).codes;
-    for (size_t t = 0; t < a->n_tokens && !a->ready; t++)
-        spread_high(high + t * a->x->cols, a, t);
-    return high;
-}
-
 /* Panels of as many rows as there are, times tokens in blocks of about the same size. */
-static void multiply_panels(const qw_q8_matmul *a, const q8_panel *panels, const int8_t *high, size_t row, size_t rows)
+static void multiply_panels(const qw_q8_matmul *a, const q8_panel *panels, size_t row, size_t rows)
 {
     size_t n;
     for (size_t token = 0; token < a->n_tokens; token += n) {
         const size_t left = a->n_tokens - token, blocks = (left + QW_Q8_TOKENS - 1) / QW_Q8_TOKENS;
         n = (left + blocks - 1) / blocks;
         for (size_t r = 0; r < rows; r += ROWS)
-            qw_q8_panel_avx512(a, &panels[r / ROWS], high, row + r, rows - r < ROWS ? rows - r : ROWS, token, n);
+            qw_q8_panel_avx512(a, &panels[r / ROWS], row + r, rows - r < ROWS ? rows - r : ROWS, token, n);
     }
 }
 
@@ -298,7 +285,6 @@ INLINE void many_tokens(const qw_q8_matmul *a, qw_type t, size_t unit)
     const size_t at_once = a->n_tokens > QW_Q8_TOKENS ? PANELS * ROWS : ROWS;
     const q8_control c = q8_control_of(t);
     const layout l = layout_of(a->w);
-    const int8_t *high = high_rows(a, unit);
     for (size_t row = 0, n; row < a->n_rows; row += n) {
         const size_t left = a->n_rows - row;
         q8_panel panels[PANELS];
@@ -309,7 +295,7 @@ INLINE void many_tokens(const qw_q8_matmul *a, qw_type t, size_t unit)
             panels[r / ROWS] = panel_at(a->scratch, r / ROWS, a->w->cols, unit);
             unpack_panel(&panels[r / ROWS], t, unit, &rows, &c, &next);
         }
-        multiply_panels(a, panels, high, row, n);
+        multiply_panels(a, panels, row, n);
     }
 }
 

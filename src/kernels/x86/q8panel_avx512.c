@@ -10,7 +10,6 @@ typedef struct tokens {
     const int8_t *low[QW_Q8_TOKENS];
     const qw_q8_group *groups[QW_Q8_TOKENS];
     const qw_q8_fix *fixes[QW_Q8_TOKENS];
-    const int8_t *high; /* [tokens, cols], or NULL */
     size_t cols, n_groups, n_fix;
 } tokens;
 
@@ -83,15 +82,6 @@ INLINE void unit_times_tokens(__m512 *y, __m512i *sum, const uint8_t *codes, con
     }
 }
 
-/* The same when all quads are fixed and stand in order. */
-INLINE void all_quads(__m512i *sums, const uint8_t *codes, const tokens *x, size_t g, const size_t n)
-{
-    quads_times_tokens(sums, codes, x->high + opaque(g * QW_Q8_GROUP), x->cols, n, QW_Q8_GROUP);
-    UNROLL
-    for (size_t t = 0; t < n; t++)
-        sums[t] = _mm512_slli_epi32(sums[t], 7);
-}
-
 /* Groups of one unit, for which everything stands in registers. Written as for any unit: in shorter forms gcc 12 spends 2 % more time. */
 INLINE void multiply(__m512 *out, const q8_panel *panel, const tokens *tokens_of_block, const size_t n, const size_t unit)
 {
@@ -107,9 +97,7 @@ INLINE void multiply(__m512 *out, const q8_panel *panel, const tokens *tokens_of
         UNROLL
         for (size_t i = 0; i < n * (64 / unit); i++)
             sums[i] = _mm512_setzero_si512();
-        if (x.high)
-            all_quads(sums, codes, &x, g, n);
-        else if (x.n_fix)
+        if (x.n_fix)
             fixed_quads(sums, codes, &x, g, n, unit);
         UNROLL
         for (size_t u = 0; u < 64 / unit; u++, scales += ROWS, biases += ROWS)
@@ -199,10 +187,10 @@ EACH_N(DEFINE, 16)
 
 static multiply_fn *const functions[3][QW_Q8_TOKENS] = { { EACH_N(NAME, 64) }, { EACH_N(NAME, 32) }, { EACH_N(NAME, 16) } };
 
-void qw_q8_panel_avx512(const qw_q8_matmul *a, const q8_panel *panel, const int8_t *high, size_t row, size_t rows, size_t token, size_t n)
+void qw_q8_panel_avx512(const qw_q8_matmul *a, const q8_panel *panel, size_t row, size_t rows, size_t token, size_t n)
 {
     const size_t n_groups = a->x->cols / QW_Q8_GROUP, at = (a->first_token + token) * n_groups, unit = qw_q8_unit(a->w);
-    tokens x = { .cols = a->x->cols, .n_groups = n_groups, .n_fix = (size_t)a->x->n_fix, .high = high };
+    tokens x = { .cols = a->x->cols, .n_groups = n_groups, .n_fix = (size_t)a->x->n_fix };
     for (size_t t = 0; t < n; t++) {
         const size_t first = at + t * n_groups;
         x.low[t] = a->x->low + first * QW_Q8_GROUP;
