@@ -58,7 +58,7 @@ static void value_head(const block *b, size_t head, size_t i)
     for (size_t t = 0; t < b->n; t++) {
         const float *z = a->z + (b->first + t) * row + head * dv;
         for (size_t c = 0; c < dv; c += LINE)
-            __builtin_prefetch(z + AHEAD * row + c, 0, 2);
+            __builtin_prefetch(z + AHEAD * row + c, 0, 3);
         b->ops->kernels.gated_rmsnorm(b->out + t * dv, b->out + t * dv, a->norm, z, dv, a->eps);
     }
     qw_input_write(b->ops, a->out, b->first, b->n, head * dv, dv, b->out, dv);

@@ -52,7 +52,7 @@ static void conv_silu_v16(float *y, size_t y_stride, const float *x, float *tail
 {
     for (size_t t = 0; t < n_tokens; t++, y += y_stride) {
         for (size_t c = 0; c < n; c += CONV_LINE)
-            __builtin_prefetch(x + (t + CONV_AHEAD) * stride + c, 0, 2);
+            __builtin_prefetch(x + (t + CONV_AHEAD) * stride + c, 0, 3);
         const size_t n_old = t + 1 < taps ? taps - 1 - t : 0;
         const float *young = n_old ? x : x + (t + 1 - taps) * stride;
         if (taps == 4 && !n_old) /* unrolled */
