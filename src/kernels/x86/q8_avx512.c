@@ -82,13 +82,19 @@ INLINE void fetch_twice(const char *p, size_t further)
     _mm_prefetch(p + further, _MM_HINT_T1);
 }
 
-/* Part i of 8 of group g. */
-INLINE void fetch(const ahead *p, qw_type t, size_t g, size_t i)
+INLINE size_t code_step(qw_type t) { return 4 * q8_offset(t, 4); } /* bytes of codes of a group of 16 rows */
+
+/* Part i of 8 of group g. far_alone: codes of the panel after the next one alone; those of the next are asked for by who multiplies this one. */
+INLINE void fetch(const ahead *p, qw_type t, size_t g, size_t i, const bool far_alone)
 {
-    const size_t bytes = 4 * q8_offset(t, 4); /* of codes of a group of 16 rows */
     UNROLL
-    for (size_t byte = 64 * i; byte < bytes; byte += 512)
-        fetch_twice(p->codes + g * bytes + byte, p->panel_bytes);
+    for (size_t byte = 64 * i; byte < code_step(t); byte += 512) {
+        const char *code = p->codes + g * code_step(t) + byte;
+        if (far_alone)
+            _mm_prefetch(code + p->panel_bytes, _MM_HINT_T1);
+        else
+            fetch_twice(code, p->panel_bytes);
+    }
     if (q8_affine_bits(t) && i % 4 == 1)
         fetch_twice((i < 4 ? p->scales : p->biases) + g * p->group_scales, p->panel_scales);
 }
@@ -120,7 +126,7 @@ INLINE void group_sums(__m512i *sums, qw_type t, size_t unit, bool fixed, const 
         UNROLL
         for (size_t p = 0; p < 4; p++) {
             const q8_pair pair = pair_of(t, &s, eight, p, g % 4, c, last);
-            fetch(next, t, g, 4 * eight + p);
+            fetch(next, t, g, 4 * eight + p, false);
             __m512i a = zero, b = zero;
             if (fixed) {
                 a = _mm512_dpbusd_epi32(a, pair.half[0], high[0]);
@@ -223,14 +229,15 @@ static void one_token(const qw_q8_matmul *a, rows_fn *plain, rows_fn *fixed)
 /* ---- more tokens */
 
 /* Group g of 16 rows into codes [16 quads][16 rows][4]: transposed in lanes, then lanes of the two halves of the rows are put together. */
-INLINE void unpack_group(uint8_t *codes, qw_type t, const q8_rows *rows, size_t g, const q8_control *c, const ahead *next, bool last)
+INLINE void unpack_group(uint8_t *codes, qw_type t, const q8_rows *rows, size_t g, const q8_control *c, const ahead *next, bool last,
+                         const bool few)
 {
     const sixteen s = sixteen_at(rows->at + q8_offset(t, g), rows->stride);
     __m512i v[2][2][4]; /* [half][rows 0..7, 8..15][pair] */
     UNROLL
     for (size_t p = 0; p < 8; p++) {
         const q8_pair pair = pair_of(t, &s, p / 4, p % 4, g % 4, c, last);
-        fetch(next, t, g, p);
+        fetch(next, t, g, p, few);
         v[0][p / 4][p % 4] = pair.half[0];
         v[1][p / 4][p % 4] = pair.half[1];
     }
@@ -246,7 +253,8 @@ INLINE void unpack_group(uint8_t *codes, qw_type t, const q8_rows *rows, size_t 
     }
 }
 
-INLINE void unpack_panel(const q8_panel *panel, qw_type t, size_t unit, const q8_rows *rows, const q8_control *c, const ahead *next)
+INLINE void unpack_panel(const q8_panel *panel, qw_type t, size_t unit, const q8_rows *rows, const q8_control *c, const ahead *next,
+                         const bool few)
 {
     const size_t groups = rows->w->cols / QW_Q8_GROUP, whole = groups - (q8_reaches_beyond(t) ? 1 : 0);
     for (size_t g = 0; g < groups; g += BATCH) {
@@ -254,9 +262,9 @@ INLINE void unpack_panel(const q8_panel *panel, qw_type t, size_t unit, const q8
         qw_q8_scales_avx512(rows, g, groups - g < BATCH ? groups - g : BATCH, panel->scales + at, panel->biases + at);
     }
     for (size_t g = 0; g < whole; g++)
-        unpack_group(panel->codes + g * 64 * ROWS, t, rows, g, c, next, false);
+        unpack_group(panel->codes + g * 64 * ROWS, t, rows, g, c, next, false, few);
     if (q8_reaches_beyond(t))
-        unpack_group(panel->codes + whole * 64 * ROWS, t, rows, whole, c, next, true);
+        unpack_group(panel->codes + whole * 64 * ROWS, t, rows, whole, c, next, true, few);
 }
 
 /* Panel i of scratch. */
@@ -269,61 +277,69 @@ static q8_panel panel_at(void *scratch, size_t i, size_t cols, size_t unit)
 }
 
 /* Panels of as many rows as there are, times tokens in blocks of about the same size. */
-static void multiply_panels(const qw_q8_matmul *a, const q8_panel *panels, size_t row, size_t rows)
+static void multiply_panels(const qw_q8_matmul *a, const q8_panel *panels, size_t row, size_t rows, const char *next, size_t next_bytes)
 {
     size_t n;
     for (size_t token = 0; token < a->n_tokens; token += n) {
         const size_t left = a->n_tokens - token, blocks = (left + QW_Q8_TOKENS - 1) / QW_Q8_TOKENS;
         n = (left + blocks - 1) / blocks;
         for (size_t r = 0; r < rows; r += ROWS)
-            qw_q8_panel_avx512(a, &panels[r / ROWS], row + r, rows - r < ROWS ? rows - r : ROWS, token, n);
+            qw_q8_panel_avx512(a, &panels[r / ROWS], row + r, rows - r < ROWS ? rows - r : ROWS, token, n, next, next_bytes);
     }
 }
 
-INLINE void many_tokens(const qw_q8_matmul *a, qw_type t, size_t unit)
+/* few: up to QW_Q8_TOKENS of them meet one panel after the other, and decoding waits for the memory: while a panel is multiplied the next one is asked for. */
+INLINE void tokens(const qw_q8_matmul *a, qw_type t, size_t unit, const bool few)
 {
-    const size_t at_once = a->n_tokens > QW_Q8_TOKENS ? PANELS * ROWS : ROWS;
+    const size_t at_once = few ? ROWS : PANELS * ROWS;
     const q8_control c = q8_control_of(t);
     const layout l = layout_of(a->w);
     for (size_t row = 0, n; row < a->n_rows; row += n) {
         const size_t left = a->n_rows - row;
         q8_panel panels[PANELS];
+        ahead next = { 0 };
         n = left < ROWS ? 1 : left < at_once ? left / ROWS * ROWS : at_once;
         for (size_t r = 0; r < n; r += ROWS) {
             const q8_rows rows = rows_of(&l, a->first + row + r, n - r);
-            const ahead next = ahead_of(&l, a->first + row + r + ROWS);
+            next = ahead_of(&l, a->first + row + r + ROWS);
             panels[r / ROWS] = panel_at(a->scratch, r / ROWS, a->w->cols, unit);
-            unpack_panel(&panels[r / ROWS], t, unit, &rows, &c, &next);
+            unpack_panel(&panels[r / ROWS], t, unit, &rows, &c, &next, few);
         }
-        multiply_panels(a, panels, row, n);
+        multiply_panels(a, panels, row, n, few ? next.codes : NULL, code_step(t));
     }
 }
 
 /* ---- every type */
 
-typedef void many_fn(const qw_q8_matmul *a);
+typedef void tokens_fn(const qw_q8_matmul *a);
 
-static void matmul(const qw_q8_matmul *a, rows_fn *plain, rows_fn *fixed, many_fn *many)
+static void matmul(const qw_q8_matmul *a, rows_fn *plain, rows_fn *fixed, tokens_fn *few, tokens_fn *many)
 {
-    if (a->n_tokens > 1)
+    if (a->n_tokens > QW_Q8_TOKENS)
         many(a);
+    else if (a->n_tokens > 1)
+        few(a);
     else if (a->n_tokens == 1)
         one_token(a, plain, fixed);
 }
 
 /* Functions of their own: in one, the loops would fight for registers. */
 #define APART static __attribute__((noinline))
-#define DEFINE(type, u)                                                                      \
-  APART __m512 plain_##type##_##u(const q8_rows *r, const one *x, const ahead *next)         \
-  {                                                                                          \
-    return rows_times_token(QW_TYPE_##type, u, false, r, x, next);                           \
-  }                                                                                          \
-  APART __m512 fixed_##type##_##u(const q8_rows *r, const one *x, const ahead *next)         \
-  {                                                                                          \
-    return rows_times_token(QW_TYPE_##type, u, true, r, x, next);                            \
-  }                                                                                          \
-  APART void many_##type##_##u(const qw_q8_matmul *a) { many_tokens(a, QW_TYPE_##type, u); } \
-  static void matmul_##type##_##u(const qw_q8_matmul *a) { matmul(a, plain_##type##_##u, fixed_##type##_##u, many_##type##_##u); }
+#define DEFINE(type, u)                                                                        \
+  APART __m512 plain_##type##_##u(const q8_rows *r, const one *x, const ahead *next)           \
+  {                                                                                            \
+    return rows_times_token(QW_TYPE_##type, u, false, r, x, next);                             \
+  }                                                                                            \
+  APART __m512 fixed_##type##_##u(const q8_rows *r, const one *x, const ahead *next)           \
+  {                                                                                            \
+    return rows_times_token(QW_TYPE_##type, u, true, r, x, next);                              \
+  }                                                                                            \
+  APART void few_##type##_##u(const qw_q8_matmul *a) { tokens(a, QW_TYPE_##type, u, true); }   \
+  APART void many_##type##_##u(const qw_q8_matmul *a) { tokens(a, QW_TYPE_##type, u, false); } \
+  static void matmul_##type##_##u(const qw_q8_matmul *a)                                       \
+  {                                                                                            \
+    matmul(a, plain_##type##_##u, fixed_##type##_##u, few_##type##_##u, many_##type##_##u);    \
+  }
 #define DEFINE_AFFINE(type) \
   DEFINE(type, 64)          \
   DEFINE(type, 32)          \

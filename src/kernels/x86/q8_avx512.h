@@ -34,9 +34,11 @@ typedef struct q8_panel {
 /* Scales and biases of groups [group, group + n), group a multiple of BATCH, n <= BATCH, as [units][16 rows]. */
 void qw_q8_scales_avx512(const q8_rows *rows, size_t group, size_t n, float *scales, float *biases);
 
-/* y of one panel for tokens [token, token + n) of `a`, n <= QW_Q8_TOKENS; y rows [row, row + rows) of the call. */
+/* y of one panel for tokens [token, token + n) of `a`, n <= QW_Q8_TOKENS; y rows [row, row + rows) of the call. next: what is asked for meanwhile, so many bytes a
+ * group; or NULL. */
 #define QW_Q8_TOKENS 12
-void qw_q8_panel_avx512(const qw_q8_matmul *a, const q8_panel *panel, size_t row, size_t rows, size_t token, size_t n);
+void qw_q8_panel_avx512(const qw_q8_matmul *a, const q8_panel *panel, size_t row, size_t rows, size_t token, size_t n, const char *next,
+                        size_t next_bytes);
 
 void qw_quantize_avx512(const qw_q8_quantize *a);
 
