@@ -554,6 +554,7 @@ typedef struct qwren_token_cost {
     uint64_t layer_ops;    /* of the layers' matrices; a multiply-add is two */
     uint64_t head_ops;     /* of the head, which a prompt meets once */
     bool is_float;         /* most weights are floats, so that their products are held against float_ops_per_s */
+    uint64_t last_ops;     /* of layer_ops, those that the last token of a prompt alone goes through, in the last layer */
 } qwren_token_cost;
 /* For a token behind `depth` others. E_LIMIT when the model takes no more than that. */
 QWREN_API qwren_status qwren_model_get_token_cost(const qwren_model *m, size_t depth, qwren_kv_type kv_type, qwren_token_cost *out, qwren_error *err);

@@ -108,7 +108,7 @@ static qwren_status measure_prompt(bench *b, prompt_run *p, qwren_error *err)
     QW_TRY(tell(b, what, 0, b->repeats + 2, err));
     QW_TRY(qwren_model_get_token_cost(b->model, 0, cli_kv_type(b->args), &cost, err));
     r->tokens = p->n;
-    r->ops = (double)cost.layer_ops * (double)p->n + (double)cost.head_ops;
+    r->ops = (double)cost.layer_ops * (double)p->n - (double)cost.last_ops * (double)(p->n - 1) + (double)cost.head_ops;
     r->is_float = cost.is_float || cli_arithmetic(b->args) == QWREN_ARITHMETIC_EXACT;
     draw_ids(b, p->ids, p->n, p->n);
     const double start = qw_now_s();

@@ -169,7 +169,7 @@ qwren_status qwren_model_get_token_cost(const qwren_model *m, size_t depth, qwre
     *out = (qwren_token_cost){ 0 };
     QW_TRY(qw_kv_type_check(kv_type, err));
     QW_TRY(qw_traffic_of(&t, &m->core, depth, qw_cache_type(&m->core, kv_type), err));
-    *out = (qwren_token_cost){ t.weight_bytes, t.state_bytes, t.cache_bytes, t.layer_ops, t.head_ops, t.is_float };
+    *out = (qwren_token_cost){ t.weight_bytes, t.state_bytes, t.cache_bytes, t.layer_ops, t.head_ops, t.is_float, t.last_ops };
     return QWREN_OK;
 }
 

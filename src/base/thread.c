@@ -172,7 +172,7 @@ static void wake_sleepers(qw_pool *p)
 
 static void wait_until_empty(qw_pool *p)
 {
-    for (int i = 1; atomic_load_explicit(&p->gate, memory_order_acquire) & GATE_INSIDE; i++) {
+    for (unsigned i = 1; atomic_load_explicit(&p->gate, memory_order_acquire) & GATE_INSIDE; i++) {
         if (i % 1024 == 0)
             sched_yield(); /* the worker inside may have no core */
         relax();

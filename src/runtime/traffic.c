@@ -40,6 +40,23 @@ static sums add_layers(const qw_model *m, uint64_t *vectors)
     return s;
 }
 
+/* Of the last layer all but what leaves keys, values or a state behind (model/text.c). */
+static sums add_last_only(const qw_model *m)
+{
+    const qw_layer *l = &m->text.layers[m->config.text.n_layers - 1];
+    sums s = { 0 };
+    add(&s, &l->mlp.gate);
+    add(&s, &l->mlp.up);
+    add(&s, &l->mlp.down);
+    if (l->kind == QW_LAYER_ATTENTION) {
+        add(&s, &l->mixer.attention.q);
+        add(&s, &l->mixer.attention.o);
+    } else {
+        add(&s, &l->mixer.delta.out);
+    }
+    return s;
+}
+
 /* The plan knows what a token takes in the cache, whatever its format; its blocks are whole, so that many are asked for. */
 static qwren_status cache_bytes(uint64_t *out, const qw_text_config *c, size_t depth, qw_kv_type type, qwren_error *err)
 {
@@ -65,6 +82,7 @@ qwren_status qw_traffic_of(qw_traffic *out, const qw_model *m, size_t depth, qw_
     out->weight_bytes = layers.bytes + head.bytes + vectors + qw_matrix_bytes(&one_row);
     out->state_bytes = 2 * (uint64_t)c->n_delta_layers * (qw_recurrent_floats(c) + qw_conv_floats(c)) * sizeof(float);
     out->layer_ops = layers.ops;
+    out->last_ops = add_last_only(m).ops;
     out->head_ops = head.ops;
     out->is_float = 2 * layers.float_ops > layers.ops;
     return QWREN_OK;

@@ -10,8 +10,9 @@ typedef struct qw_traffic {
     uint64_t state_bytes;  /* DeltaNet states and convolution tails, read and written */
     uint64_t cache_bytes;  /* keys and values of `depth` tokens read, those of one written */
     uint64_t layer_ops;    /* two for each weight of the layers' matrices: the products of one token of a prompt */
-    uint64_t head_ops;     /* of the head, once a prompt or once a decoded token */
-    bool is_float;         /* most of these weights are floats: their products are, too */
+    uint64_t last_ops; /* of these, those of the last layer that the last token of a prompt alone goes through: nobody reads the others' */
+    uint64_t head_ops; /* of the head, once a prompt or once a decoded token */
+    bool is_float;     /* most of these weights are floats: their products are, too */
 } qw_traffic;
 
 /* For a token that follows `depth` others, whose keys and values are kept as `cache_type`. E_LIMIT as qw_memplan_make(). */

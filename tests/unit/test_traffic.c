@@ -38,6 +38,7 @@ static void operations_are_two_a_weight(void **state)
     const qw_traffic t = count("bf16", 0);
     assert_int_equal(t.layer_ops, 2 * (4 * MLP + 3 * (DELTA_BODY + DELTA_AB + DELTA_OUT) + ATTENTION_Q + ATTENTION_KVO));
     assert_int_equal(t.head_ops, 2 * V * H);
+    assert_int_equal(t.last_ops, 2 * (MLP + ATTENTION_Q + H * HEADS)); /* the last layer is one of attention: all but keys and values */
     assert_true(t.is_float);
     assert_false(count("6bit", 0).is_float);
 }

@@ -72,7 +72,7 @@ qwren_status qw_ops_reserve(qw_ops *ops, const qw_ops_needs *needs, qwren_error 
 {
     const size_t threads = (size_t)qw_pool_size(ops->pool), bytes = threads * scratch_bytes(needs);
     char *block = qw_alloc_aligned(bytes), *at = block;
-    qw_worker *workers = qw_alloc_array(threads, sizeof *workers);
+    qw_worker *workers = qw_calloc(threads, sizeof *workers);
     if (!block || !workers) {
         qw_free_aligned(block);
         qw_free(workers);

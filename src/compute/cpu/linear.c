@@ -71,8 +71,9 @@ static size_t rows_of_piece(const qw_ops *ops, size_t all_rows, size_t cols, siz
 /* y += the product, by way of the tile. */
 static void multiply_add(const qw_ops *ops, qw_worker *own, const qw_linear *l, size_t first, size_t rows, const qw_input *in, size_t n)
 {
+    const size_t most = QW_TILE_FLOATS / rows;
     for (size_t at = 0, k; at < n; at += k) {
-        k = n - at < QW_TILE_TOKENS ? n - at : QW_TILE_TOKENS;
+        k = n - at < most ? n - at : most;
         qw_multiply(ops, own, own->tile, rows, l->w, first, rows, in, at, k, false);
         for (size_t t = 0; t < k; t++)
             ops->kernels.add(l->y + (at + t) * l->w->rows + first, own->tile + t * rows, rows);

@@ -102,7 +102,7 @@ INLINE void fetch(const ahead *p, qw_type t, size_t g, size_t i, const bool far_
 /* ---- one token */
 
 typedef struct one {
-    const int8_t *low, *high; /* [cols]; high: NULL without fixed quads */
+    const int8_t *low, *high; /* [cols]; high: unused without fixed quads */
     const qw_q8_group *groups;
 } one;
 
