@@ -3,13 +3,6 @@
 
 #include <math.h>
 
-INLINE float largest_lane(__m256 x)
-{
-    __m128 m = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
-}
-
 /* The largest magnitudes of the 16 quads: of quad q in lane quad_lane(q) of the two vectors; NaN counts as 0. */
 INLINE void quad_maxima(const float *x, __m256 m[2])
 {
@@ -26,20 +19,72 @@ INLINE void quad_maxima(const float *x, __m256 m[2])
     }
 }
 
-/* The numbers of the n_fix largest of m [16], which become -1; of equal ones the first. */
-INLINE void pick_quads(qw_q8_fix *fixes, int n_fix, __m256 m[2])
+/* The larger one first. */
+INLINE void order(__m256 *a, __m256 *b)
 {
-    const __m256 lane = _mm256_castsi256_ps(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)), gone = _mm256_set1_ps(-1);
+    const __m256 larger = _mm256_max_ps(*a, *b);
+    *b = _mm256_min_ps(*a, *b);
+    *a = larger;
+}
+
+/* Four that rise and then fall, or fall and then rise. */
+INLINE void sort4_bitonic(__m256 v[4])
+{
+    order(&v[0], &v[2]);
+    order(&v[1], &v[3]);
+    order(&v[0], &v[1]);
+    order(&v[2], &v[3]);
+}
+
+INLINE __m256 other_lane(__m256 v) { return _mm256_permute2f128_ps(v, v, 1); }
+INLINE __m256 other_pair(__m256 v) { return _mm256_permute_ps(v, 0x4E); }
+INLINE __m256 neighbour(__m256 v) { return _mm256_permute_ps(v, 0xB1); }
+
+/* Of 16 values the largest and the k-th largest, 1 <= k <= 16, in all places. Columns of two become lists of four with the other half's, of eight with the other
+ * pair's; of the two that are left the k-th of both together is the smallest of max(u[i], w[k - 1 - i]). */
+INLINE void largest_and_kth(const __m256 m[2], int k, __m256 *largest, __m256 *kth)
+{
+    __m256 a = m[0], b = m[1], v[4], u[8];
+    order(&a, &b);
+    const __m256 c = other_lane(b), d = other_lane(a);
+    v[0] = _mm256_max_ps(a, c);
+    v[1] = _mm256_max_ps(b, d);
+    v[2] = _mm256_min_ps(a, c);
+    v[3] = _mm256_min_ps(b, d);
+    order(&v[0], &v[1]);
+    order(&v[2], &v[3]);
+    for (int i = 0; i < 4; i++) {
+        const __m256 other = other_pair(v[3 - i]);
+        u[i] = _mm256_max_ps(v[i], other);
+        u[4 + i] = _mm256_min_ps(v[i], other);
+    }
+    sort4_bitonic(u);
+    sort4_bitonic(u + 4);
+    *largest = _mm256_max_ps(u[0], neighbour(u[0]));
+    __m256 least = k > 8 ? u[k - 9] : *largest;
+    for (int i = k > 8 ? k - 8 : 0; i <= (k - 1) / 2; i++) /* the other half of the i stands beside */
+        least = _mm256_min_ps(least, _mm256_max_ps(u[i], neighbour(u[k - 1 - i])));
+    *kth = _mm256_min_ps(least, neighbour(least));
+}
+
+/* Where m [16] is larger than x, and where it is equal. */
+INLINE uint32_t larger_quads(const __m256 m[2], __m256 x)
+{
+    return (uint32_t)(_mm256_movemask_ps(_mm256_cmp_ps(m[0], x, _CMP_GT_OQ)) | _mm256_movemask_ps(_mm256_cmp_ps(m[1], x, _CMP_GT_OQ)) << 8);
+}
+INLINE uint32_t equal_quads(const __m256 m[2], __m256 x)
+{
+    return (uint32_t)(_mm256_movemask_ps(_mm256_cmp_ps(m[0], x, _CMP_EQ_OQ)) | _mm256_movemask_ps(_mm256_cmp_ps(m[1], x, _CMP_EQ_OQ)) << 8);
+}
+
+/* The numbers of the n_fix largest of m [16], of which `rest` is the largest that is none of them; of equal ones the first. */
+INLINE void pick_quads(qw_q8_fix *fixes, int n_fix, const __m256 m[2], __m256 rest)
+{
+    uint32_t larger = larger_quads(m, rest), equal = equal_quads(m, rest);
     for (int f = 0; f < n_fix; f++) {
-        const __m256 best = _mm256_set1_ps(largest_lane(_mm256_max_ps(m[0], m[1])));
-        const int low = _mm256_movemask_ps(_mm256_cmp_ps(m[0], best, _CMP_EQ_OQ)),
-                  high = _mm256_movemask_ps(_mm256_cmp_ps(m[1], best, _CMP_EQ_OQ));
-        const int quad = __builtin_ctz((unsigned)(low | high << 8));
-        fixes[f] = (qw_q8_fix){ .quad = (uint32_t)quad };
-        for (int i = 0; i < 2; i++) {
-            const __m256i here = _mm256_cmpeq_epi32(_mm256_castps_si256(lane), _mm256_set1_epi32(quad - 8 * i));
-            m[i] = _mm256_blendv_ps(m[i], gone, _mm256_castsi256_ps(here));
-        }
+        uint32_t *from = larger ? &larger : &equal;
+        fixes[f] = (qw_q8_fix){ .quad = (uint32_t)__builtin_ctz(*from) };
+        *from &= *from - 1;
     }
 }
 
@@ -76,9 +121,10 @@ INLINE void quantize_group(int8_t *low, qw_q8_group *g, qw_q8_fix *fixes, int n_
     __m256i v[8];
     _Alignas(32) int16_t values[QW_Q8_GROUP];
     quad_maxima(x, m);
-    const float all = largest_lane(_mm256_max_ps(m[0], m[1]));
-    pick_quads(fixes, n_fix, m);
-    const float rest = largest_lane(_mm256_max_ps(_mm256_max_ps(m[0], m[1]), _mm256_setzero_ps()));
+    __m256 largest, unfixed;
+    largest_and_kth(m, n_fix < QW_Q8_QUADS ? n_fix + 1 : QW_Q8_QUADS, &largest, &unfixed);
+    pick_quads(fixes, n_fix, m, unfixed);
+    const float all = _mm256_cvtss_f32(largest), rest = n_fix < QW_Q8_QUADS ? _mm256_cvtss_f32(unfixed) : 0;
     g->scale = fmaxf(rest * (1 / 127.0F), all * (1 / 16256.0F));
     if (g->scale < 1e-30F)
         g->scale = 0;
@@ -112,7 +158,13 @@ static void quantize(const qw_q8_quantize *a)
     for (size_t t = 0; t < a->n_tokens; t++)
         for (size_t g = 0; g < a->n_groups; g++) {
             const size_t at = (a->token + t) * (out->cols / QW_Q8_GROUP) + a->group + g;
-            quantize_group(out->low + at * QW_Q8_GROUP, out->groups + at, out->fixes + at * (size_t)out->n_fix, out->n_fix,
-                           a->x + t * a->x_stride + g * QW_Q8_GROUP);
+            int8_t *low = out->low + at * QW_Q8_GROUP;
+            qw_q8_fix *fixes = out->fixes + at * (size_t)out->n_fix;
+            const float *x = a->x + t * a->x_stride + g * QW_Q8_GROUP;
+            switch (out->n_fix) { /* those that the engine uses are known to the compiler */
+            case 1: quantize_group(low, out->groups + at, fixes, 1, x); break;
+            case 4: quantize_group(low, out->groups + at, fixes, 4, x); break;
+            default: quantize_group(low, out->groups + at, fixes, out->n_fix, x);
+            }
         }
 }

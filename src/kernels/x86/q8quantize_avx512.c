@@ -164,7 +164,6 @@ INLINE void store_fixes(qw_q8_fix *fixes, int n, uint32_t quads, __m512i high)
     const __m512i pairs = _mm512_permutex2var_epi32(number, first, value);
     switch (n) { /* a store under a mask is slow where it reaches into the next cache line */
     case 1: _mm_storeu_si64(fixes, _mm512_castsi512_si128(pairs)); return;
-    case 2: _mm_storeu_si128((__m128i *)(void *)fixes, _mm512_castsi512_si128(pairs)); return;
     case 4: _mm256_storeu_si256((__m256i *)(void *)fixes, _mm512_castsi512_si256(pairs)); return;
     default: _mm512_mask_storeu_epi64(fixes, n < 8 ? (__mmask8)((1U << n) - 1) : 0xFF, pairs);
     }
@@ -236,9 +235,7 @@ static void quantize_places(const qw_q8 *out, const places *p)
 {
     switch (out->n_fix) {
     case 1: quantize_groups(out, p, 1); break;
-    case 2: quantize_groups(out, p, 2); break;
     case 4: quantize_groups(out, p, 4); break;
-    case QW_Q8_QUADS: quantize_groups(out, p, QW_Q8_QUADS); break;
     default: quantize_groups(out, p, out->n_fix); break;
     }
 }
