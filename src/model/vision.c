@@ -85,7 +85,6 @@ static qwren_status take(tower *t, const piece *pieces, size_t n_pieces, qwren_e
         return qw_fail(err, QWREN_E_MEMORY,
                        "not enough memory: %zu bytes for a picture of %d x %d patches in the image tower; make it smaller", bytes,
                        t->grid.w, t->grid.h);
-    qw_huge_pages(t->memory, bytes);
     float *next = t->memory;
     for (size_t i = 0; i < n_pieces; i++) {
         *pieces[i].at = next;
