@@ -44,11 +44,11 @@ refute "without its control characters" grep -q "$escape\\|$(printf '\302\233')"
 # ---- a conversation. Each line is typed when the terminal shows what must come before it: a slow machine changes nothing. A line for the editor
 # waits for the prompt, which libedit shows when it reads keys.
 # typed [PATTERN LINE]... LAST: types LINE (or runs the command after its "!") when PATTERN stands in what was shown since
-# the line before; at the end it waits for LAST. A command (/...) that has no effect in half a minute is typed again.
+# the line before; at the end it waits for LAST. A command (/...) or Ctrl-D that has no effect in half a minute is typed again.
 shows() { # pattern, the line that was typed
     for tenth in $(seq 1200); do
         tail -c "+$from" raw >since && plain since | grep -q "$1" && return
-        case $2 in /*) [ $((tenth % 300)) -ne 0 ] || printf "\\025$2" ;; esac
+        [ $((tenth % 300)) -ne 0 ] || case $2 in /*) printf "\\025$2" ;; '\004') printf "$2" ;; esac
         sleep 0.1
     done
     echo "the terminal does not show: $1; its last lines:" >&2
