@@ -64,7 +64,9 @@ typedef struct qw_q8_matmul {
     const qw_q8 *x;
     size_t first_token, n_tokens;
     bool add;
-    bool ready;    /* the last call with this scratch had the same rows of x: what a kernel keeps there of a few tokens still stands */
+    bool
+        ready; /* the last call with this scratch had the same rows of x: what a kernel keeps there of a few tokens still stands. That must not depend on
+                    * w: the call before may have had other weights, of another type and in other units. */
     void *scratch; /* qw_q8_scratch(w->cols) bytes, aligned to 64, of this thread alone */
 } qw_q8_matmul;
 

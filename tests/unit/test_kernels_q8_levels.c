@@ -1,10 +1,13 @@
 /* Eight-bit activations on every level that this machine can run: making them, and weights times them, equal to the portable ones to the bit over random and
- * edge shapes. Arrays end where they must (the address sanitizer sees a byte too far), weights stand unaligned, and what lies between rows of y stays. */
+ * edge shapes. Arrays end where they must (the address sanitizer sees a byte too far; behind the scratch is a page that nobody may touch), weights stand
+ * unaligned, and what lies between rows of y stays. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -107,7 +110,8 @@ static uint8_t *random_bytes(size_t n, size_t off)
     return p;
 }
 
-static weights weights_new(qw_type t, size_t rows, size_t cols)
+/* group: columns that share a scale, of an affine type; 0: any */
+static weights weights_new(qw_type t, int group, size_t rows, size_t cols)
 {
     static const qw_type scale_types[] = { QW_TYPE_BF16, QW_TYPE_F16, QW_TYPE_F32 };
     const size_t off = below(4);
@@ -121,7 +125,7 @@ static weights weights_new(qw_type t, size_t rows, size_t cols)
         return w;
     }
     do
-        w.m.group = 32 << below(3);
+        w.m.group = group ? group : 32 << below(3);
     while (cols % (size_t)w.m.group);
     w.m.scale_type = scale_types[below(3)];
     const size_t size = qw_type_block_bytes(w.m.scale_type), n_scales = rows * cols / (size_t)w.m.group;
@@ -158,40 +162,104 @@ static void expect_same_y(const float *got, const float *want, size_t n, const q
                      a->first_token, a->n_tokens, a->x->n_fix, i % a->y_stride, i / a->y_stride, (double)got[i], (double)want[i]);
 }
 
-static void compare_product(qw_type t, size_t cols, size_t n_rows, size_t n_tokens, int n_fix)
+/* Bytes that end where a page begins that nobody may touch. */
+typedef struct fenced {
+    char *pages;
+    size_t bytes, page; /* before the page */
+    void *at;
+} fenced;
+
+static fenced fenced_new(size_t bytes)
 {
-    const size_t first = below(4), rows = first + n_rows + (below(2) ? 0 : below(20)), first_token = below(3);
-    weights w = weights_new(t, rows, cols);
-    qw_q8 x = q8_new(first_token + n_tokens, cols, n_fix);
-    fill_tokens(&x, first_token + n_tokens);
-    const size_t stride = n_rows + below(4), n = (n_tokens - 1) * stride + n_rows;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (bytes + page - 1) / page * page;
+    fenced f = { mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), room, page, NULL };
+    if (f.pages == MAP_FAILED || mprotect(f.pages + room, page, PROT_NONE))
+        fail_msg("no memory");
+    f.at = f.pages + room - bytes;
+    assert_int_equal((uintptr_t)f.at % 64, 0);
+    return f;
+}
+
+static void fenced_free(fenced *f) { munmap(f->pages, f->bytes + f->page); }
+
+/* Rows [first, first + n_rows) of w times the tokens of `a`, which has x and scratch. */
+static void compare_weights(qw_q8_matmul a, const qw_matrix *w, size_t first, size_t n_rows)
+{
+    const size_t stride = n_rows + below(4), n = (a.n_tokens - 1) * stride + n_rows;
     float *got = need((n + 1) * sizeof *got), *want = need((n + 1) * sizeof *want);
-    void *scratch = need(qw_q8_scratch(cols));
-    const bool add = below(2);
+    a.w = w;
+    a.first = first;
+    a.n_rows = n_rows;
+    a.y_stride = stride;
+    a.add = below(2);
     for (size_t i = 0; i <= n; i++)
-        got[i] = want[i] = add ? normal() : UNTOUCHED;
-    qw_q8_matmul a = {
-        .w = &w.m, .first = first, .n_rows = n_rows, .x = &x, .first_token = first_token, .n_tokens = n_tokens, .y_stride = stride
-    };
-    a.scratch = scratch;
-    a.add = add;
+        got[i] = want[i] = a.add ? normal() : UNTOUCHED;
     a.y = want + 1;
     qw_matmul_q8_ref(&a);
     a.y = got + 1;
-    kernels.matmul_q8[t](&a);
+    kernels.matmul_q8[w->type](&a);
     expect_same_y(got + 1, want + 1, n, &a);
     assert_true(same(got[0], want[0]));
-    free(scratch);
     free(got);
     free(want);
+}
+
+static bool fits(qw_type t, size_t cols) { return qw_q8_has(t) && cols % qw_type_block(t) == 0; }
+
+/* The same activations times weights that are cut into other units, of whatever type: what stands ready in the scratch is not of the weights before. */
+static void compare_other_weights(qw_q8_matmul a, const qw_matrix *before)
+{
+    const size_t first = below(4), n_rows = between(1, 40);
+    weights w;
+    for (bool found = false; !found;) {
+        const qw_type t = (qw_type)below(QW_TYPE_COUNT);
+        if (!fits(t, before->cols))
+            continue;
+        w = weights_new(t, 0, first + n_rows, before->cols);
+        found = qw_q8_unit(&w.m) != qw_q8_unit(before);
+        if (!found)
+            weights_free(&w);
+    }
+    a.ready = true;
+    compare_weights(a, &w.m, first, n_rows);
+    weights_free(&w);
+}
+
+static void compare_product(qw_type t, int group, size_t cols, size_t n_rows, size_t n_tokens, int n_fix)
+{
+    const size_t first = below(4), rows = first + n_rows + (below(2) ? 0 : below(20)), first_token = below(3);
+    weights w = weights_new(t, group, rows, cols);
+    qw_q8 x = q8_new(first_token + n_tokens, cols, n_fix);
+    fill_tokens(&x, first_token + n_tokens);
+    fenced scratch = fenced_new(qw_q8_scratch(cols));
+    const qw_q8_matmul a = { .x = &x, .first_token = first_token, .n_tokens = n_tokens, .scratch = scratch.at };
+    compare_weights(a, &w.m, first, n_rows);
+    if (n_tokens <= 2)
+        compare_other_weights(a, &w.m);
+    fenced_free(&scratch);
     q8_free(&x);
     weights_free(&w);
 }
 
-static size_t random_cols(qw_type t)
+static size_t step_of(qw_type t) { return qw_type_block(t) > QW_Q8_GROUP ? qw_type_block(t) : QW_Q8_GROUP; }
+static size_t random_cols(qw_type t) { return step_of(t) * between(1, 2304 / step_of(t)); }
+
+/* One token over more columns than have their scales fetched at once (1,024 on avx512), and a few beyond. */
+static void compare_long_rows(qw_type t)
 {
-    const size_t step = qw_type_block(t) > QW_Q8_GROUP ? qw_type_block(t) : QW_Q8_GROUP;
-    return step * between(1, 1024 / step);
+    static const int n_fixes[] = { 0, 1, 4 };
+    for (size_t i = 0; i < 3; i++) {
+        compare_product(t, 0, 3584, 17, 1, n_fixes[i]);
+        compare_product(t, 0, 1024 + step_of(t), 17, 1, n_fixes[i]);
+    }
+}
+
+/* So many rows and tokens that panels are unpacked together (four of 16 rows on avx512), and a panel and a row more; in units of 64, 32 and 16 columns. */
+static void compare_panels(qw_type t)
+{
+    for (size_t tokens = 13; tokens <= 25; tokens += 12)
+        for (int group = 64; group >= (qw_type_is_affine(t) ? 32 : 64); group -= 32)
+            compare_product(t, group, 1280, 64 + 17, tokens, tokens == 13);
 }
 
 static void compare_products(qw_type t)
@@ -200,10 +268,12 @@ static void compare_products(qw_type t)
     for (size_t round = 0; round < ROUNDS; round++) {
         const int n_fix = below(4) ? n_fixes[below(5)] : (int)below(17);
         const size_t n_tokens = round % 4 == 0 ? 1 : round % 4 == 1 ? between(2, 8) : between(1, 40);
-        compare_product(t, random_cols(t), between(1, 40), n_tokens, n_fix);
+        compare_product(t, 0, random_cols(t), between(1, 40), n_tokens, n_fix);
     }
-    compare_product(t, 3584, 17, 2, 4);
-    compare_product(t, 3584, 33, 16, 1);
+    compare_product(t, 0, 3584, 17, 2, 4);
+    compare_product(t, 0, 3584, 33, 16, 1);
+    compare_long_rows(t);
+    compare_panels(t);
 }
 
 /* ---- quantisation */
