@@ -63,7 +63,8 @@ void qw_ops_profile(qw_ops *ops, qw_profile *p);
 
 /* ---- rows of activations as matrix products read them */
 
-/* How many quads of a group of 64 keep 15 bits (kernels/q8.h) depends on what the rows are: outliers are rare behind a norm and common before `down`. */
+/* How many quads of a group of 64 keep 15 bits (kernels/q8.h) depends on what the rows are: one behind a norm, where outliers are rare; four of what a mixer
+ * gives and before `down`, where two activations are multiplied and outliers are common; and four before the head. compute/cpu/input.c has the numbers. */
 typedef enum qw_role { QW_ROLE_NORMED, QW_ROLE_MIXED, QW_ROLE_DOWN, QW_ROLE_HEAD, QW_ROLE_COUNT } qw_role;
 
 typedef enum qw_form { QW_FORM_F32 = 1, QW_FORM_Q8 = 2, QW_FORM_BF16 = 4 } qw_form;

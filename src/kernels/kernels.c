@@ -1,5 +1,4 @@
-/* Which table of kernels this machine uses. Plain C fills every slot; each family of each level (levels.h) overwrites those that
- * it does better. Tested by
+/* Which table of kernels this machine uses. Plain C fills every slot; each family of each level (levels.h) overwrites those that it does better. Tested by
  * tests/unit/test_kernels.c. */
 #include "kernels/kernels.h"
 

@@ -28,7 +28,7 @@ static bool all_finite(const float *x, size_t n)
     return true;
 }
 
-/* Writes the numbers of the n_fix quads with the largest magnitudes, and zeroes these in `m`. */
+/* Writes the numbers of the n_fix quads with the largest magnitudes, which become -1 in m: less than the 0 of a quad of zeros, so none is taken twice. */
 static void pick_quads(qw_q8_fix *fixes, int n_fix, float *m)
 {
     for (int f = 0; f < n_fix; f++) {

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-/* The largest magnitudes of the 16 quads: of quad q in lane quad_lane(q) of the two vectors; NaN counts as 0. */
+/* The largest magnitudes of the 16 quads: of quad q in lane q % 8 of m[q / 8]; NaN counts as 0. */
 INLINE void quad_maxima(const float *x, __m256 m[2])
 {
     const __m256 sign = _mm256_set1_ps(-0.0F), zero = _mm256_setzero_ps();

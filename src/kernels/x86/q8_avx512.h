@@ -65,6 +65,4 @@ INLINE __m512i q8_sum4(const __m512i v[4])
 INLINE __m512i q8_even(__m512i u, __m512i v) { return _mm512_shuffle_i32x4(u, v, 0x88); }
 INLINE __m512i q8_odd(__m512i u, __m512i v) { return _mm512_shuffle_i32x4(u, v, 0xDD); }
 
-INLINE __m512 q8_set_float(const float *p) { return _mm512_set1_ps(*p); }
-
 #endif
