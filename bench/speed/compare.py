@@ -199,6 +199,10 @@ def main():
         parser.add_argument("--" + name, type=int, default=default)
     parser.add_argument("--out", type=pathlib.Path, help="everything as JSON")
     options = parser.parse_args()
+    if not any((options.prompt, options.decode, options.image)):
+        parser.error("nothing to measure: --prompt, --decode and --image are all 0")
+    if options.image and options.peer and not options.mmproj:
+        parser.error("--image with a peer needs --mmproj")
     with tempfile.TemporaryDirectory() as folder:
         options.picture = pathlib.Path(folder) / "noise.png"
         if options.image:

@@ -77,6 +77,40 @@ static void many_short_loops_in_a_row_lose_nothing(void **state)
     qw_pool_free(p);
 }
 
+/* What worker 0 took, in its order; worker 1 keeps its first piece until worker 0 has come to help it. */
+typedef struct helping {
+    size_t taken[64];
+    atomic_size_t n;
+} helping;
+
+static void help(void *ctx, size_t begin, size_t end, int worker)
+{
+    helping *h = ctx;
+    (void)end;
+    if (worker == 0)
+        h->taken[atomic_fetch_add(&h->n, 1)] = begin;
+    else
+        while (atomic_load(&h->n) < 12)
+            ;
+}
+
+static void pieces_follow_each_other_and_help_comes_from_the_back(void **state)
+{
+    (void)state;
+    qw_pool *p;
+    assert_int_equal(qw_pool_create(&p, 2, NULL), QWREN_OK);
+    for (int round = 0; round < 50; round++) {
+        helping h = { .n = 0 };
+        qw_parallel_for(p, 20, 1, help, &h);
+        assert_true(h.n >= 12);
+        for (size_t i = 0; i < 10; i++)
+            assert_int_equal(h.taken[i], i);
+        for (size_t i = 10; i < h.n; i++)
+            assert_int_equal(h.taken[i], 29 - i);
+    }
+    qw_pool_free(p);
+}
+
 typedef struct square {
     const int *in;
     int *out;
@@ -230,6 +264,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_item_is_visited_exactly_once),
+        cmocka_unit_test(pieces_follow_each_other_and_help_comes_from_the_back),
         cmocka_unit_test(many_short_loops_in_a_row_lose_nothing),
         cmocka_unit_test(results_are_visible_to_the_caller),
         cmocka_unit_test(loops_after_a_pause_wake_the_workers),

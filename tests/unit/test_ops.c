@@ -401,6 +401,37 @@ static void maxima_tell_of_numbers_that_are_none(void **state)
     qw_ops_free(ops);
 }
 
+/* Products that are added by way of a tile, over hardly any columns: then a piece has as many rows as one ever has. */
+static void narrow_matrices_keep_to_their_tile(void **state)
+{
+    (void)state;
+    enum { R = 1024, T = 512, MOST = 8 };
+    uint16_t *w = malloc(R * MOST * sizeof *w);
+    float *x = malloc(T * MOST * sizeof *x), *y = malloc((size_t)R * T * sizeof *y);
+    assert_true(w && x && y);
+    qw_ops *ops = device(1, QWREN_ARITHMETIC_DETERMINISTIC);
+    for (size_t cols = 1; cols <= MOST; cols++) {
+        const qw_matrix m = { .type = QW_TYPE_BF16, .rows = R, .cols = cols, .data = w };
+        qw_input in = { .version = cols, .cols = cols, .forms = QW_FORM_F32, .f32 = x };
+        for (size_t i = 0; i < R * cols; i++)
+            w[i] = qw_f32_to_bf16((float)(i % 7));
+        for (size_t i = 0; i < T * cols; i++)
+            x[i] = (float)(i % 5);
+        for (size_t i = 0; i < (size_t)R * T; i++)
+            y[i] = 1;
+        qw_op_linears(ops, &(qw_linear){ .y = y, .w = &m, .add = true }, 1, &in, T);
+        for (size_t t = 0; t < T; t += 73)
+            for (size_t r = 0; r < R; r += 31) {
+                float sum = 1;
+                for (size_t c = 0; c < cols; c++)
+                    sum += (float)((r * cols + c) % 7 * ((t * cols + c) % 5));
+                assert_true(y[t * R + r] == sum);
+            }
+    }
+    qw_ops_free(ops);
+    free(w), free(x), free(y);
+}
+
 static qwren_status create(void *ctx, qwren_error *err)
 {
     qw_ops *ops = NULL;
@@ -449,6 +480,7 @@ int main(void)
         cmocka_unit_test(segments_do_not_see_each_other),
         cmocka_unit_test(a_query_has_one_answer),
         cmocka_unit_test(maxima_tell_of_numbers_that_are_none),
+        cmocka_unit_test(narrow_matrices_keep_to_their_tile),
         cmocka_unit_test(memory_may_be_short),
         cmocka_unit_test(an_unknown_level_is_refused),
     };
