@@ -74,6 +74,8 @@ static qwren_status measure_machine(bench *b, qwren_error *err)
     qwren_machine_speed s;
     const size_t bytes = (size_t)qwren_model_get_info(b->model)->n_bytes_text;
     QW_TRY(qwren_measure_machine((int)cli_number(b->args, OPT_THREADS, 0), bytes, &s, err));
+    if (cli_interrupted())
+        return qw_fail(err, QWREN_E_CANCELLED, "stopped while measuring the machine");
     if (!b->machine.n_threads)
         b->machine = s;
     b->machine.read_bytes_per_s = fmax(b->machine.read_bytes_per_s, s.read_bytes_per_s);

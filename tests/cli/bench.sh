@@ -69,6 +69,10 @@ expect "parts make the wall" awk '/of wall/ { sum = 0; next } /^  wall/ { d = su
 check "profile as JSON" 0 "$QWREN" bench -q --profile --json $small --random tiny -p 8 -n 0
 expect "by kind" grep -q '"profile_s": {"embeddings": [0-9.e-]*, .*"between operations": [0-9.e-]*}, "mean_s": ' out
 
+# ---- Ctrl-C while the machine itself is measured, before and after the model
+timeout --foreground --preserve-status -s INT 0.2 "$QWREN" bench -q --random tiny -r 1 -p 0 -n 0 >out 2>err
+expect "Ctrl-C ends it: $?" [ $? -eq 130 ]
+
 # ---- what is refused
 check "no such model" 1 "$QWREN" bench /no/model
 expect "is named" grep -q /no/model err
