@@ -1,0 +1,66 @@
+/* Pages: the memory of keys and values, QW_KV_PAGE positions of all attention layers at a time. Timelines that begin alike hold the same pages; a page goes when its last
+ * holder drops it.
+ *
+ *   | layer 0: head 0, head 1, ... | layer 1: ... |      attention layers in order, each head qw_kv_bytes(type, head_dim, QW_KV_PAGE) (kernels/kv.h)
+ *
+ * Who writes: a page is shared while positions are still being added to it. Its *writer* alone adds some, behind the positions that another holder relies on (the *frozen*
+ * ones), and these are never written again. Everybody else who wants to add takes a copy. So a holder may read the frozen positions at any time without a lock.
+ *
+ * All functions may be called from several threads at once, for one page too. `who` and `writer` are only compared, never followed: the address of a session. */
+#ifndef QW_RUNTIME_PAGES_H
+#define QW_RUNTIME_PAGES_H
+
+#include "compute/ops.h"
+#include "model/config.h"
+
+#ifndef QW_KV_PAGE
+#  define QW_KV_PAGE QW_ATTEND_SPLIT
+#endif
+
+/* What all pages of a model with one cache type are like. */
+typedef struct qw_page_shape {
+    qw_kv_type type;
+    size_t n_caches; /* attention layers */
+    size_t n_kv_heads, head_dim;
+    size_t head_bytes; /* of one head of one layer: QW_KV_PAGE positions */
+    size_t bytes;      /* of a page */
+} qw_page_shape;
+/* E_LIMIT when a page had more bytes than there can be. */
+qwren_status qw_page_shape_make(qw_page_shape *out, const qw_text_config *c, qw_kv_type type, qwren_error *err);
+/* Where the heads of the cache-th attention layer begin in a page (qw_layer_state.offset). */
+static inline size_t qw_page_offset(const qw_page_shape *s, size_t cache) { return cache * s->n_kv_heads * s->head_bytes; }
+/* Pages of so many positions. */
+static inline size_t qw_page_count(size_t n_positions) { return n_positions / QW_KV_PAGE + (n_positions % QW_KV_PAGE != 0); }
+
+typedef struct qw_page qw_page;
+
+/* A page that the caller holds, and that `writer` writes. Its bytes are not touched: the system gives memory for those that are used. On failure *out is NULL. */
+qwren_status qw_page_take(qw_page **out, const qw_page_shape *shape, const void *writer, qwren_error *err);
+/* One holder more, or less; the writer that drops a page writes it no more. NULL may be dropped. */
+void qw_page_hold(qw_page *page);
+void qw_page_drop(qw_page *page, const void *who);
+void *qw_page_data(qw_page *page); /* [shape->bytes], aligned to QW_ALIGN */
+/* Asks for huge pages, for one who is going to fill all of it (base/alloc.h). */
+void qw_page_huge(qw_page *page);
+
+/* `who` holds the page, once, and is about to write positions (of the page, so at <= QW_KV_PAGE) from `at` on. True: it may, until it drops the page, and is its writer now. It
+ * may when it is the only holder, or when it or nobody is the writer and nobody relies on positions >= at. False: it takes a qw_page_copy() of the first `at`
+ * positions in place of this page. A page is claimed anew whenever writing goes back, or behind a qw_page_freeze(); the writer need not claim it for each token. */
+bool qw_page_claim(qw_page *page, const void *who, size_t at);
+/* A holder relies on the first n positions from now on. Called by the page's writer, or by one who has found these positions frozen. */
+void qw_page_freeze(qw_page *page, size_t n);
+/* A new page that begins like this one; the caller holds it, `writer` writes it. The first n positions must be frozen or the caller's own. On failure *out is NULL. */
+qwren_status qw_page_copy(qw_page **out, const qw_page *page, size_t n, const void *writer, qwren_error *err);
+
+/* For files: the first n positions of a page without what lies behind them, head after head the qw_kv_bytes(type, head_dim, n) of each. The last block of 16 positions is whole; what
+ * stands at the positions behind n is of no meaning. */
+size_t qw_page_packed_bytes(const qw_page_shape *shape, size_t n);
+void qw_page_pack(void *to, const qw_page *page, size_t n);
+void qw_page_unpack(qw_page *page, const void *from, size_t n); /* by its writer */
+
+/* Bytes of all pages of the process that somebody holds. */
+size_t qw_page_live_bytes(void);
+/* A counter for the one prefix cache that holds the page: by how many nodes. Under that one's lock. */
+size_t *qw_page_shares(qw_page *page);
+
+#endif
