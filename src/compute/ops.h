@@ -146,7 +146,11 @@ void qw_op_delta(qw_ops *ops, const qw_delta_op_args *a);
 typedef struct qw_attention_segment {
     size_t first, n, start;
     size_t first_query, n_queries;
-    void *cache; /* [n_kv_heads] of qw_kv_bytes(type, head_dim, capacity) */
+    /* Heads of the cache one after the other: in one piece, qw_kv_bytes(type, head_dim, capacity) each; or, when `pages` is not NULL, from `offset` of each page
+     * (kernels/kv.h) on, qw_kv_bytes(type, head_dim, QW_KV_PAGE) each. */
+    void *cache;
+    void *const *pages;
+    size_t offset;
     qw_kv_type type;
     size_t capacity;
 } qw_attention_segment;

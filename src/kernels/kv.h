@@ -13,7 +13,8 @@
  *   BF16  keys as pairs of dimensions [(head_dim + 1) / 2][16][2], values as pairs of positions [8][padded][2]: what a bf16 dot product takes. For the image tower, where
  *         kernels.h has slots for it.
  *
- * The cache of a layer is its heads one after the other. Tested by tests/unit/test_kernels_attn.c. */
+ * The cache of a layer is its heads one after the other. A head lies in one piece, or in pages of QW_KV_PAGE positions each, which need not follow each other; both
+ * hold the same bytes. Tested by tests/unit/test_kernels_attn.c. */
 #ifndef QW_KERNELS_KV_H
 #define QW_KERNELS_KV_H
 
@@ -21,6 +22,7 @@
 #include <stdint.h>
 
 #define QW_KV_BLOCK 16
+#define QW_KV_PAGE 512 /* whole blocks, and whole tiles of attention */
 
 typedef enum qw_kv_type { QW_KV_F32, QW_KV_F16, QW_KV_Q8, QW_KV_BF16, QW_KV_TYPES } qw_kv_type;
 
@@ -28,7 +30,19 @@ typedef struct qw_kv {
     qw_kv_type type;
     size_t head_dim;
     void *data; /* qw_kv_bytes(type, head_dim, capacity), aligned to 64, owned by the caller; need not be cleared */
+    /* Or, when it is not NULL: position p is position p % QW_KV_PAGE of what lies at pages[p / QW_KV_PAGE] + offset (bytes, a multiple of 64). Only pages with
+     * positions that a call names are looked at. */
+    void *const *pages;
+    size_t offset;
 } qw_kv;
+
+/* The block that holds a position. */
+static inline void *qw_kv_block_at(const qw_kv *kv, size_t block_bytes, size_t pos)
+{
+    if (!kv->pages)
+        return (char *)kv->data + pos / QW_KV_BLOCK * block_bytes;
+    return (char *)kv->pages[pos / QW_KV_PAGE] + kv->offset + pos % QW_KV_PAGE / QW_KV_BLOCK * block_bytes;
+}
 
 /* of 16 positions of one head; a multiple of 64 */
 size_t qw_kv_block_bytes(qw_kv_type type, size_t head_dim);
@@ -54,13 +68,13 @@ typedef struct qw_kv_append_args {
 /* Softmax attention of n_tokens * n_heads queries that read one K/V head.
  *
  * A query's result depends on its keys alone, to the bit: not on the queries beside it, nor on how tokens are cut into calls, nor on which thread takes which
- * split. Positions are taken in splits of QW_ATTEND_SPLIT and those in tiles of QW_ATTEND_TILE, all at fixed places. In a tile
+ * split. Positions are taken in splits of QW_ATTEND_SPLIT (so a split lies in one page) and those in tiles of QW_ATTEND_TILE, all at fixed places. In a tile
  *   score = sum over the dimensions of (q * scale) * k, in order, times the key's scale
  *   m' = max(m, scores), p = exp(score - m'), keep = exp(m - m'); sum = sum * keep + (p in 16 lanes, block by block, then as v16_sum)
  *   o = o * keep, then o += (p * the value's scale) * v, key by key
  * and splits are merged in order: m' = max(M, m), O = O * exp(M - m') + o * exp(m - m'), likewise the sums; at the end O / sum.
  * Positions behind a query's last are not looked at, whatever they hold. */
-#define QW_ATTEND_SPLIT 512
+#define QW_ATTEND_SPLIT QW_KV_PAGE
 #define QW_ATTEND_TILE 64
 #define QW_ATTEND_QUERIES \
   64 /* computed together at most, so a call with as many reads keys and values once; 16 tokens with 4 heads are a good piece of work */

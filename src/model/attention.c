@@ -22,6 +22,8 @@ static void set_segments(qw_attention_segment *out, const qw_pass *p, size_t lay
                                          .first_query = last_only ? i : s->first,
                                          .n_queries = last_only ? 1 : s->n,
                                          .cache = state->cache,
+                                         .pages = state->pages,
+                                         .offset = state->offset,
                                          .type = state->cache_type,
                                          .capacity = state->capacity };
     }

@@ -58,9 +58,12 @@ qwren_status qw_layer_bind(qw_layer *out, qw_layer_kind kind, const qw_text_conf
 
 /* What one layer remembers of a timeline. The memory belongs to the runtime. */
 typedef struct qw_layer_state {
-    void *cache; /* attention: [n_kv_heads] heads of keys and values (kernels/kv.h); keys after norm and rotation */
+    /* Attention: [n_kv_heads] heads of keys and values (kernels/kv.h), keys after norm and rotation: in one piece, or from `offset` on in each of `pages`. */
+    void *cache;
+    void *const *pages;
+    size_t offset;
     qw_kv_type cache_type;
-    size_t capacity;  /* positions of the cache */
+    size_t capacity;  /* positions of a cache in one piece */
     float *conv;      /* DeltaNet: [taps - 1, channels], oldest first */
     float *recurrent; /* DeltaNet: [qw_recurrent_floats()] */
 } qw_layer_state;

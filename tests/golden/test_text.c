@@ -113,7 +113,9 @@ static void compare_cache(subject *s, int layer, const qw_layer_state *st)
     snprintf(what[0], sizeof what[0], "state.%d.key", layer);
     snprintf(what[1], sizeof what[1], "state.%d.value", layer);
     for (size_t g = 0; g < heads; g++) {
-        const qw_kv head = { st->cache_type, hd, (char *)st->cache + g * qw_kv_bytes(st->cache_type, hd, st->capacity) };
+        const qw_kv head = { .type = st->cache_type,
+                             .head_dim = hd,
+                             .data = (char *)st->cache + g * qw_kv_bytes(st->cache_type, hd, st->capacity) };
         for (size_t pos = 0; pos < s->T; pos++)
             qw_kv_get(&head, pos, k + g * floats_of_head + pos * hd, v + g * floats_of_head + pos * hd);
     }

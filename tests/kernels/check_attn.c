@@ -74,7 +74,7 @@ static void make_rows(check_run *r)
 {
     attention *p = r->state = check_alloc(r, sizeof *p, 0);
     *p = (attention){ .capacity = r->large ? 512 : check_between(r, 1, 50) };
-    p->kv = (qw_kv){ (qw_kv_type)r->param, r->large ? 256 : check_between(r, 1, 150), NULL };
+    p->kv = (qw_kv){ .type = (qw_kv_type)r->param, .head_dim = r->large ? 256 : check_between(r, 1, 150) };
     p->k = check_floats(r, p->capacity * p->kv.head_dim);
     p->v = check_floats(r, p->capacity * p->kv.head_dim);
     p->kv.data = check_alloc(r, qw_kv_bytes(QW_KV_F32, p->kv.head_dim, p->capacity), 0);

@@ -1,5 +1,6 @@
 /* The cache of keys and values and attention over it, on every level that this machine can run: rows come out as they went in, results are those of a softmax
- * in double precision, and they are the same to the bit however tokens, splits and calls are cut and whatever lies behind the last key. */
+ * in double precision, and they are the same to the bit however tokens, splits and calls are cut, whatever lies behind the last key, and whether the cache lies in one piece or
+ * in pages. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +20,8 @@ static qw_rng rng;
 static size_t between(size_t low, size_t high) { return low + (size_t)(qw_rng_double(&rng) * (double)(high - low + 1)); }
 static float normal(void) { return (float)(sqrt(-2 * log(1 - qw_rng_double(&rng))) * cos(6.283185307179586 * qw_rng_double(&rng))); }
 
+static bool in_pages; /* what enter() makes of the cache */
+
 /* Keys, values and queries of one head, a cache of its own size full of NaN, and room for answers. */
 typedef struct room {
     const qw_kernels *k;
@@ -26,7 +29,8 @@ typedef struct room {
     size_t head_dim, n_heads, n_tokens, n_keys, total; /* keys that the first and the last token see */
     size_t key_step;
     float *keys, *values, *q, *out, scale;
-    void *scratch;
+    void *scratch, **pages; /* [n_pages] */
+    size_t n_pages;
 } room;
 
 static float *floats(size_t n)
@@ -39,7 +43,44 @@ static float *floats(size_t n)
 }
 
 /* All bits set are NaN in every float format, and -1 among the codes of eight bits, whose scales are NaN. */
-static void poison(room *r) { memset(r->kv.data, 0xFF, qw_kv_bytes(r->kv.type, r->head_dim, r->total)); }
+static void poison(room *r)
+{
+    const size_t block = qw_kv_block_bytes(r->kv.type, r->head_dim);
+    for (size_t pos = 0; pos < r->total; pos += QW_KV_BLOCK)
+        memset(qw_kv_block_at(&r->kv, block, pos), 0xFF, block);
+}
+
+/* What the cache holds, in one piece; to be freed. */
+static void *bytes_of(const room *r)
+{
+    const size_t block = qw_kv_block_bytes(r->kv.type, r->head_dim);
+    char *all = malloc(qw_kv_bytes(r->kv.type, r->head_dim, r->total));
+    assert_non_null(all);
+    for (size_t pos = 0; pos < r->total; pos += QW_KV_BLOCK)
+        memcpy(all + pos / QW_KV_BLOCK * block, qw_kv_block_at(&r->kv, block, pos), block);
+    return all;
+}
+
+/* In one piece; or in pages that lie anywhere, the first of them behind the others, each only as long as it must be and with something before it. */
+static qw_kv make_cache(room *r, qw_kv_type type)
+{
+    qw_kv kv = { .type = type, .head_dim = r->head_dim };
+    if (!in_pages) {
+        kv.data = qw_alloc_aligned(qw_kv_bytes(type, r->head_dim, r->total));
+        assert_non_null(kv.data);
+        return kv;
+    }
+    r->n_pages = (r->total + QW_KV_PAGE - 1) / QW_KV_PAGE;
+    kv.pages = r->pages = malloc(r->n_pages * sizeof *r->pages);
+    assert_non_null(r->pages);
+    kv.offset = 64 * between(0, 5);
+    for (size_t i = r->n_pages; i-- > 0;) {
+        const size_t left = r->total - i * QW_KV_PAGE;
+        r->pages[i] = qw_alloc_aligned(kv.offset + qw_kv_bytes(type, r->head_dim, left < QW_KV_PAGE ? left : QW_KV_PAGE));
+        assert_non_null(r->pages[i]);
+    }
+    return kv;
+}
 
 static room enter(const qw_kernels *k, qw_kv_type type, size_t head_dim, size_t n_heads, size_t n_tokens, size_t n_keys, size_t key_step)
 {
@@ -51,8 +92,7 @@ static room enter(const qw_kernels *k, qw_kv_type type, size_t head_dim, size_t 
     r.q = floats(n_tokens * n_heads * head_dim);
     r.out = floats(n_tokens * n_heads * head_dim);
     r.scratch = qw_alloc_aligned(qw_attend_scratch(head_dim));
-    r.kv = (qw_kv){ type, head_dim, qw_alloc_aligned(qw_kv_bytes(type, head_dim, r.total)) };
-    assert_non_null(r.kv.data);
+    r.kv = make_cache(&r, type);
     poison(&r);
     return r;
 }
@@ -62,6 +102,9 @@ static void leave(room *r)
     free(r->keys), free(r->values), free(r->q), free(r->out);
     qw_free_aligned(r->scratch);
     qw_free_aligned(r->kv.data);
+    for (size_t i = 0; i < r->n_pages; i++)
+        qw_free_aligned(r->pages[i]);
+    free(r->pages);
 }
 
 static void append(room *r, size_t pos, size_t n)
@@ -95,6 +138,7 @@ static void attend(room *r, size_t token, size_t n_tokens, float *out)
     r->k->attend[r->kv.type](&a);
 }
 
+/* On every level, for every type, in one piece and in pages. */
 static void each(void (*test)(const qw_kernels *k, qw_kv_type type))
 {
     for (qw_cpu_level level = 0; level < QW_CPU_LEVELS; level++) {
@@ -102,8 +146,10 @@ static void each(void (*test)(const qw_kernels *k, qw_kv_type type))
             continue;
         const qw_kernels k = qw_kernels_of(level);
         for (qw_kv_type t = 0; t < QW_KV_TYPES; t++)
-            if (k.attend[t])
+            for (int paged = 0; k.attend[t] && paged < 2; paged++) {
+                in_pages = paged;
                 test(&k, t);
+            }
     }
 }
 
@@ -159,20 +205,20 @@ static void levels_write_the_same(const qw_kernels *k, qw_kv_type type)
     if (!plain.kv_append[type])
         return;
     for (int round = 0; round < 20; round++) {
-        const size_t hd = between(1, 100), n = between(1, 40), bytes = qw_kv_bytes(type, hd, n);
+        const size_t hd = between(1, 100), n = round % 5 ? between(1, 40) : between(500, 1100), bytes = qw_kv_bytes(type, hd, n);
         room r = enter(k, type, hd, 1, 1, n, 0);
         if (round % 4 == 3)
             r.keys[between(0, n * hd - 1)] = INFINITY, r.values[between(0, n * hd - 1)] = -1e20F;
         if (round % 4 == 2)
             memset(r.keys, 0, n * hd * sizeof *r.keys);
         append(&r, 0, n);
-        void *first = malloc(bytes);
-        memcpy(first, r.kv.data, bytes);
+        void *first = bytes_of(&r);
         poison(&r);
         r.k = &plain;
         append(&r, 0, n);
-        assert_memory_equal(first, r.kv.data, bytes);
-        free(first);
+        void *second = bytes_of(&r);
+        assert_memory_equal(first, second, bytes);
+        free(first), free(second);
         leave(&r);
     }
 }
@@ -309,6 +355,45 @@ static void one_answer(void **state)
     each(cuts_do_not_matter);
 }
 
+/* The same rows in one piece and in pages, which the rows of one call may cross: the same bytes, the same answers. */
+static void one_piece_or_pages(const qw_kernels *k, qw_kv_type type)
+{
+    static const size_t dims[] = { 3, 64, 72, 256 };
+    if (in_pages)
+        return;
+    for (int round = 0; round < 8; round++) {
+        room r = enter(k, type, dims[round % 4], between(1, 5), between(1, 20), between(1, 2 * QW_KV_PAGE + 40), round % 2);
+        const size_t n = r.n_tokens * r.n_heads * r.head_dim;
+        float *split = floats(n), *whole = floats(n);
+        append(&r, 0, r.total);
+        attend(&r, 0, r.n_tokens, whole);
+        void *bytes = bytes_of(&r), *piece = r.kv.data;
+        in_pages = true;
+        r.kv = make_cache(&r, type);
+        poison(&r);
+        for (size_t at = 0, m; at < r.total; at += m) {
+            m = between(1, r.total - at);
+            append(&r, at, m);
+        }
+        void *paged = bytes_of(&r);
+        attend(&r, 0, r.n_tokens, r.out);
+        by_parts(&r, 0, r.n_tokens, split);
+        assert_memory_equal(bytes, paged, qw_kv_bytes(type, r.head_dim, r.total));
+        assert_memory_equal(whole, r.out, n * sizeof *whole);
+        assert_memory_equal(whole, split, n * sizeof *whole);
+        in_pages = false;
+        free(bytes), free(paged), free(split), free(whole);
+        qw_free_aligned(piece);
+        leave(&r);
+    }
+}
+
+static void pages_change_nothing(void **state)
+{
+    (void)state;
+    each(one_piece_or_pages);
+}
+
 /* ---- levels, and what is not a number */
 
 /* All levels with vectors add in one order. Plain C has another, and BF16 is one level's alone. */
@@ -375,7 +460,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_goes_in_comes_out), cmocka_unit_test(caches_are_equal),
         cmocka_unit_test(attention_is_softmax),   cmocka_unit_test(one_answer),
-        cmocka_unit_test(levels_are_equal),       cmocka_unit_test(no_number_is_hidden),
+        cmocka_unit_test(pages_change_nothing),   cmocka_unit_test(levels_are_equal),
+        cmocka_unit_test(no_number_is_hidden),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

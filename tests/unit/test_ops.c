@@ -291,9 +291,11 @@ static void segments_do_not_see_each_other(void **state)
 
 typedef struct timeline {
     float *k, *v, *q, *cos, *sin, *parts, norm[HD];
-    void *cache;
+    void *cache, *pages[(LONG + QW_KV_PAGE - 1) / QW_KV_PAGE]; /* one of the two */
     size_t n_parts;
 } timeline;
+
+#define PAGE_OFFSET 192 /* where the layer's caches begin in a page */
 
 static float *random_floats(qw_rng *rng, size_t n)
 {
@@ -304,7 +306,7 @@ static float *random_floats(qw_rng *rng, size_t n)
     return p;
 }
 
-static timeline make_timeline(qw_kv_type type)
+static timeline make_timeline(qw_kv_type type, bool in_pages)
 {
     qw_rng rng;
     qw_rng_seed(&rng, 11);
@@ -315,8 +317,11 @@ static timeline make_timeline(qw_kv_type type)
                    .sin = random_floats(&rng, LONG * HALF),
                    .n_parts = 2 * qw_attention_parts(HEADS, HD, LONG) };
     t.parts = qw_alloc_aligned(t.n_parts * sizeof *t.parts);
-    t.cache = qw_alloc_aligned(KV * qw_kv_bytes(type, HD, LONG));
-    assert_true(t.parts && t.cache);
+    if (!in_pages)
+        t.cache = qw_alloc_aligned(KV * qw_kv_bytes(type, HD, LONG));
+    for (size_t i = 0; in_pages && i < sizeof t.pages / sizeof *t.pages; i++)
+        assert_non_null(t.pages[i] = qw_alloc_aligned(PAGE_OFFSET + KV * qw_kv_bytes(type, HD, QW_KV_PAGE)));
+    assert_true(t.parts && (t.cache || in_pages));
     for (size_t i = 0; i < HD; i++)
         t.norm[i] = 1 + (float)i / HD;
     return t;
@@ -326,14 +331,18 @@ static void drop_timeline(timeline *t)
 {
     free(t->k), free(t->v), free(t->q), free(t->cos), free(t->sin);
     qw_free_aligned(t->parts), qw_free_aligned(t->cache);
+    for (size_t i = 0; i < sizeof t->pages / sizeof *t->pages; i++)
+        qw_free_aligned(t->pages[i]);
 }
 
 /* Tokens [first, first + n); the last n_queries of them ask. */
 static void attend(qw_ops *ops, timeline *t, qw_kv_type type, qw_input *out, size_t first, size_t n, size_t n_queries, size_t n_parts)
 {
-    const qw_attention_segment segment = {
+    qw_attention_segment segment = {
         .n = n, .start = first, .first_query = n - n_queries, .n_queries = n_queries, .cache = t->cache, .type = type, .capacity = LONG
     };
+    if (!t->cache)
+        segment.pages = t->pages, segment.offset = PAGE_OFFSET;
     qw_attention_op_args a = { .k = t->k + first * KV * HD,
                                .v = t->v + first * KV * HD,
                                .q = t->q + first * HEADS * 2 * HD,
@@ -356,17 +365,17 @@ static void attend(qw_ops *ops, timeline *t, qw_kv_type type, qw_input *out, siz
     qw_op_attend(ops, &a);
 }
 
-/* Whatever asks beside a query, and whether its keys are split over threads or not. */
+/* Whatever asks beside a query, whether its keys are split over threads or not, and whether they lie in pages. */
 static void a_query_has_one_answer(void **state)
 {
     (void)state;
     for (qw_kv_type type = 0; type < QW_KV_BF16; type++) {
         inputs whole = make_inputs(LONG), piece = make_inputs(LONG);
         qw_ops *one = device(1, QWREN_ARITHMETIC_DEFAULT), *many = device(3, QWREN_ARITHMETIC_DEFAULT);
-        timeline t = make_timeline(type);
+        timeline t = make_timeline(type, false);
         attend(one, &t, type, &whole.in, 0, LONG, LONG, 0);
         drop_timeline(&t);
-        t = make_timeline(type);
+        t = make_timeline(type, true);
         for (size_t at = 0, n; at < LONG; at += n) { /* in pieces of all sizes; single tokens behind many are split */
             n = at < 1000 ? 1 + at / 2 : 1;
             n = n < LONG - at ? n : LONG - at;
@@ -374,7 +383,7 @@ static void a_query_has_one_answer(void **state)
             assert_memory_equal(piece.in.f32, whole.in.f32 + at * HEADS * HD, n * HEADS * HD * sizeof(float));
         }
         drop_timeline(&t);
-        t = make_timeline(type);
+        t = make_timeline(type, true);
         attend(many, &t, type, &piece.in, 0, LONG, 1, t.n_parts); /* the last alone, at once */
         assert_memory_equal(piece.in.f32 + (LONG - 1) * HEADS * HD, whole.in.f32 + (LONG - 1) * HEADS * HD, HEADS * HD * sizeof(float));
         drop_timeline(&t);

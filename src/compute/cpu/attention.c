@@ -28,7 +28,10 @@ static attention_job job_of(const qw_ops *ops, const qw_attention_op_args *a)
 
 static qw_kv cache_of(const qw_attention_op_args *a, const qw_attention_segment *s, size_t kv_head)
 {
-    return (qw_kv){ s->type, a->head_dim, (char *)s->cache + kv_head * qw_kv_bytes(s->type, a->head_dim, s->capacity) };
+    const size_t before = kv_head * qw_kv_bytes(s->type, a->head_dim, s->pages ? QW_KV_PAGE : s->capacity);
+    if (s->pages)
+        return (qw_kv){ .type = s->type, .head_dim = a->head_dim, .pages = s->pages, .offset = s->offset + before };
+    return (qw_kv){ .type = s->type, .head_dim = a->head_dim, .data = (char *)s->cache + before };
 }
 
 /* floats of qw_worker.queries: a tile of them */

@@ -98,7 +98,7 @@ typedef struct patches_job {
 static qw_kv cache_of(const patches_job *j, size_t head)
 {
     const size_t bytes = qw_op_tower_cache(j->ops, j->a->head_dim, j->a->n);
-    return (qw_kv){ cache_type(j->ops), j->a->head_dim, (char *)j->a->cache + head * bytes };
+    return (qw_kv){ .type = cache_type(j->ops), .head_dim = j->a->head_dim, .data = (char *)j->a->cache + head * bytes };
 }
 
 /* Item: the positions of a piece of the picture for one head. */

@@ -83,7 +83,7 @@ static float code_of(float x, float inverse) { return inverse > 0 ? x : 0; }
 static void append_row(const qw_kv *kv, const qw_kv_layout *l, size_t pos, const float *k, const float *v)
 {
     const size_t lane = pos % BLOCK, hd = kv->head_dim;
-    char *block = (char *)kv->data + pos / BLOCK * l->bytes;
+    char *block = qw_kv_block_at(kv, l->bytes, pos);
     const bool scaled = kv->type == QW_KV_Q8;
     const float k_scale = scaled ? row_scale(k, hd) : 1, v_scale = scaled ? row_scale(v, hd) : 1;
     const float k_inverse = inverse_of(k_scale), v_inverse = inverse_of(v_scale);
@@ -116,7 +116,7 @@ static float scale_at(const qw_kv *kv, const char *scales, size_t lane)
 void qw_kv_get(const qw_kv *kv, size_t pos, float *k, float *v)
 {
     const qw_kv_layout l = qw_kv_layout_of(kv->type, kv->head_dim);
-    const char *block = (const char *)kv->data + pos / BLOCK * l.bytes;
+    const char *block = qw_kv_block_at(kv, l.bytes, pos);
     const size_t lane = pos % BLOCK;
     for (size_t d = 0; k && d < kv->head_dim; d++)
         k[d] = scale_at(kv, block + l.key_scales, lane) * value_at(kv->type, block, key_index(kv->type, d, lane));
@@ -127,7 +127,7 @@ void qw_kv_get(const qw_kv *kv, size_t pos, float *k, float *v)
 void qw_kv_widen_keys(const qw_kv *kv, size_t block, float *out)
 {
     const qw_kv_layout l = qw_kv_layout_of(kv->type, kv->head_dim);
-    const char *at = (const char *)kv->data + block * l.bytes;
+    const char *at = qw_kv_block_at(kv, l.bytes, block * BLOCK);
     for (size_t i = 0; i < kv->head_dim * BLOCK; i++)
         out[i] = scale_at(kv, at + l.key_scales, i % BLOCK) * value_at(kv->type, at, i);
 }
@@ -136,7 +136,7 @@ void qw_kv_widen_values(const qw_kv *kv, size_t pos, size_t n, float *out)
 {
     const qw_kv_layout l = qw_kv_layout_of(kv->type, kv->head_dim);
     for (size_t j = 0; j < n; j++) {
-        const char *block = (const char *)kv->data + (pos + j) / BLOCK * l.bytes;
+        const char *block = qw_kv_block_at(kv, l.bytes, pos + j);
         const size_t lane = (pos + j) % BLOCK;
         for (size_t d = 0; d < l.padded; d++)
             out[j * l.padded + d] = scale_at(kv, block + l.value_scales, lane) * value_at(kv->type, block + l.values, lane * l.padded + d);

@@ -27,14 +27,24 @@ typedef struct attn_group {
 } attn_group;
 
 /* A tile: where its first block begins, and how the blocks lie. What is loaded of it is fetched of the next, `ahead` bytes on, into the second-level cache: a decode
- * over 32,768 positions reads twice as fast for it. 0 in the last tile. */
+ * over 32,768 positions reads twice as fast for it. Negative when the next tile begins a page that lies before this one; 0 in the last tile. */
 typedef struct attn_tile {
     const char *at;
     const qw_kv_layout *layout;
-    size_t head_dim, ahead;
+    size_t head_dim;
+    ptrdiff_t ahead;
 } attn_tile;
 
 static inline size_t attn_least(size_t a, size_t b) { return a < b ? a : b; }
+
+/* The tile at `pos` of a cache that is read up to position `last`. */
+static inline attn_tile attn_tile_at(const qw_kv *kv, const qw_kv_layout *layout, size_t pos, size_t last)
+{
+    attn_tile t = { .at = qw_kv_block_at(kv, layout->bytes, pos), .layout = layout, .head_dim = kv->head_dim };
+    if (pos + ATTN_TILE < last)
+        t.ahead = (ptrdiff_t)((uintptr_t)qw_kv_block_at(kv, layout->bytes, pos + ATTN_TILE) - (uintptr_t)t.at);
+    return t;
+}
 
 /* Scores of a tile become weights p in place: n_keys[i] of them, the rest 0. Updates max and sum of each part; keep[i] is what multiplies its o. */
 static void attn_soften(const attn_group *g, const size_t *n_keys, size_t n_blocks, size_t padded, float s[][ATTN_TILE], float *keep)

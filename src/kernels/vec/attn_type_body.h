@@ -171,8 +171,7 @@ static void ATTN(take_split)(const qw_attend_args *a, size_t split, size_t first
     const size_t last = a->n_keys + (first + n - 1) / a->n_heads * a->key_step, end = attn_least(begin + QW_ATTEND_SPLIT, last);
     attn_empty(parts, n, layout.padded);
     for (size_t pos = begin; pos < end; pos += ATTN_TILE) {
-        const size_t ahead = pos + ATTN_TILE < last ? ATTN_TILE / ATTN_BLOCK * layout.bytes : 0;
-        const attn_tile t = { (const char *)a->kv->data + pos / ATTN_BLOCK * layout.bytes, &layout, hd, ahead };
+        const attn_tile t = attn_tile_at(a->kv, &layout, pos, last);
         for (size_t i = 0; i < n; i += ATTN_QUERIES) {
             attn_group g = { parts + i * floats, packed + i * hd, attn_least(ATTN_QUERIES, n - i), { 0 } };
             for (size_t j = 0; j < g.n; j++)

@@ -60,7 +60,7 @@ static void kv_append_f32(const qw_kv_append_args *a)
     const qw_kv_layout l = qw_kv_layout_of(QW_KV_F32, a->kv->head_dim);
     for (size_t t = 0; t < a->n; t++) {
         const size_t lane = (a->pos + t) % QW_KV_BLOCK;
-        char *block = (char *)a->kv->data + (a->pos + t) / QW_KV_BLOCK * l.bytes;
+        char *block = qw_kv_block_at(a->kv, l.bytes, a->pos + t);
         kv_row_f32(block + 4 * lane, block + l.values + 4 * lane * l.padded, a->kv->head_dim, l.padded, a->k + t * a->k_stride,
                    a->v + t * a->v_stride);
     }
@@ -71,7 +71,7 @@ static void kv_append_f16(const qw_kv_append_args *a)
     const qw_kv_layout l = qw_kv_layout_of(QW_KV_F16, a->kv->head_dim);
     for (size_t t = 0; t < a->n; t++) {
         const size_t lane = (a->pos + t) % QW_KV_BLOCK;
-        char *block = (char *)a->kv->data + (a->pos + t) / QW_KV_BLOCK * l.bytes;
+        char *block = qw_kv_block_at(a->kv, l.bytes, a->pos + t);
         kv_row_f16(block + 2 * lane, block + l.values + 2 * lane * l.padded, a->kv->head_dim, l.padded, a->k + t * a->k_stride,
                    a->v + t * a->v_stride);
     }
@@ -83,7 +83,7 @@ static void kv_append_q8(const qw_kv_append_args *a)
     const qw_kv_layout l = qw_kv_layout_of(QW_KV_Q8, hd);
     for (size_t t = 0; t < a->n; t++) {
         const size_t lane = (a->pos + t) % QW_KV_BLOCK;
-        char *block = (char *)a->kv->data + (a->pos + t) / QW_KV_BLOCK * l.bytes;
+        char *block = qw_kv_block_at(a->kv, l.bytes, a->pos + t);
         const float *k = a->k + t * a->k_stride, *v = a->v + t * a->v_stride;
         float *k_scale = (float *)(void *)(block + l.key_scales) + lane, *v_scale = (float *)(void *)(block + l.value_scales) + lane;
         *k_scale = kv_scale(k, hd);

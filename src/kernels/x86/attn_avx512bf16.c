@@ -142,7 +142,7 @@ static void append_bf16(const qw_kv_append_args *a)
     const qw_kv_layout l = qw_kv_layout_of(QW_KV_BF16, hd);
     for (size_t t = 0; t < a->n; t++) {
         const size_t lane = (a->pos + t) % ATTN_BLOCK;
-        char *block = (char *)a->kv->data + (a->pos + t) / ATTN_BLOCK * l.bytes, *row = block + l.values + lane / 2 * l.padded * 4;
+        char *block = qw_kv_block_at(a->kv, l.bytes, a->pos + t), *row = block + l.values + lane / 2 * l.padded * 4;
         const float *k = a->k + t * a->k_stride, *v = a->v + t * a->v_stride;
         put_key(block, lane, hd, k);
         if (lane % 2 == 0 && t + 1 < a->n) {
