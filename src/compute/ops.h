@@ -178,6 +178,19 @@ void qw_op_attend(qw_ops *ops, const qw_attention_op_args *a);
 /* floats for one query over n_keys positions */
 size_t qw_attention_parts(size_t n_heads, size_t head_dim, size_t n_keys);
 
+/* Positions [from, n) of a timeline become [from - by, n - by): values and their scales as they are, keys rotated by one row of angles more (those of a position
+ * that is as far below zero as the keys go down) and rounded again as their type is. from and by are multiples of QW_KV_BLOCK, by <= from. */
+typedef struct qw_shift_args {
+    void *const *pages;    /* up to the one with position n - 1; those from position from - by on are written */
+    const size_t *offsets; /* [n_caches]: where the heads of each layer begin in a page */
+    size_t n_caches;
+    qw_kv_type type;
+    size_t n_kv_heads, head_dim, half;
+    size_t from, n, by;
+    const float *cos, *sin; /* [half]: pairs (i, i + half) */
+} qw_shift_args;
+void qw_op_shift(qw_ops *ops, const qw_shift_args *a);
+
 /* ---- the image tower: rows are patches of one picture */
 
 /* in = layernorm(x) * w + b */
