@@ -144,6 +144,7 @@ typedef struct qwren_model_options {
     const char *mmproj;         /* GGUF: the file of the image tower, or "none" for a model without; NULL: the one *mmproj*.gguf beside the model */
     bool lock_memory;           /* the weights must stay in memory and are never paged out (mlock); QWREN_E_LIMIT when the system does not allow it */
     qwren_arithmetic arithmetic;
+    double yarn_factor;         /* more positions than the training had, by YaRN, so many times: 1 to 4; 0 = as the files say. Answers to short texts lose a little */
 } qwren_model_options;
 QWREN_API qwren_model_options qwren_model_options_default(void);
 
@@ -182,6 +183,9 @@ typedef struct qwren_model_info {
     const char *recipe;                /* by which `qwren quantize` made the files; NULL when it did not */
     uint64_t n_bytes_text, n_bytes_vision, n_bytes_mtp;
     double bits_per_weight, bits_per_weight_text, bits_per_weight_vision, bits_per_weight_mtp; /* scales included; 0 of nothing */
+    /* positions: max_positions are these, times YaRN's factor (1: without) */
+    int trained_positions;
+    double yarn_factor;
 } qwren_model_info;
 QWREN_API const qwren_model_info *qwren_model_get_info(const qwren_model *m);
 

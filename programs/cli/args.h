@@ -95,6 +95,7 @@ typedef enum cli_id {
     OPT_REPEAT,
     OPT_PROFILE,
     OPT_CTX,
+    OPT_YARN,
     OPT_DETERMINISTIC,
     OPT_EXACT,
     OPT_BASE_EXACT,

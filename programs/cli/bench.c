@@ -35,6 +35,7 @@ static qwren_status make_random(bench *b, qwren_model **out, qwren_error *err)
     qwren_model_options opt = qwren_model_options_default();
     opt.n_threads = (int)cli_number(b->args, OPT_THREADS, 0);
     opt.arithmetic = cli_arithmetic(b->args);
+    opt.yarn_factor = cli_number(b->args, OPT_YARN, 0);
     opt.progress = cli_progress;
     const double start = qw_now_s();
     QW_TRY(qwren_model_random(out, cli_text(b->args, OPT_RANDOM, NULL), cli_text(b->args, OPT_RECIPE, NULL), &opt, err));

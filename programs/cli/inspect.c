@@ -41,7 +41,10 @@ static void put_text_model(qw_buf *out, const qwren_model_info *m)
     cli_put_row(out, "  vocabulary");
     qw_buf_printf(out, "%d ids, %s\n", m->vocab_size, m->tied_embeddings ? "embeddings are the head" : "a head of its own");
     cli_put_row(out, "  context");
-    qw_buf_printf(out, "%d tokens\n", m->max_positions);
+    qw_buf_printf(out, "%d tokens", m->max_positions);
+    if (m->yarn_factor > 1)
+        qw_buf_printf(out, ": %g times the %d of the training, by YaRN", m->yarn_factor, m->trained_positions);
+    qw_buf_putc(out, '\n');
 }
 
 static void put_vision(qw_buf *out, const qwren_model_info *m)
@@ -149,8 +152,11 @@ static void json_text_model(qw_buf *out, const qwren_model_info *m)
                   m->intermediate_size, m->n_heads, m->n_kv_heads, m->head_dim, m->rotary_dim);
     qw_buf_printf(out, ", \"linear_key_heads\": %d, \"linear_value_heads\": %d, \"linear_key_dim\": %d, \"linear_value_dim\": %d",
                   m->linear_key_heads, m->linear_value_heads, m->linear_key_dim, m->linear_value_dim);
-    qw_buf_printf(out, ", \"conv_kernel\": %d, \"vocab_size\": %d, \"max_positions\": %d, \"tied_embeddings\": %s, \"mtp\": %s}",
-                  m->conv_kernel, m->vocab_size, m->max_positions, m->tied_embeddings ? "true" : "false", m->has_mtp ? "true" : "false");
+    qw_buf_printf(out,
+                  ", \"conv_kernel\": %d, \"vocab_size\": %d, \"max_positions\": %d, \"trained_positions\": %d, \"yarn_factor\": %g, "
+                  "\"tied_embeddings\": %s, \"mtp\": %s}",
+                  m->conv_kernel, m->vocab_size, m->max_positions, m->trained_positions, m->yarn_factor,
+                  m->tied_embeddings ? "true" : "false", m->has_mtp ? "true" : "false");
 }
 
 static void json_vision(qw_buf *out, const qwren_model_info *m)

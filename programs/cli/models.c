@@ -111,6 +111,7 @@ static qwren_status open_path(const cli_args *a, const char *path, cli_model_use
     opt.mmproj = cli_text(a, OPT_MMPROJ, NULL);
     opt.lock_memory = cli_has(a, OPT_MLOCK);
     opt.arithmetic = arithmetic;
+    opt.yarn_factor = cli_number(a, OPT_YARN, 0);
     opt.progress = cli_progress;
     return qwren_model_open(out, path, &opt, err);
 }

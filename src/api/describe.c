@@ -23,6 +23,8 @@ static void describe_text(qwren_model_info *info, const qw_text_config *c)
     info->conv_kernel = c->conv_kernel;
     info->vocab_size = c->vocab_size;
     info->max_positions = c->max_positions;
+    info->yarn_factor = c->yarn.factor > 0 ? c->yarn.factor : 1;
+    info->trained_positions = c->yarn.factor > 0 ? (int)c->yarn.original : c->max_positions;
     info->tied_embeddings = c->tied_embeddings;
 }
 

@@ -8,6 +8,8 @@
 #include "base/file.h"
 #include "runtime/session.h"
 
+#define MOST_YARN 4 /* what the model card has tried: 1,010,000 tokens */
+
 qwren_model_options qwren_model_options_default(void) { return (qwren_model_options){ .struct_size = sizeof(qwren_model_options) }; }
 
 /* ---- tokens that mean something to the engine */
@@ -109,6 +111,9 @@ qwren_status qw_model_check_options(const qwren_model_options *opt, qwren_error 
         return qw_fail(err, QWREN_E_ARGUMENT, "n_threads is %d; give a positive number, or 0 for all physical cores", opt->n_threads);
     if ((int)opt->arithmetic < 0 || opt->arithmetic > QWREN_ARITHMETIC_EXACT)
         return qw_fail(err, QWREN_E_ARGUMENT, "arithmetic is %d; give one of qwren_arithmetic", (int)opt->arithmetic);
+    if (opt->yarn_factor != 0 && !(opt->yarn_factor >= 1 && opt->yarn_factor <= MOST_YARN))
+        return qw_fail(err, QWREN_E_ARGUMENT, "yarn_factor is %g; give a number from 1 to %d, or 0 for what the files say",
+                       opt->yarn_factor, MOST_YARN);
     return QWREN_OK;
 }
 
@@ -122,6 +127,7 @@ static qwren_status open_model(qwren_model *m, const char *path, const qwren_mod
         .mmproj = opt->mmproj,
         .lock = opt->lock_memory,
         .arithmetic = opt->arithmetic,
+        .yarn_factor = opt->yarn_factor,
     };
     QW_TRY(qw_model_check_options(opt, err));
     m->path = qw_strdup(path);

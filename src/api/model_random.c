@@ -239,6 +239,7 @@ static qwren_status make_model(qwren_model *m, const qw_config *c, const char *s
     if (!m->path || !m->made_by)
         return qw_fail_memory(err, sizeof name, "a name");
     qw_model_params params = { .n_threads = opt->n_threads,
+                               .yarn_factor = opt->yarn_factor,
                                .arithmetic = opt->arithmetic,
                                .config_only = opt->config_only,
                                .progress = opt->progress,

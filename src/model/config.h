@@ -9,12 +9,24 @@
 
 typedef enum qw_layer_kind { QW_LAYER_DELTA, QW_LAYER_ATTENTION } qw_layer_kind;
 
+/* YaRN: positions beyond those of the training (rope.c has the formula). */
+typedef struct qw_yarn {
+    double factor;   /* times the positions of the training; 0: without */
+    double original; /* those positions */
+    double beta_fast,
+        beta_slow; /* pairs that turn more often than the first within them keep their frequency; the second and slower ones are stretched */
+    double attention;              /* of cos and sin; 0: as factor and the next two say */
+    double mscale, mscale_all_dim; /* both or neither */
+    bool fractions;                /* where that begins and ends is not rounded to whole pairs */
+} qw_yarn;
+
 typedef struct qw_text_config {
     int hidden_size, intermediate_size, n_layers, vocab_size, max_positions;
     int n_heads, n_kv_heads, head_dim;
     int rotary_dim;       /* head_dim * partial_rotary_factor, even */
     int mrope_section[3]; /* pairs for t, h, w; sum = rotary_dim / 2 */
     double rope_theta;
+    qw_yarn yarn;
     int linear_key_heads, linear_value_heads, linear_key_dim, linear_value_dim, conv_kernel;
     double rms_eps;
     bool tied_embeddings;
@@ -59,6 +71,8 @@ typedef struct qw_config {
 /* Reads and checks the files of the directory. Refuses what the engine does not compute (other architectures, attention_bias, rope types, experts),
  * naming file, key, value and what is supported. Unknown keys are ignored. */
 qwren_status qw_config_read(qw_config *out, const char *dir, qwren_error *err);
+/* Stretches the positions of the training by YaRN, by a factor from 1 (as trained) on, whatever the files say; max_positions follows. */
+qwren_status qw_text_config_stretch(qw_text_config *c, double factor, qwren_error *err);
 /* "0.8B", "2B", "4B", "9B" by shape, or "custom". */
 const char *qw_config_size_name(const qw_config *c);
 

@@ -37,12 +37,11 @@ static qwren_status must_be_number(const qw_gguf_fields *f, const char *key, dou
 /* Settings that llama.cpp knows of other models: with any of them the answer would be another. 0 stands for none. */
 static qwren_status refuse_variants(const qw_gguf_fields *f)
 {
-    static const char *const ones[] = { "rope.scaling.factor", "rope.scale_linear", "rope.scaling.attn_factor" }, *const zeros[] = {
-        "logit_scale",     "attn_logit_softcapping", "final_logit_softcapping", "attention.scale",
-        "embedding_scale", "residual_scale",         "attention.clamp_kqv",     "attention.max_alibi_bias"
-    };
+    static const char *const ones[] = { "rope.scale_linear", "rope.scaling.attn_factor", "rope.scaling.yarn_ext_factor" },
+                             *const zeros[] = { "logit_scale",         "attn_logit_softcapping",   "final_logit_softcapping",
+                                                "attention.scale",     "embedding_scale",          "residual_scale",
+                                                "attention.clamp_kqv", "attention.max_alibi_bias", "rope.scaling.yarn_log_multiplier" };
     QW_TRY(qw_gguf_field_must_be_int(f, "expert_count", 0));
-    QW_TRY(qw_gguf_field_must_be_text(f, "rope.scaling.type", "none"));
     QW_TRY(qw_gguf_field_must_be_bool(f, "attention.causal", true));
     for (size_t i = 0; i < sizeof ones / sizeof *ones; i++)
         QW_TRY(must_be_number(f, ones[i], 1));
@@ -126,13 +125,45 @@ static qwren_status read_sections(const qw_gguf_fields *f, qw_text_config *t)
                                     pairs, t->rotary_dim);
 }
 
+/* The keys that llama.cpp's converter writes; their meaning is transformers'. */
+static qwren_status read_yarn(const qw_gguf_fields *f, qw_text_config *t)
+{
+    qw_yarn *y = &t->yarn;
+    *y = (qw_yarn){ .original = t->max_positions, .beta_fast = QW_YARN_FAST, .beta_slow = QW_YARN_SLOW };
+    QW_TRY(qw_gguf_field_number(f, "rope.scaling.factor", 1, QW_MOST_YARN, &y->factor));
+    QW_TRY(qw_gguf_field_number_maybe(f, "rope.scaling.original_context_length", 1, QW_MOST_POSITIONS, &y->original));
+    QW_TRY(qw_gguf_field_number_maybe(f, "rope.scaling.yarn_beta_fast", 1e-6, 1e6, &y->beta_fast));
+    QW_TRY(qw_gguf_field_number_maybe(f, "rope.scaling.yarn_beta_slow", 1e-6, 1e6, &y->beta_slow));
+    QW_TRY(qw_gguf_field_number_maybe(f, "rope.scaling.yarn_attn_factor", 1e-3, 1e3, &y->attention));
+    if (t->rope_theta <= 1)
+        return qw_gguf_field_fail(f, QWREN_E_FORMAT, "rope.freq_base", "with yarn it must be more than 1");
+    if (y->beta_fast < y->beta_slow)
+        return qw_gguf_field_fail(f, QWREN_E_FORMAT, "rope.scaling.yarn_beta_fast", "it must not be less than yarn_beta_slow, which is %g",
+                                  y->beta_slow);
+    return qw_yarn_positions(t)
+               ? QWREN_OK
+               : qw_gguf_field_fail(f, QWREN_E_LIMIT, "rope.scaling.factor", "times %.0f positions it is more than %d, which is supported",
+                                    y->original, QW_MOST_POSITIONS);
+}
+
+static qwren_status read_scaling(const qw_gguf_fields *f, qw_text_config *t)
+{
+    const qw_gguf_value *type = qw_gguf_field(f, "rope.scaling.type");
+    if (type && qw_gguf_is(type, "yarn"))
+        return read_yarn(f, t);
+    if (type && !qw_gguf_is(type, "none"))
+        return qw_gguf_field_fail(f, QWREN_E_UNSUPPORTED, "rope.scaling.type", "supported are none and yarn");
+    return must_be_number(f, "rope.scaling.factor", 1);
+}
+
 static qwren_status read_rope(const qw_gguf_fields *f, qw_text_config *t)
 {
     QW_TRY(qw_gguf_field_number(f, "rope.freq_base", 1, 1e15, &t->rope_theta));
     QW_TRY(qw_gguf_field_int(f, "rope.dimension_count", 2, t->head_dim, &t->rotary_dim));
     if (t->rotary_dim % 2)
         return qw_gguf_field_fail(f, QWREN_E_FORMAT, "rope.dimension_count", "an even number is needed");
-    return read_sections(f, t);
+    QW_TRY(read_sections(f, t));
+    return read_scaling(f, t);
 }
 
 /* ---- what the tensors say */

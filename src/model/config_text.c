@@ -1,5 +1,5 @@
-/* The text model's part of config.json: sizes, kinds of layers, rotary positions. What the engine computes in one way only is refused when a file wants it
- * otherwise. The keys are described in docs/model.md, section 9. Tested by tests/unit/test_config.c. */
+/* The text model's part of config.json: sizes and kinds of layers; config_rope.c reads its rotary positions. What the engine computes in one way only is refused
+ * when a file wants it otherwise. The keys are described in docs/model.md, section 9. Tested by tests/unit/test_config.c. */
 #include "model/config_parts.h"
 
 #include <stddef.h>
@@ -89,66 +89,6 @@ static qwren_status read_layer_kinds(const qw_fields *f, qw_text_config *t)
     return QWREN_OK;
 }
 
-/* ---- rotary positions: in rope_parameters, older rope_scaling, or beside them */
-
-/* The block that holds them; without one, the text fields themselves. */
-static qwren_status find_rope_block(const qw_fields *f, qw_fields *block)
-{
-    bool nested = f->section[0] != '\0';
-    qw_fields older;
-    QW_TRY(qw_field_object(f, "rope_parameters", nested ? "text_config.rope_parameters." : "rope_parameters.", block));
-    QW_TRY(qw_field_object(f, "rope_scaling", nested ? "text_config.rope_scaling." : "rope_scaling.", &older));
-    if (qw_json_size(older.object)) /* the reference lets it win */
-        *block = older;
-    if (!block->object)
-        *block = *f;
-    return QWREN_OK;
-}
-
-/* The block's key goes before the one beside it. */
-static const qw_fields *where(const qw_fields *block, const qw_fields *f, const char *key)
-{
-    return qw_field(block, key) || !qw_field(f, key) ? block : f;
-}
-
-static qwren_status read_sections(const qw_fields *block, const qw_fields *f, qw_text_config *t)
-{
-    static const int published[3] = { 11, 11, 10 };
-    const qw_fields *at = where(block, f, "mrope_section");
-    const qw_json *list = qw_field(at, "mrope_section");
-    int pairs = t->rotary_dim / 2, sum = 0;
-    bool good = !list || (qw_json_is(list, QW_JSON_ARRAY) && qw_json_size(list) == 3);
-    for (int i = 0; good && i < 3; i++) {
-        int64_t n = list ? qw_json_int(qw_json_at(list, (size_t)i), -1) : published[i];
-        good = n >= 0 && n <= pairs;
-        t->mrope_section[i] = good ? (int)n : 0;
-        sum += t->mrope_section[i];
-    }
-    return good && sum == pairs
-               ? QWREN_OK
-               : qw_field_fail(at, QWREN_E_FORMAT, "mrope_section",
-                               "three numbers of pairs are needed whose sum is %d, half of the %d rotated values of a head", pairs,
-                               t->rotary_dim);
-}
-
-static qwren_status read_rope(const qw_fields *f, qw_text_config *t)
-{
-    qw_fields block;
-    double factor = 0.25;
-    QW_TRY(find_rope_block(f, &block));
-    QW_TRY(qw_field_must_be_text(&block, "rope_type", "default", "mrope"));
-    QW_TRY(qw_field_must_be_text(&block, "type", "default", "mrope"));
-    QW_TRY(qw_field_must_be_bool(where(&block, f, "mrope_interleaved"), "mrope_interleaved", true));
-    QW_TRY(qw_field_number(where(&block, f, "rope_theta"), "rope_theta", 1, 1e15, &t->rope_theta));
-    const qw_fields *at = where(&block, f, "partial_rotary_factor");
-    QW_TRY(qw_field_number_maybe(at, "partial_rotary_factor", 0, 1, &factor));
-    t->rotary_dim = (int)(t->head_dim * factor);
-    if (t->rotary_dim < 2 || t->rotary_dim % 2)
-        return qw_field_fail(at, QWREN_E_FORMAT, "partial_rotary_factor", "it must make an even number of the %d values of a head, not %d",
-                             t->head_dim, t->rotary_dim);
-    return read_sections(&block, f, t);
-}
-
 /* ---- the head: the key stands on top, inside, or in both places */
 
 static qwren_status read_tied(const qw_fields *top, const qw_fields *f, qw_text_config *t)
@@ -172,6 +112,6 @@ qwren_status qw_text_config_read(qw_text_config *out, const qw_fields *top, cons
     QW_TRY(qw_field_number_maybe(text, "rms_norm_eps", 1e-12, 0.1, &out->rms_eps));
     QW_TRY(qw_field_int_maybe(text, "mtp_num_hidden_layers", 0, 1, &out->mtp_layers));
     QW_TRY(read_layer_kinds(text, out));
-    QW_TRY(read_rope(text, out));
+    QW_TRY(qw_rope_config_read(out, text));
     return read_tied(top, text, out);
 }

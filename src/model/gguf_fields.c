@@ -89,11 +89,3 @@ qwren_status qw_gguf_field_must_be_bool(const qw_gguf_fields *f, const char *key
         return QWREN_OK;
     return qw_gguf_field_fail(f, QWREN_E_UNSUPPORTED, key, "supported is %s", only ? "true" : "false");
 }
-
-qwren_status qw_gguf_field_must_be_text(const qw_gguf_fields *f, const char *key, const char *only)
-{
-    const qw_gguf_value *v = qw_gguf_field(f, key);
-    if (!v || qw_gguf_is(v, only))
-        return QWREN_OK;
-    return qw_gguf_field_fail(f, QWREN_E_UNSUPPORTED, key, "supported is %s", only);
-}

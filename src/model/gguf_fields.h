@@ -25,7 +25,6 @@ qwren_status qw_gguf_field_number_maybe(const qw_gguf_fields *f, const char *key
 /* What the engine computes in one way only: any other value is QWREN_E_UNSUPPORTED. A missing key is fine. */
 qwren_status qw_gguf_field_must_be_int(const qw_gguf_fields *f, const char *key, int64_t only);
 qwren_status qw_gguf_field_must_be_bool(const qw_gguf_fields *f, const char *key, bool only);
-qwren_status qw_gguf_field_must_be_text(const qw_gguf_fields *f, const char *key, const char *only);
 
 /* A table of required whole numbers, and where they go. */
 typedef struct qw_gguf_int_rule {

@@ -154,6 +154,8 @@ static qwren_status init(qw_model *m, const char *dir, const qw_model_params *p,
         QW_TRY(open_gguf(m, dir, p->mmproj, err));
     else
         QW_TRY(open_folder(m, dir, p->mmproj, err));
+    if (p->yarn_factor > 0)
+        QW_TRY(qw_text_config_stretch(&m->config.text, p->yarn_factor, err));
     if (!report(p, "headers", 1, 2))
         return qw_fail(err, QWREN_E_CANCELLED, "%s: opening was cancelled", dir);
     QW_TRY(make_bound(m, err));

@@ -33,6 +33,7 @@ typedef struct qw_model_params {
     qw_weights *made_weights;     /* and its weights, which are taken over, after a failure too; `dir` is then but a name */
     const char *mmproj;           /* GGUF: the file of the image tower, or "none"; NULL: the one beside the model, if any */
     bool lock;                    /* keep the weights in memory */
+    double yarn_factor;           /* 0: as the files say */
 } qw_model_params;
 
 /* `dir`: a folder of Hugging Face or MLX, or a .gguf file or a folder with one (weights/gguf_files.h). On failure *m may be given to qw_model_deinit() or not; nothing leaks. */

@@ -49,6 +49,7 @@ typedef struct qw_text_model {
     const float *norm;        /* [H], 1 + w */
     const double *rope_freq;  /* [rotary_dim / 2] */
     const uint8_t *rope_axis; /* [rotary_dim / 2]: 0 t, 1 h, 2 w */
+    double rope_scale;        /* of cos and sin; 1 without YaRN */
 } qw_text_model;
 
 qwren_status qw_text_bind(qw_text_model *out, const qw_text_config *config, const qw_binder *b, qwren_error *err);
@@ -150,5 +151,7 @@ void qw_pass_keep_last(const qw_pass *p, qw_input *in);
 qwren_status qw_rope_bind(qw_text_model *m, qw_arena *arena, qwren_error *err);
 /* cos and sin [n, rotary_dim / 2] of positions. */
 void qw_rope_table(const qw_text_model *m, float *cos, float *sin, const int32_t (*pos)[3], size_t n);
+/* cos and sin [rotary_dim / 2] that turn what was rotated already by so many positions of text more: a rotation alone, for YaRN's scale is in there once. */
+void qw_rope_turn(const qw_text_model *m, float *cos, float *sin, int32_t by);
 
 #endif

@@ -174,6 +174,24 @@ static bool never(void *ctx, const char *what, uint64_t done, uint64_t total)
     return false;
 }
 
+static void positions_are_stretched(void **state)
+{
+    (void)state;
+    qwren_error err = { 0 };
+    qwren_model *m;
+    qwren_model_options opt = qwren_model_options_default();
+    opt.config_only = true;
+    assert_int_equal(qwren_model_open(&m, NANO, &opt, &err), QWREN_OK);
+    const int trained = qwren_model_get_info(m)->max_positions;
+    assert_true(qwren_model_get_info(m)->yarn_factor == 1 && qwren_model_get_info(m)->trained_positions == trained);
+    qwren_model_close(m);
+    opt.yarn_factor = 2.5;
+    assert_int_equal(qwren_model_open(&m, NANO, &opt, &err), QWREN_OK);
+    assert_true(qwren_model_get_info(m)->yarn_factor == 2.5 && qwren_model_get_info(m)->trained_positions == trained);
+    assert_int_equal(qwren_model_get_info(m)->max_positions, trained * 5 / 2);
+    qwren_model_close(m);
+}
+
 static void wrong_calls_are_told(void **state)
 {
     (void)state;
@@ -184,6 +202,12 @@ static void wrong_calls_are_told(void **state)
     refused(NANO "/config.json", NULL, QWREN_E_FORMAT, "a model is a .gguf file, or a folder with config.json");
     opt.n_threads = -1;
     refused(NANO, &opt, QWREN_E_ARGUMENT, "n_threads");
+    const double wrong[] = { 0.5, -1, 4.5, (double)NAN };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        opt = qwren_model_options_default();
+        opt.yarn_factor = wrong[i];
+        refused(NANO, &opt, QWREN_E_ARGUMENT, "give a number from 1 to 4, or 0 for what the files say");
+    }
     opt = (qwren_model_options){ 0 };
     refused(NANO, &opt, QWREN_E_ARGUMENT, "qwren_model_options");
     opt = qwren_model_options_default();
@@ -270,6 +294,7 @@ int main(void)
         cmocka_unit_test(info_tells_the_shape),
         cmocka_unit_test(memory_grows_with_the_context),
         cmocka_unit_test(inspection_needs_no_tokenizer),
+        cmocka_unit_test(positions_are_stretched),
         cmocka_unit_test(wrong_calls_are_told),
         cmocka_unit_test(missing_and_foreign_files_are_told),
         cmocka_unit_test(files_of_different_models_are_told),

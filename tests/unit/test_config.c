@@ -259,6 +259,76 @@ static void test_variants(void **state)
     }
 }
 
+/* YaRN where files put it, and what it makes of the positions, of which the file has 262144. */
+static void test_yarn(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what, *find, *replace;
+        qw_yarn wanted;
+        int max_positions;
+    } cases[] = {
+        { "none", "\"rope_type\":\"default\"", "\"rope_type\":\"mrope\"", { .factor = 0 }, 262144 },
+        { "as the model card has it",
+          "\"default\"",
+          "\"yarn\",\"factor\":4.0,\"original_max_position_embeddings\":262144",
+          { .factor = 4, .original = 262144, .beta_fast = 32, .beta_slow = 1 },
+          1048576 },
+        { "the file's own positions",
+          "\"rope_type\":\"default\"",
+          "\"type\":\"yarn\",\"factor\":2,\"beta_fast\":null,\"beta_slow\":0",
+          { .factor = 2, .original = 262144, .beta_fast = 32, .beta_slow = 1 },
+          524288 },
+        { "more than they come to",
+          "\"default\"",
+          "\"yarn\",\"factor\":1.5,\"original_max_position_embeddings\":1000",
+          { .factor = 1.5, .original = 1000, .beta_fast = 32, .beta_slow = 1 },
+          262144 },
+        { "beside the newer block",
+          "\"rope_parameters\":{",
+          "\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4,\"truncate\":false},\"rope_parameters\":{",
+          { .factor = 4, .original = 262144, .beta_fast = 32, .beta_slow = 1, .fractions = true },
+          1048576 },
+        { "everything",
+          "\"default\"",
+          "\"yarn\",\"factor\":3,\"beta_fast\":16,\"beta_slow\":2,\"attention_factor\":1.5,\"mscale\":0.7,\"mscale_all_dim\":1",
+          { .factor = 3, .original = 262144, .beta_fast = 16, .beta_slow = 2, .attention = 1.5, .mscale = 0.7, .mscale_all_dim = 1 },
+          786432 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        qw_config c;
+        put_changed(cases[i].find, cases[i].replace);
+        read_good(&c, folder, cases[i].what);
+        const qw_yarn *y = &c.text.yarn, *w = &cases[i].wanted;
+        if (y->factor != w->factor || y->original != w->original || y->beta_fast != w->beta_fast || y->beta_slow != w->beta_slow ||
+            y->attention != w->attention || y->mscale != w->mscale || y->mscale_all_dim != w->mscale_all_dim ||
+            y->fractions != w->fractions)
+            fail_msg("%s: factor %g, original %g, beta %g and %g, attention %g", cases[i].what, y->factor, y->original, y->beta_fast,
+                     y->beta_slow, y->attention);
+        assert_int_equal(c.text.max_positions, cases[i].max_positions);
+        assert_int_equal(c.text.mrope_section[0], 3);
+    }
+}
+
+/* The option goes before the file's factor, and its own for the attention. */
+static void test_stretch(void **state)
+{
+    (void)state;
+    qw_config c;
+    qwren_error err = { QWREN_OK, "" };
+    put_changed("\"default\"", "\"yarn\",\"factor\":3,\"beta_fast\":16,\"attention_factor\":1.5");
+    read_good(&c, folder, "stretch");
+    assert_int_equal(qw_text_config_stretch(&c.text, 2, &err), QWREN_OK);
+    assert_true(c.text.yarn.factor == 2 && c.text.yarn.attention == 0 && c.text.yarn.beta_fast == 16);
+    assert_int_equal(c.text.max_positions, 524288);
+    assert_int_equal(qw_text_config_stretch(&c.text, 1, &err), QWREN_OK);
+    assert_int_equal(c.text.max_positions, 262144);
+    c.text.yarn.original = 16777216;
+    assert_int_equal(qw_text_config_stretch(&c.text, 2, &err), QWREN_E_LIMIT);
+    c.text.rope_theta = 1;
+    assert_int_equal(qw_text_config_stretch(&c.text, 2, &err), QWREN_E_UNSUPPORTED);
+}
+
 static void test_tied_inside_only(void **state)
 {
     (void)state;
@@ -365,11 +435,24 @@ static const struct bad_row {
       "\"full_attention\"" },
     { "\"full_attention_interval\":2", "\"layer_types\":\"full_attention\"", QWREN_E_FORMAT, TEXT "layer_types is", "a list" },
     /* rotary positions */
-    { "\"rope_type\":\"default\"", "\"rope_type\":\"yarn\"", QWREN_E_UNSUPPORTED, ROPE "rope_type is \"yarn\"",
-      "supported is \"default\"" },
-    { "\"rope_type\":\"default\"", "\"type\":\"linear\"", QWREN_E_UNSUPPORTED, ROPE "type is \"linear\"", "supported is \"default\"" },
-    { "\"rope_parameters\":{", "\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4.0,\"rope_theta\":1e7},\"rope_parameters\":{",
-      QWREN_E_UNSUPPORTED, "rope_scaling.rope_type is \"yarn\"", "supported is \"default\"" },
+    { "\"rope_type\":\"default\"", "\"type\":\"linear\"", QWREN_E_UNSUPPORTED, ROPE "type is \"linear\"", "\"default\"" },
+    { "\"rope_type\":\"default\"", "\"rope_type\":\"dynamic\"", QWREN_E_UNSUPPORTED, ROPE "rope_type is \"dynamic\"", "and \"yarn\"" },
+    { "\"rope_type\":\"default\"", "\"rope_type\":\"llama3\"", QWREN_E_UNSUPPORTED, ROPE "rope_type is \"llama3\"", "and \"yarn\"" },
+    { "\"rope_type\":\"default\"", "\"rope_type\":4", QWREN_E_UNSUPPORTED, ROPE "rope_type is 4", "and \"yarn\"" },
+    { "\"rope_parameters\":{", "\"rope_scaling\":{\"rope_type\":\"longrope\"},\"rope_parameters\":{", QWREN_E_UNSUPPORTED,
+      "rope_scaling.rope_type is \"longrope\"", "and \"yarn\"" },
+    { "\"rope_type\":\"default\"", "\"rope_type\":\"yarn\"", QWREN_E_FORMAT, ROPE "factor is missing", "from 1 to 64" },
+    { "\"default\"", "\"yarn\",\"factor\":0.5", QWREN_E_FORMAT, ROPE "factor is 0.5", "from 1 to 64" },
+    { "\"default\"", "\"yarn\",\"factor\":64,\"original_max_position_embeddings\":16777216", QWREN_E_LIMIT, ROPE "factor is 64",
+      "16777216" },
+    { "\"default\"", "\"yarn\",\"factor\":4,\"original_max_position_embeddings\":0", QWREN_E_FORMAT,
+      ROPE "original_max_position_embeddings is 0", "from 1 to" },
+    { "\"default\"", "\"yarn\",\"factor\":4,\"beta_slow\":33", QWREN_E_FORMAT, ROPE "beta_fast is missing",
+      "less than beta_slow, which is 33" },
+    { "\"default\"", "\"yarn\",\"factor\":4,\"attention_factor\":-1", QWREN_E_FORMAT, ROPE "attention_factor is -1", "from 0.001" },
+    { "\"default\"", "\"yarn\",\"factor\":4,\"truncate\":1", QWREN_E_FORMAT, ROPE "truncate is 1", "true or false" },
+    { "\"default\",\"rope_theta\":10000000", "\"yarn\",\"factor\":4,\"rope_theta\":1", QWREN_E_FORMAT, ROPE "rope_theta is 1",
+      "more than 1" },
     { "\"rope_theta\":10000000", "\"rope_theta\":0", QWREN_E_FORMAT, ROPE "rope_theta is 0", "from 1 to 1e+15" },
     { "\"rope_theta\":10000000", "\"rope_theta\":1e400", QWREN_E_FORMAT, "line 1", "beyond the range of doubles" },
     { "\"rope_theta\":10000000", "\"rope_theta\":1e300", QWREN_E_FORMAT, ROPE "rope_theta is 1e+300", "from 1 to 1e+15" },
@@ -642,6 +725,8 @@ int main(void)
         TEST(test_published),
         cmocka_unit_test(test_stored),
         TEST(test_variants),
+        TEST(test_yarn),
+        TEST(test_stretch),
         TEST(test_tied_inside_only),
         TEST(test_refuses),
         TEST(test_long_value),

@@ -147,6 +147,54 @@ static void kinds_of_models(void **state)
     qw_model_deinit(&m);
 }
 
+static void add_yarn(gguf_maker *m)
+{
+    set_text(m, "qwen35.rope.scaling.type", "yarn");
+    set_f32(m, "qwen35.rope.scaling.factor", 4);
+    set_u32(m, "qwen35.rope.scaling.original_context_length", 256);
+}
+static void add_more_yarn(gguf_maker *m)
+{
+    set_text(m, "qwen35.rope.scaling.type", "yarn");
+    set_f32(m, "qwen35.rope.scaling.factor", 2);
+    set_f32(m, "qwen35.rope.scaling.yarn_attn_factor", 1.5F);
+    set_f32(m, "qwen35.rope.scaling.yarn_beta_fast", 16);
+    set_f32(m, "qwen35.rope.scaling.yarn_beta_slow", 2);
+}
+static void add_linear(gguf_maker *m) { set_text(m, "qwen35.rope.scaling.type", "linear"); }
+static void add_yarn_alone(gguf_maker *m) { set_text(m, "qwen35.rope.scaling.type", "yarn"); }
+static void add_wrong_yarn(gguf_maker *m)
+{
+    add_yarn(m);
+    set_f32(m, "qwen35.rope.scaling.yarn_beta_fast", 0.5F);
+}
+
+/* As llama.cpp's converter writes it. */
+static void positions_are_stretched(void **state)
+{
+    (void)state;
+    qw_model m;
+    write_tower(NULL, NULL);
+    write_model(NULL, add_yarn);
+    open_good(&m);
+    const qw_yarn *y = &m.config.text.yarn;
+    assert_true(y->factor == 4 && y->original == 256 && y->beta_fast == 32 && y->beta_slow == 1 && y->attention == 0);
+    assert_true(m.config.text.max_positions == 1024 && m.text.rope_scale > 1.13 && m.text.rope_scale < 1.14);
+    qw_model_deinit(&m);
+    write_model(NULL, add_more_yarn);
+    open_good(&m);
+    assert_true(y->factor == 2 && y->original == 512 && y->beta_fast == 16 && y->beta_slow == 2 && y->attention == 1.5);
+    assert_true(m.config.text.max_positions == 1024 && m.text.rope_scale == 1.5);
+    qw_model_deinit(&m);
+    write_model(NULL, add_linear);
+    refused(QWREN_E_UNSUPPORTED, "rope.scaling.type is \"linear\"; supported are none and yarn");
+    write_model(NULL, add_yarn_alone);
+    refused(QWREN_E_FORMAT, "rope.scaling.factor is missing");
+    write_model(NULL, add_wrong_yarn);
+    refused(QWREN_E_FORMAT, "it must not be less than yarn_beta_slow, which is 1");
+    write_model(NULL, NULL);
+}
+
 /* A number in each place of the two taps, which are the first tensors of the file: place, and 1000 more in the second. */
 static void number_taps(gguf_maker *m)
 {
@@ -228,8 +276,10 @@ static void wrong_sizes(void **state)
           "rope.dimension_sections is a list of 4; three numbers of pairs, and 0, are needed whose sum is 8" },
         { "qwen35.rope.freq_base", 0, QWREN_E_FORMAT, "rope.freq_base is 0" },
         { "qwen35.attention.layer_norm_rms_epsilon", 1, QWREN_E_FORMAT, "layer_norm_rms_epsilon is 1" },
-        { "qwen35.rope.scaling.type", 1, QWREN_E_UNSUPPORTED, "rope.scaling.type is 1; supported is none" },
+        { "qwen35.rope.scaling.type", 1, QWREN_E_UNSUPPORTED, "rope.scaling.type is 1; supported are none and yarn" },
         { "qwen35.rope.scaling.factor", 4, QWREN_E_UNSUPPORTED, "rope.scaling.factor is 4; supported is 1" },
+        { "qwen35.rope.scaling.yarn_ext_factor", 2, QWREN_E_UNSUPPORTED, "yarn_ext_factor is 2; supported is 1" },
+        { "qwen35.rope.scaling.yarn_log_multiplier", 1, QWREN_E_UNSUPPORTED, "yarn_log_multiplier is 1; supported is 0" },
         { "qwen35.rope.scale_linear", 4, QWREN_E_UNSUPPORTED, "rope.scale_linear is 4; supported is 1" },
         { "qwen35.logit_scale", 2, QWREN_E_UNSUPPORTED, "logit_scale is 2; supported is 0" },
         { "qwen35.final_logit_softcapping", 30, QWREN_E_UNSUPPORTED, "final_logit_softcapping is 30; supported is 0" },
@@ -428,11 +478,12 @@ static void short_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(taps_are_joined),        cmocka_unit_test(a_whole_model),
-        cmocka_unit_test(kinds_of_models),        cmocka_unit_test(wrong_sizes),
-        cmocka_unit_test(wrong_towers),           cmocka_unit_test(missing_settings),
-        cmocka_unit_test(other_models_are_named), cmocka_unit_test(foreign_tensors),
-        cmocka_unit_test(rates_that_grow),        cmocka_unit_test(short_memory),
+        cmocka_unit_test(taps_are_joined),  cmocka_unit_test(a_whole_model),
+        cmocka_unit_test(kinds_of_models),  cmocka_unit_test(positions_are_stretched),
+        cmocka_unit_test(wrong_sizes),      cmocka_unit_test(wrong_towers),
+        cmocka_unit_test(missing_settings), cmocka_unit_test(other_models_are_named),
+        cmocka_unit_test(foreign_tensors),  cmocka_unit_test(rates_that_grow),
+        cmocka_unit_test(short_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
