@@ -1,6 +1,7 @@
 /* qwren_model: opening, describing, refusing. On the bundled model and on damaged copies of it. */
 #include "support/nano.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

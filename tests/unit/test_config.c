@@ -259,7 +259,7 @@ static void test_variants(void **state)
     }
 }
 
-/* YaRN where files put it, and what it makes of the positions, of which the file has 262144. */
+/* YaRN where files put it, and what it makes of the positions, of which the file has 4096. */
 static void test_yarn(void **state)
 {
     (void)state;
@@ -268,7 +268,7 @@ static void test_yarn(void **state)
         qw_yarn wanted;
         int max_positions;
     } cases[] = {
-        { "none", "\"rope_type\":\"default\"", "\"rope_type\":\"mrope\"", { .factor = 0 }, 262144 },
+        { "none", "\"rope_type\":\"default\"", "\"rope_type\":\"mrope\"", { .factor = 0 }, 4096 },
         { "as the model card has it",
           "\"default\"",
           "\"yarn\",\"factor\":4.0,\"original_max_position_embeddings\":262144",
@@ -277,23 +277,23 @@ static void test_yarn(void **state)
         { "the file's own positions",
           "\"rope_type\":\"default\"",
           "\"type\":\"yarn\",\"factor\":2,\"beta_fast\":null,\"beta_slow\":0",
-          { .factor = 2, .original = 262144, .beta_fast = 32, .beta_slow = 1 },
-          524288 },
+          { .factor = 2, .original = 4096, .beta_fast = 32, .beta_slow = 1 },
+          8192 },
         { "more than they come to",
           "\"default\"",
           "\"yarn\",\"factor\":1.5,\"original_max_position_embeddings\":1000",
           { .factor = 1.5, .original = 1000, .beta_fast = 32, .beta_slow = 1 },
-          262144 },
+          4096 },
         { "beside the newer block",
           "\"rope_parameters\":{",
           "\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4,\"truncate\":false},\"rope_parameters\":{",
-          { .factor = 4, .original = 262144, .beta_fast = 32, .beta_slow = 1, .fractions = true },
-          1048576 },
+          { .factor = 4, .original = 4096, .beta_fast = 32, .beta_slow = 1, .fractions = true },
+          16384 },
         { "everything",
           "\"default\"",
           "\"yarn\",\"factor\":3,\"beta_fast\":16,\"beta_slow\":2,\"attention_factor\":1.5,\"mscale\":0.7,\"mscale_all_dim\":1",
-          { .factor = 3, .original = 262144, .beta_fast = 16, .beta_slow = 2, .attention = 1.5, .mscale = 0.7, .mscale_all_dim = 1 },
-          786432 },
+          { .factor = 3, .original = 4096, .beta_fast = 16, .beta_slow = 2, .attention = 1.5, .mscale = 0.7, .mscale_all_dim = 1 },
+          12288 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         qw_config c;
@@ -320,9 +320,9 @@ static void test_stretch(void **state)
     read_good(&c, folder, "stretch");
     assert_int_equal(qw_text_config_stretch(&c.text, 2, &err), QWREN_OK);
     assert_true(c.text.yarn.factor == 2 && c.text.yarn.attention == 0 && c.text.yarn.beta_fast == 16);
-    assert_int_equal(c.text.max_positions, 524288);
+    assert_int_equal(c.text.max_positions, 8192);
     assert_int_equal(qw_text_config_stretch(&c.text, 1, &err), QWREN_OK);
-    assert_int_equal(c.text.max_positions, 262144);
+    assert_int_equal(c.text.max_positions, 4096);
     c.text.yarn.original = 16777216;
     assert_int_equal(qw_text_config_stretch(&c.text, 2, &err), QWREN_E_LIMIT);
     c.text.rope_theta = 1;

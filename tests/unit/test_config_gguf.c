@@ -187,7 +187,7 @@ static void positions_are_stretched(void **state)
     assert_true(m.config.text.max_positions == 1024 && m.text.rope_scale == 1.5);
     qw_model_deinit(&m);
     write_model(NULL, add_linear);
-    refused(QWREN_E_UNSUPPORTED, "rope.scaling.type is \"linear\"; supported are none and yarn");
+    refused(QWREN_E_UNSUPPORTED, "rope.scaling.type is linear; supported are none and yarn");
     write_model(NULL, add_yarn_alone);
     refused(QWREN_E_FORMAT, "rope.scaling.factor is missing");
     write_model(NULL, add_wrong_yarn);
