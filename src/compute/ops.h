@@ -27,6 +27,7 @@ void qw_ops_free(qw_ops *ops); /* NULL is allowed */
 typedef struct qw_ops_needs {
     size_t cols;                               /* of the widest matrix */
     size_t key_dim, value_dim, values_per_key; /* of the delta rule: sizes of heads, value heads for each key head */
+    size_t tail;                               /* floats of qw_delta_segment.tail; 0: no rows are on trial */
     size_t head_dim, heads_per_kv;             /* of attention */
 } qw_ops_needs;
 /* Once, before the first operation on a qw_input. */
@@ -117,11 +118,29 @@ void qw_op_embed(qw_ops *ops, float *y, const qw_matrix *w, const int32_t *ids, 
 /* Floats of a layer's state: those of its heads one after the other, each [dk, dv] and what belongs to it (kernels.h). */
 size_t qw_op_delta_state(size_t value_heads, size_t key_dim, size_t value_dim);
 
+/* Copies of tail and state as they are behind the first `at` rows of a segment. */
+typedef struct qw_delta_save {
+    size_t at; /* 1..n */
+    float *tail, *state;
+} qw_delta_save;
+
+/* Rows may be on trial: their outputs are computed, but tail and state stay as they were before them. What each row put in is kept in `trial`, and the next call takes the
+ * first n_kept of those rows into tail and state before anything else, to the same bits as if they had never been on trial. */
 typedef struct qw_delta_segment {
-    size_t first, n; /* rows; the first segment's begin at 0, the next one's behind them */
-    float *tail;     /* [taps - 1, channels]: what the convolution read before, oldest first; moves on */
-    float *state;    /* [qw_op_delta_state(Hv, dk, dv)], zeros before the first token; moves on */
+    size_t first, n;            /* rows; the first segment's begin at 0, the next one's behind them */
+    float *tail;                /* [taps - 1, channels]: what the convolution read before, oldest first; moves on */
+    float *state;               /* [qw_op_delta_state(Hv, dk, dv)], zeros before the first token; moves on */
+    const qw_delta_save *saves; /* [n_saves], `at` ascending; none on trial */
+    size_t n_saves;
+    float *
+        trial; /* [qw_op_delta_trial(room, Hv, channels)]: of the trial before, then of this one; not read when n_kept is 0 and nothing is on trial */
+    size_t n_kept; /* <= rows of the trial before */
+    bool on_trial; /* n <= QW_MAX_TRIAL then */
 } qw_delta_segment;
+
+#define QW_MAX_TRIAL 16 /* rows of a segment that can be on trial */
+/* Floats for what `room` rows put in, room <= QW_MAX_TRIAL: log decays and betas [QW_MAX_TRIAL, Hv] each, then qkv [room, channels] before the convolution. */
+size_t qw_op_delta_trial(size_t room, size_t value_heads, size_t channels);
 
 /* Gated DeltaNet between its projections (docs/model.md, section 4): convolution, gates, the delta rule, the gated norm. Value head j reads key head
  * j / (Hv / Hk), or, when they are tiled as in GGUF files, key head j % Hk. */
@@ -141,6 +160,8 @@ typedef struct qw_delta_op_args {
     size_t n_segments;
 } qw_delta_op_args;
 void qw_op_delta(qw_ops *ops, const qw_delta_op_args *a);
+/* Only the kept rows of each segment: its n is 0, no rows of a pass are read and nothing is put out. */
+void qw_op_delta_settle(qw_ops *ops, const qw_delta_op_args *a);
 
 /* Rows [first, first + n) of k and v are a timeline's positions from `start` on; rows [first_query, first_query + n_queries) of q are its last ones. */
 typedef struct qw_attention_segment {

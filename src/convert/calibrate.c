@@ -129,7 +129,7 @@ static void run_sample(qw_streams *s, const qw_layer *l, const qw_timeline *t, c
         qw_rope_table(&m->text, s->scratch.cos, s->scratch.sin, (const int32_t(*)[3])t->pos + at, n);
         s->scratch.n = n;
         const qw_segment segment = { .states = &s->state, .n = n, .start = at };
-        qw_layer_forward(&(qw_pass){ m->ops, m->text.config, &s->scratch, &segment, 1 }, l, 0, false);
+        qw_layer_forward(&(qw_pass){ m->ops, m->text.config, &s->scratch, &segment, 1 }, l, 0, QW_ALL_ROWS);
         if (to)
             memcpy(to + at * H, s->scratch.x, n * H * sizeof *to);
     }

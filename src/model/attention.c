@@ -10,26 +10,29 @@ size_t qw_cache_bytes(const qw_text_config *c, qw_kv_type type, size_t capacity)
     return qw_mul_size(block, blocks, &head) && qw_mul_size(head, (size_t)c->n_kv_heads, &all) ? all : SIZE_MAX;
 }
 
-/* Each segment's rows and cache. With `last_only` its last token alone asks, and stands in row i of what qw_pass_keep_last() leaves. */
-static void set_segments(qw_attention_segment *out, const qw_pass *p, size_t layer, bool last_only)
+/* Each segment's rows and cache. Its n_last last tokens ask, and stand where qw_pass_keep_last() leaves them. */
+static void set_segments(qw_attention_segment *out, const qw_pass *p, size_t layer, size_t n_last)
 {
+    size_t first_query = 0;
     for (size_t i = 0; i < p->n_segments; i++) {
         const qw_segment *s = &p->segments[i];
+        const size_t n_queries = s->n < n_last ? s->n : n_last;
         const qw_layer_state *state = &s->states[layer];
         out[i] = (qw_attention_segment){ .first = s->first,
                                          .n = s->n,
                                          .start = s->start,
-                                         .first_query = last_only ? i : s->first,
-                                         .n_queries = last_only ? 1 : s->n,
+                                         .first_query = first_query,
+                                         .n_queries = n_queries,
                                          .cache = state->cache,
                                          .pages = state->pages,
                                          .offset = state->offset,
                                          .type = state->cache_type,
                                          .capacity = state->capacity };
+        first_query += n_queries;
     }
 }
 
-void qw_attention_forward(const qw_pass *p, const qw_attention_layer *l, size_t layer, bool last_only)
+void qw_attention_forward(const qw_pass *p, const qw_attention_layer *l, size_t layer, size_t n_last)
 {
     const qw_text_config *c = p->c;
     qw_text_scratch *s = p->s;
@@ -54,12 +57,13 @@ void qw_attention_forward(const qw_pass *p, const qw_attention_layer *l, size_t 
                                      .n_parts = s->n_parts,
                                      .segments = segments,
                                      .n_segments = p->n_segments };
-    set_segments(segments, p, layer, last_only);
+    const bool all_ask = qw_pass_rows(p, n_last) == s->n;
+    set_segments(segments, p, layer, n_last);
 
-    qw_op_linears(p->ops, projections, last_only ? 2 : 3, &s->in, s->n);
+    qw_op_linears(p->ops, projections, all_ask ? 3 : 2, &s->in, s->n);
     qw_op_remember(p->ops, &a);
-    if (last_only) {
-        qw_pass_keep_last(p, &s->in);
+    if (!all_ask) {
+        qw_pass_keep_last(p, &s->in, n_last);
         qw_op_linears(p->ops, &projections[2], 1, &s->in, s->n);
     }
     qw_op_attend(p->ops, &a);

@@ -32,6 +32,7 @@ static qwren_status make_device(qw_model *m, const qw_model_params *p, qwren_err
                            .key_dim = (size_t)c->linear_key_dim,
                            .value_dim = (size_t)c->linear_value_dim,
                            .values_per_key = (size_t)c->linear_value_heads / (size_t)c->linear_key_heads,
+                           .tail = qw_conv_floats(c),
                            .head_dim = (size_t)c->head_dim,
                            .heads_per_kv = (size_t)c->n_heads / (size_t)c->n_kv_heads };
     if (m->config.vision.present)

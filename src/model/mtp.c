@@ -34,6 +34,6 @@ void qw_mtp_forward(qw_ops *ops, const qw_text_model *text, const qw_mtp_model *
     qw_op_input(ops, &s->inner, s->wide[0], s->n, 2 * H, QW_ROLE_NORMED, qw_op_forms(ops, &m->fc, NULL));
     qw_op_linears(ops, &(qw_linear){ .y = s->x, .w = &m->fc }, 1, &s->inner, s->n);
     qw_rope_table(text, s->cos, s->sin, b->pos, s->n);
-    qw_layer_forward(&pass, &m->layer, 0, !b->all);
+    qw_layer_forward(&pass, &m->layer, 0, b->n_last);
     qw_text_hidden(ops, text, s, m->norm);
 }

@@ -59,18 +59,38 @@ void qw_text_scratch_init(qw_text_scratch *s, void *block, const qw_text_config 
 
 /* ---- a layer */
 
-void qw_pass_keep_last(const qw_pass *p, qw_input *in)
+size_t qw_pass_rows(const qw_pass *p, size_t n_last)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->n_segments; i++)
+        n += p->segments[i].n < n_last ? p->segments[i].n : n_last;
+    return n;
+}
+
+/* n rows of x, of the tables and of `in`, downwards. */
+static void move_rows(const qw_pass *p, qw_input *in, size_t to, size_t from, size_t n)
 {
     qw_text_scratch *s = p->s;
     const size_t H = (size_t)p->c->hidden_size, half = (size_t)p->c->rotary_dim / 2;
-    for (size_t i = 0; i < p->n_segments; i++) { /* downwards, for no segment is empty */
-        const size_t last = p->segments[i].first + p->segments[i].n - 1;
-        memmove(s->x + i * H, s->x + last * H, H * sizeof *s->x);
-        memmove(s->cos + i * half, s->cos + last * half, half * sizeof *s->cos);
-        memmove(s->sin + i * half, s->sin + last * half, half * sizeof *s->sin);
-        qw_input_move(in, i, last);
+    if (to == from)
+        return;
+    memmove(s->x + to * H, s->x + from * H, n * H * sizeof *s->x);
+    memmove(s->cos + to * half, s->cos + from * half, n * half * sizeof *s->cos);
+    memmove(s->sin + to * half, s->sin + from * half, n * half * sizeof *s->sin);
+    for (size_t i = 0; i < n; i++)
+        qw_input_move(in, to + i, from + i);
+}
+
+void qw_pass_keep_last(const qw_pass *p, qw_input *in, size_t n_last)
+{
+    size_t to = 0;
+    for (size_t i = 0; i < p->n_segments; i++) {
+        const qw_segment *segment = &p->segments[i];
+        const size_t n = segment->n < n_last ? segment->n : n_last;
+        move_rows(p, in, to, segment->first + segment->n - n, n);
+        to += n;
     }
-    s->n = p->n_segments;
+    p->s->n = to;
 }
 
 static unsigned forms_of_mixer(const qw_ops *ops, const qw_layer *l)
@@ -80,16 +100,16 @@ static unsigned forms_of_mixer(const qw_ops *ops, const qw_layer *l)
     return l->kind == QW_LAYER_DELTA ? qw_op_forms(ops, &d->qkv, &d->z, &d->a, &d->b, NULL) : qw_op_forms(ops, &a->q, &a->k, &a->v, NULL);
 }
 
-void qw_layer_forward(const qw_pass *p, const qw_layer *l, size_t layer, bool last_only)
+void qw_layer_forward(const qw_pass *p, const qw_layer *l, size_t layer, size_t n_last)
 {
     qw_text_scratch *s = p->s;
     const size_t H = (size_t)p->c->hidden_size;
     const float eps = (float)p->c->rms_eps;
     qw_op_norm(p->ops, &s->in, s->x, l->norm_in, s->n, H, eps, QW_ROLE_NORMED, forms_of_mixer(p->ops, l));
     if (l->kind == QW_LAYER_DELTA)
-        qw_delta_forward(p, &l->mixer.delta, layer, last_only);
+        qw_delta_forward(p, &l->mixer.delta, layer, n_last);
     else
-        qw_attention_forward(p, &l->mixer.attention, layer, last_only);
+        qw_attention_forward(p, &l->mixer.attention, layer, n_last);
 
     qw_op_norm(p->ops, &s->in, s->x, l->norm_post, s->n, H, eps, QW_ROLE_NORMED, qw_op_forms(p->ops, &l->mlp.gate, &l->mlp.up, NULL));
     qw_mlp_forward(p, &l->mlp);
@@ -122,10 +142,18 @@ void qw_text_forward(qw_ops *ops, const qw_text_model *m, qw_text_scratch *s, co
     embed(ops, m, s, b);
     show(trace, 0, s);
     for (int i = 0; i <= last; i++) {
-        qw_layer_forward(&pass, &m->layers[i], (size_t)i, i == last && !b->all);
+        qw_layer_forward(&pass, &m->layers[i], (size_t)i, i == last ? b->n_last : QW_ALL_ROWS);
         show(trace, i + 1, s);
     }
     qw_text_hidden(ops, m, s, m->norm);
+}
+
+void qw_text_settle(qw_ops *ops, const qw_text_model *m, qw_text_scratch *s, const qw_segment *segments, size_t n_segments)
+{
+    const qw_pass pass = { ops, m->config, s, segments, n_segments };
+    for (int i = 0; i < m->config->n_layers; i++)
+        if (m->layers[i].kind == QW_LAYER_DELTA)
+            qw_delta_settle(&pass, &m->layers[i].mixer.delta, (size_t)i);
 }
 
 #define ROWS 64 /* at a time */

@@ -67,6 +67,7 @@ typedef struct qw_layer_state {
     size_t capacity;  /* positions of a cache in one piece */
     float *conv;      /* DeltaNet: [taps - 1, channels], oldest first */
     float *recurrent; /* DeltaNet: [qw_recurrent_floats()] */
+    float *trial;     /* DeltaNet: [qw_trial_floats()], or NULL where nothing is ever on trial */
 } qw_layer_state;
 /* Bytes of an attention layer's cache; SIZE_MAX when there cannot be so many. */
 size_t qw_cache_bytes(const qw_text_config *c, qw_kv_type type, size_t capacity);
@@ -75,6 +76,8 @@ size_t qw_cache_bytes(const qw_text_config *c, qw_kv_type type, size_t capacity)
 size_t qw_delta_channels(const qw_text_config *c);
 size_t qw_conv_floats(const qw_text_config *c);
 size_t qw_recurrent_floats(const qw_text_config *c);
+/* Floats of its `trial` for segments of up to `room` rows on trial, room <= QW_MAX_TRIAL. */
+size_t qw_trial_floats(const qw_text_config *c, size_t room);
 
 /* Buffers of one pass, laid out in one block of qw_text_scratch_bytes(). */
 typedef struct qw_text_scratch {
@@ -93,11 +96,24 @@ size_t qw_text_scratch_bytes(const qw_text_config *c, size_t n_tokens, size_t n_
 void qw_text_scratch_init(qw_text_scratch *s, void *block, const qw_text_config *c, size_t n_tokens,
                           size_t n_ctx); /* block: aligned to 64 */
 
-/* Consecutive tokens of one timeline: rows [first, first + n) of a pass. */
+/* Copies of the states of DeltaNet layers as they are behind the first `at` tokens of a segment. */
+#define QW_MAX_SAVES 64 /* of one pass */
+typedef struct qw_state_save {
+    size_t at;          /* 1..n */
+    qw_layer_state *to; /* [n_layers]: conv and recurrent of DeltaNet layers */
+} qw_state_save;
+
+/* Consecutive tokens of one timeline: rows [first, first + n) of a pass. On trial, all is computed and attention's caches are filled, but the states of
+ * DeltaNet layers stay as they were before: what the tokens put in stands beside them, and the next pass (or qw_text_settle) says how many of them are kept and takes these
+ * in first. So `start` of that pass counts the tokens that are kept, and not the others. The same bits as without a trial. */
 typedef struct qw_segment {
     qw_layer_state *states; /* of all layers; move on by n tokens */
     size_t first, n;
-    size_t start; /* tokens of the timeline before these */
+    size_t start;               /* tokens of the timeline before these */
+    const qw_state_save *saves; /* [n_saves], `at` ascending; none on trial */
+    size_t n_saves;             /* of all segments <= QW_MAX_SAVES */
+    size_t n_kept;              /* of the trial before */
+    bool on_trial;              /* n <= QW_MAX_TRIAL then */
 } qw_segment;
 
 /* The tokens of one pass: segments one after the other. */
@@ -108,8 +124,9 @@ typedef struct qw_batch {
     size_t n;                   /* <= the scratch's tokens */
     const qw_segment *segments; /* [n_segments] */
     size_t n_segments;          /* <= QW_MAX_SEGMENTS */
-    bool all;                   /* all hidden states are wanted, otherwise only each segment's last */
+    size_t n_last;              /* >= 1: of so many last tokens of each segment the hidden states are wanted (all of a shorter one) */
 } qw_batch;
+#define QW_ALL_ROWS SIZE_MAX
 
 /* Called with the residual stream after each step (0: embeddings, i + 1: layer i) by tests that look inside; NULL otherwise. */
 typedef void (*qw_trace_fn)(void *ctx, int step, const float *x, size_t n);
@@ -118,9 +135,11 @@ typedef struct qw_trace {
     void *ctx;
 } qw_trace;
 
-/* Runs the batch through all layers. Afterwards scratch->in holds the final hidden states (after the norm), which the head and MTP read: of all tokens, or of each
- * segment's last (scratch->n of them). */
+/* Runs the batch through all layers. Afterwards scratch->in holds the final hidden states (after the norm), which the head and MTP read: those of the tokens that
+ * are wanted, segment by segment (scratch->n of them). */
 void qw_text_forward(qw_ops *ops, const qw_text_model *m, qw_text_scratch *s, const qw_batch *batch, const qw_trace *trace);
+/* The kept tokens of the trials before into the states of these segments (their n is 0), without a pass. */
+void qw_text_settle(qw_ops *ops, const qw_text_model *m, qw_text_scratch *s, const qw_segment *segments, size_t n_segments);
 /* logits [n, V] of the first n final hidden states. */
 void qw_text_logits(qw_ops *ops, const qw_text_model *m, float *logits, const qw_input *hidden, size_t n);
 /* What the final hidden states are: rmsnorm(x) * w, for the head. */
@@ -136,16 +155,19 @@ typedef struct qw_pass {
     size_t n_segments;
 } qw_pass;
 
-/* One layer in place on s->x; s->cos and s->sin are set. Its state is that of `layer` in each segment. With `last_only` the residual streams of each
- * segment's last token are all that remains, one row for each segment. */
-void qw_layer_forward(const qw_pass *p, const qw_layer *l, size_t layer, bool last_only);
+/* One layer in place on s->x; s->cos and s->sin are set. Its state is that of `layer` in each segment. The residual streams of each segment's n_last last tokens
+ * are all that remain (s->n of them), segment by segment. */
+void qw_layer_forward(const qw_pass *p, const qw_layer *l, size_t layer, size_t n_last);
 /* s->x += the layer's mixer of s->in */
-void qw_attention_forward(const qw_pass *p, const qw_attention_layer *l, size_t layer, bool last_only);
-void qw_delta_forward(const qw_pass *p, const qw_delta_layer *l, size_t layer, bool last_only);
+void qw_attention_forward(const qw_pass *p, const qw_attention_layer *l, size_t layer, size_t n_last);
+void qw_delta_forward(const qw_pass *p, const qw_delta_layer *l, size_t layer, size_t n_last);
+void qw_delta_settle(const qw_pass *p, const qw_delta_layer *l, size_t layer);
 /* s->x += down( silu(gate in) * up in ) */
 void qw_mlp_forward(const qw_pass *p, const qw_mlp *l);
-/* Of x, of the tables of the rotation and of `in`, only the rows of each segment's last token remain. */
-void qw_pass_keep_last(const qw_pass *p, qw_input *in);
+/* Of x, of the tables of the rotation and of `in`, only the rows of each segment's n_last last tokens remain, one segment's behind the other's. */
+void qw_pass_keep_last(const qw_pass *p, qw_input *in, size_t n_last);
+/* How many those are. */
+size_t qw_pass_rows(const qw_pass *p, size_t n_last);
 
 /* Frequencies and axes of the rotation; m->config is set. */
 qwren_status qw_rope_bind(qw_text_model *m, qw_arena *arena, qwren_error *err);

@@ -156,7 +156,12 @@ static void pass(qw_session *s, const qw_timeline *t, size_t first, size_t n, bo
 {
     const qw_model *m = s->model;
     const qw_segment segment = { .states = s->memory.layers, .n = n, .start = s->n };
-    qw_batch b = { .ids = t->ids + first, .pos = t->pos + first, .n = n, .segments = &segment, .n_segments = 1, .all = all || s->trace };
+    qw_batch b = { .ids = t->ids + first,
+                   .pos = t->pos + first,
+                   .n = n,
+                   .segments = &segment,
+                   .n_segments = 1,
+                   .n_last = all || s->trace ? QW_ALL_ROWS : 1 };
     use_huge_pages(s, n);
     if (set_rows(s->memory.rows, t, first, n, (size_t)m->config.text.hidden_size))
         b.rows = s->memory.rows;
@@ -225,7 +230,7 @@ static void step_together(qw_session *const *sessions, const int32_t *ids, size_
         s->memory.keys[s->n++] = (uint64_t)ids[i];
         s->n_logits = s->n;
     }
-    qw_batch b = { .ids = ids, .pos = (const int32_t(*)[3])pos, .n = n, .segments = segments, .n_segments = n, .all = true };
+    qw_batch b = { .ids = ids, .pos = (const int32_t(*)[3])pos, .n = n, .segments = segments, .n_segments = n, .n_last = 1 };
     qw_text_forward(m->ops, &m->text, &sessions[0]->scratch, &b, sessions[0]->trace);
     qw_op_head(m->ops, logits, maxima, &m->text.head, &sessions[0]->scratch.in, 0, n);
 }

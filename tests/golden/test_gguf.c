@@ -162,7 +162,7 @@ static void mtp_head(void **state)
                    .n = s.n,
                    .segments = &(qw_segment){ .states = &st, .n = s.n },
                    .n_segments = 1,
-                   .all = true };
+                   .n_last = QW_ALL_ROWS };
     qw_mtp_forward(s.model.ops, &s.model.text, &s.model.mtp, &scratch, &b, golden_f32(s.g, "hidden", NULL));
     qw_text_logits(s.model.ops, &s.model.text, logits, &scratch.in, s.n);
     golden_compare("mtp.logits", logits, golden_f32(s.g, "mtp.logits", NULL), s.n * s.V, LOGIT_LIMIT);

@@ -148,7 +148,7 @@ static void draft_head(void **state)
                    .n = t.n,
                    .segments = &(qw_segment){ .states = &st, .n = t.n },
                    .n_segments = 1,
-                   .all = true };
+                   .n_last = QW_ALL_ROWS };
     qw_mtp_forward(s.model.ops, &s.model.text, &s.model.mtp, &scratch, &b, hidden);
     qw_text_logits(s.model.ops, &s.model.text, logits, &scratch.in, t.n);
     compare(&s, "mtp.logits", logits, t.n * s.V);

@@ -282,7 +282,7 @@ static void attention_block_is_the_reference(void **state)
             memcpy(s.cos, golden_f32(g, "rope.cos", NULL) + t * half, step * half * sizeof *s.cos);
             memcpy(s.sin, golden_f32(g, "rope.sin", NULL) + t * half, step * half * sizeof *s.sin);
             const qw_segment segment = { .states = &st, .n = step, .start = t };
-            qw_attention_forward(&(qw_pass){ ops, &c, &s, &segment, 1 }, &l, 0, false);
+            qw_attention_forward(&(qw_pass){ ops, &c, &s, &segment, 1 }, &l, 0, QW_ALL_ROWS);
             memcpy(out + t * H, s.x, step * H * sizeof *out);
         }
         golden_compare(step == 1 ? "attn, token by token" : "attn, at once", out, golden_f32(g, "attn.out", NULL), T * H, 1e-5);

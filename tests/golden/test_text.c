@@ -233,7 +233,7 @@ static void mtp_head(const char *name)
                    .n = s.T,
                    .segments = &(qw_segment){ .states = &st, .n = s.T },
                    .n_segments = 1,
-                   .all = true };
+                   .n_last = QW_ALL_ROWS };
     qw_mtp_forward(s.model.ops, &s.model.text, &s.model.mtp, &scratch, &b, hidden);
     compare(&s, "mtp.hidden", scratch.in.f32, golden_f32(s.g, "mtp.hidden", NULL), golden_dim(s.g, "mtp.hidden", 0) * s.H, 1e-4);
     qw_text_logits(s.model.ops, &s.model.text, logits, &scratch.in, s.T);

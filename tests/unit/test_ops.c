@@ -240,7 +240,10 @@ static void segments_do_not_see_each_other(void **state)
     fill(w);
     qw_ops *ops = device(2, QWREN_ARITHMETIC_DEFAULT);
     inputs both = make_inputs(N), one = make_inputs(N);
-    const qw_delta_segment segments[] = { { 0, 30, tails, states }, { 30, N - 30, tails + (TAPS - 1) * CHANNELS, states + HEADS * STATE } };
+    const qw_delta_segment segments[] = {
+        { .n = 30, .tail = tails, .state = states },
+        { .first = 30, .n = N - 30, .tail = tails + (TAPS - 1) * CHANNELS, .state = states + HEADS * STATE },
+    };
     qw_delta_op_args a = { .out = &both.in,
                            .forms = QW_FORM_F32 | QW_FORM_Q8 | QW_FORM_BF16,
                            .qkv = w->qkv,
@@ -271,7 +274,7 @@ static void segments_do_not_see_each_other(void **state)
     qw_op_delta(ops, &a);
     assert_memory_equal(both.in.f32, one.in.f32, 30 * MIXED * sizeof(float));
     assert_memory_equal(both.in.q8.low, one.in.q8.low, 30 * MIXED);
-    const qw_delta_segment second = { 0, N - 30, tails + (TAPS - 1) * CHANNELS, states + HEADS * STATE };
+    const qw_delta_segment second = { .n = N - 30, .tail = segments[1].tail, .state = segments[1].state };
     a.segments = &second;
     a.qkv += 30 * CHANNELS, a.z += 30 * MIXED, a.a += 30 * HEADS, a.b += 30 * HEADS;
     qw_op_delta(ops, &a);
