@@ -246,7 +246,7 @@ static void pass(qw_draft_mtp *d, const int32_t *ids, const int32_t (*pos)[3], c
 {
     const qw_model *m = d->model;
     const qw_segment segment = { .states = &d->state, .n = n, .start = d->length + d->guessed };
-    const qw_batch batch = { .ids = ids, .pos = pos, .n = n, .segments = &segment, .n_segments = 1 };
+    const qw_batch batch = { .ids = ids, .pos = pos, .n = n, .segments = &segment, .n_segments = 1, .n_last = 1 };
     qw_mtp_forward(m->ops, &m->text, &m->mtp, &d->scratch, &batch, hidden);
 }
 

@@ -63,7 +63,7 @@ static void reference_close(reference *r)
 static qw_guess reference_pass(reference *r, const int32_t *next, const int32_t (*at)[3], const float *h, size_t n)
 {
     const qw_segment segment = { .states = &r->state, .n = n, .start = r->n };
-    const qw_batch batch = { .ids = next, .pos = at, .n = n, .segments = &segment, .n_segments = 1 };
+    const qw_batch batch = { .ids = next, .pos = at, .n = n, .segments = &segment, .n_segments = 1, .n_last = 1 };
     qw_mtp_forward(model.ops, &model.text, &model.mtp, &r->scratch, &batch, h);
     r->n += n;
     qw_text_logits(model.ops, &model.text, r->logits, &r->scratch.in, 1);
