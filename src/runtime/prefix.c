@@ -1,0 +1,231 @@
+/* The prefix cache (prefix.h): the tree (prefix_tree.c, prefix_prune.c) and what goes first (prefix_evict.c) under one lock. Between the sessions of a process. Tested by
+ * tests/unit/test_prefix.c and test_prefix_threads.c. */
+#include "runtime/prefix_tree.h"
+
+#include "base/alloc.h"
+
+#include <pthread.h>
+
+struct qw_prefix {
+    pthread_mutex_t lock; /* for all below */
+    qw_prefix_tree tree;
+    qw_prefix_evictor evictor;
+    uint64_t n_inserted; /* the number of the newest checkpoint */
+    uint64_t hits, misses;
+};
+
+qwren_status qw_prefix_create(qw_prefix **out, const qw_page_shape *shape, const qw_prefix_options *opt, qwren_error *err)
+{
+    qw_prefix *p = *out = qw_calloc(1, sizeof *p);
+    if (!p)
+        return qw_fail_memory(err, sizeof *p, "a prefix cache");
+    p->tree.page_bytes = shape->bytes;
+    p->evictor.budget = opt->budget_bytes;
+    pthread_mutex_init(&p->lock, NULL);
+    return QWREN_OK;
+}
+
+void qw_prefix_free(qw_prefix *p)
+{
+    if (!p)
+        return;
+    qw_prefix_tree_free(&p->tree);
+    pthread_mutex_destroy(&p->lock);
+    qw_free(p);
+}
+
+/* ---- putting in */
+
+/* What a checkpoint costs when nothing is shared. */
+static size_t alone_bytes(const qw_prefix *p, const qw_checkpoint *cp)
+{
+    return cp->length * sizeof(uint64_t) + qw_page_count(cp->length) * p->tree.page_bytes + cp->bytes;
+}
+
+static void renew(qw_prefix_evictor *e, qw_prefix_kept *kept, qw_checkpoint_kind kind)
+{
+    if (kind > kept->kind)
+        kept->kind = kind;
+    qw_prefix_touch(e, kept);
+}
+
+static bool insert(qw_prefix *p, const uint64_t *keys, qw_page *const *pages, qw_checkpoint *cp)
+{
+    const qw_prefix_place place = qw_prefix_walk(&p->tree, keys, cp->length);
+    qw_prefix_node *node;
+    qw_prefix_kept *known = qw_prefix_nearest(place, cp->length, &node);
+    if (known && known->length == cp->length) {
+        renew(&p->evictor, known, cp->kind);
+        return true;
+    }
+    if (alone_bytes(p, cp) > p->evictor.budget) {
+        uint64_t hash = 0;
+        for (size_t i = 0; i < cp->length; i++)
+            hash = qw_prefix_hash(hash, keys[i]);
+        qw_prefix_note_dropped(&p->evictor, cp->length, hash);
+        return true;
+    }
+    qw_prefix_kept kept = { .checkpoint = cp, .length = cp->length, .number = p->n_inserted + 1, .kind = cp->kind };
+    qw_prefix_touch(&p->evictor, &kept);
+    if (!qw_prefix_put(&p->tree, place, keys, pages, &kept))
+        return false;
+    p->n_inserted++;
+    qw_prefix_shrink(&p->evictor, &p->tree, kept.number);
+    return true;
+}
+
+qwren_status qw_prefix_insert(qw_prefix *p, const uint64_t *keys, qw_page *const *pages, qw_checkpoint *cp, qwren_error *err)
+{
+    pthread_mutex_lock(&p->lock);
+    const bool done = insert(p, keys, pages, cp);
+    pthread_mutex_unlock(&p->lock);
+    if (!done)
+        return qw_fail_memory(err, cp->length * sizeof *keys, "the keys of a prefix");
+    return QWREN_OK;
+}
+
+/* ---- finding */
+
+/* See qw_prefix_miss; `hash` is that of the keys before m->length. */
+static qw_prefix_miss why_not_more(const qw_prefix *p, const uint64_t *keys, size_t n, size_t most, qw_prefix_place place,
+                                   const qw_prefix_match *m, uint64_t hash)
+{
+    const bool known_ends = place.node->parent && !place.node->n_children && place.at == qw_prefix_end(place.node);
+    if (m->length == most)
+        return QW_PREFIX_NONE;
+    if (qw_prefix_was_dropped(&p->evictor, keys, m->length, most, hash))
+        return QW_PREFIX_EVICTED;
+    if (!p->tree.n_nodes)
+        return QW_PREFIX_EMPTY;
+    if (place.at < n && place.at < most && !known_ends)
+        return QW_PREFIX_DIFFERS;
+    return m->length == place.at ? QW_PREFIX_NONE : QW_PREFIX_NO_CHECKPOINT;
+}
+
+static qw_prefix_match find(qw_prefix *p, const uint64_t *keys, size_t n, size_t most, qw_page **pages)
+{
+    const qw_prefix_place place = qw_prefix_walk(&p->tree, keys, n);
+    qw_prefix_node *node;
+    qw_prefix_kept *kept = qw_prefix_nearest(place, most, &node);
+    qw_prefix_match m = { .n_common = place.at };
+    if (kept) {
+        m.length = kept->length;
+        m.checkpoint = kept->checkpoint;
+        qw_checkpoint_hold(m.checkpoint);
+        qw_prefix_pages(node, m.length, pages);
+        for (size_t i = 0; i < qw_page_count(m.length); i++)
+            qw_page_hold(pages[i]);
+        qw_prefix_touch(&p->evictor, kept);
+    }
+    m.why = why_not_more(p, keys, n, most, place, &m, kept ? qw_prefix_hash_at(node, m.length) : 0);
+    p->hits += kept != NULL;
+    p->misses += kept == NULL;
+    return m;
+}
+
+qw_prefix_match qw_prefix_find(qw_prefix *p, const uint64_t *keys, size_t n, size_t most, qw_page **pages)
+{
+    pthread_mutex_lock(&p->lock);
+    const qw_prefix_match m = find(p, keys, n, most < n ? most : n, pages);
+    pthread_mutex_unlock(&p->lock);
+    return m;
+}
+
+qw_prefix_stats qw_prefix_statistics(qw_prefix *p)
+{
+    pthread_mutex_lock(&p->lock);
+    const qw_prefix_stats s = { .bytes = p->tree.bytes,
+                                .budget_bytes = p->evictor.budget,
+                                .n_checkpoints = p->tree.n_checkpoints,
+                                .n_nodes = p->tree.n_nodes,
+                                .n_pages = p->tree.n_pages,
+                                .hits = p->hits,
+                                .misses = p->misses,
+                                .evictions = p->evictor.evictions };
+    pthread_mutex_unlock(&p->lock);
+    return s;
+}
+
+/* ---- for a copy on disk */
+
+/* The checkpoint with the lowest number above `last` that is wanted; NULL: none. */
+static qw_prefix_kept *following(qw_prefix *p, uint64_t last, bool unsaved_only, qw_prefix_node **where)
+{
+    qw_prefix_kept *best = NULL;
+    for (qw_prefix_node *node = &p->tree.root; node; node = qw_prefix_next(node))
+        for (size_t i = 0; i < node->n_kept; i++) {
+            qw_prefix_kept *kept = &node->kept[i];
+            if (kept->number > last && !(unsaved_only && kept->saved) && (!best || kept->number < best->number)) {
+                best = kept;
+                *where = node;
+            }
+        }
+    return best;
+}
+
+/* An item in arrays of its own, held. */
+typedef struct held_item {
+    qw_prefix_item item;
+    uint64_t number; /* 0: there is none */
+    uint64_t *keys;
+    qw_page **pages;
+} held_item;
+
+static void release(held_item *h)
+{
+    for (size_t i = 0; i < h->item.n_pages; i++)
+        qw_page_drop(h->pages[i], h);
+    qw_checkpoint_drop(h->item.checkpoint);
+    qw_free(h->keys);
+    qw_free(h->pages);
+}
+
+static qwren_status hold_following(held_item *out, qw_prefix *p, uint64_t last, bool unsaved_only, qwren_error *err)
+{
+    qw_prefix_node *node = NULL;
+    const qw_prefix_kept *kept = following(p, last, unsaved_only, &node);
+    *out = (held_item){ 0 };
+    if (!kept)
+        return QWREN_OK;
+    const size_t n_pages = qw_page_count(kept->length);
+    out->keys = qw_alloc_array(kept->length, sizeof *out->keys);
+    out->pages = qw_alloc_array(n_pages, sizeof *out->pages);
+    if (!out->keys || !out->pages)
+        return qw_fail_memory(err, kept->length * sizeof *out->keys, "the keys of a prefix");
+    qw_prefix_keys(node, kept->length, out->keys);
+    qw_prefix_pages(node, kept->length, out->pages);
+    for (size_t i = 0; i < n_pages; i++)
+        qw_page_hold(out->pages[i]);
+    qw_checkpoint_hold(kept->checkpoint);
+    out->number = kept->number;
+    out->item = (qw_prefix_item){
+        .keys = out->keys, .pages = out->pages, .n_pages = n_pages, .checkpoint = kept->checkpoint, .kind = kept->kind, .saved = kept->saved
+    };
+    return QWREN_OK;
+}
+
+qwren_status qw_prefix_each(qw_prefix *p, bool unsaved_only, qw_prefix_fn fn, void *ctx, qwren_error *err)
+{
+    uint64_t last = 0;
+    for (bool on = true; on;) {
+        held_item h;
+        pthread_mutex_lock(&p->lock);
+        const qwren_status st = hold_following(&h, p, last, unsaved_only, err);
+        pthread_mutex_unlock(&p->lock);
+        on = h.number && fn(ctx, &h.item);
+        last = h.number;
+        release(&h);
+        QW_TRY(st);
+    }
+    return QWREN_OK;
+}
+
+void qw_prefix_mark_saved(qw_prefix *p, const qw_checkpoint *cp)
+{
+    pthread_mutex_lock(&p->lock);
+    for (qw_prefix_node *node = &p->tree.root; node; node = qw_prefix_next(node))
+        for (size_t i = 0; i < node->n_kept; i++)
+            if (node->kept[i].checkpoint == cp)
+                node->kept[i].saved = true;
+    pthread_mutex_unlock(&p->lock);
+}

@@ -1,0 +1,107 @@
+/* Which checkpoints the prefix cache drops, and what it remembers of them. Tested by tests/unit/test_prefix.c.
+ *
+ * GreedyDual-Size (Cao and Irani, "Cost-Aware WWW Proxy Caching Algorithms", USITS 1997): what is kept has the worth clock + cost / size. The least worthy goes, and the clock
+ * is set to its worth: so what is not used falls behind what comes later, the sooner the cheaper it is to make anew. Here the cost is the tokens between a checkpoint and the one
+ * before it, and the size what dropping it gives back. Both change with the checkpoints around it, so only the clock is kept and the rest is computed
+ * when something must go: one walk over all checkpoints, of which there are as many as the budget has room for. */
+#include "runtime/prefix_tree.h"
+
+static size_t class_of(qw_checkpoint_kind kind) { return kind == QW_CHECKPOINT_INTERVAL ? 0 : 1; }
+
+void qw_prefix_touch(qw_prefix_evictor *e, qw_prefix_kept *kept)
+{
+    kept->clock = e->clock[class_of(kept->kind)];
+    kept->used = ++e->n_used;
+}
+
+/* Bytes that the tree gives back when the i-th checkpoint of the node goes. */
+static size_t gives_back(const qw_prefix_tree *t, const qw_prefix_node *node, size_t i)
+{
+    size_t bytes = node->kept[i].checkpoint->bytes;
+    if (node->n_children || i + 1 < node->n_kept)
+        return bytes;
+    const size_t first = node->begin / QW_KV_PAGE, end = i ? node->kept[i - 1].length : node->begin;
+    for (size_t k = i ? qw_page_count(end) - first : 0; k < node->n_pages; k++)
+        bytes += *qw_page_shares(node->pages[k]) == 1 ? t->page_bytes : 0;
+    return bytes + (qw_prefix_end(node) - end) * sizeof *node->keys;
+}
+
+typedef struct victim {
+    qw_prefix_node *node;
+    qw_prefix_kept *kept; /* NULL: none */
+    size_t class;
+    double worth;
+} victim;
+
+static bool goes_before(const victim *a, const victim *b)
+{
+    if (!b->kept || a->class != b->class)
+        return !b->kept || a->class < b->class;
+    return a->worth < b->worth || (a->worth == b->worth && a->kept->used < b->kept->used);
+}
+
+/* The checkpoint that is worth least of all but the one with this number. */
+static victim least_worthy(qw_prefix_tree *t, uint64_t spared)
+{
+    victim least = { 0 };
+    for (qw_prefix_node *node = &t->root; node; node = qw_prefix_next(node)) {
+        const qw_prefix_node *up = node->parent;
+        node->before = !up ? 0 : up->n_kept ? up->kept[up->n_kept - 1].length : up->before;
+        for (size_t i = 0, last = node->before; i < node->n_kept; last = node->kept[i++].length) {
+            qw_prefix_kept *kept = &node->kept[i];
+            const double worth = kept->clock + (double)(kept->length - last) / (double)gives_back(t, node, i);
+            const victim this = { node, kept, class_of(kept->kind), worth };
+            if (kept->number != spared && goes_before(&this, &least))
+                least = this;
+        }
+    }
+    return least;
+}
+
+static void drop(qw_prefix_evictor *e, qw_prefix_tree *t, const victim *v)
+{
+    if (v->worth > e->clock[v->class])
+        e->clock[v->class] = v->worth;
+    qw_prefix_note_dropped(e, v->kept->length, qw_prefix_hash_at(v->node, v->kept->length));
+    qw_prefix_take(t, v->node, v->kept);
+}
+
+void qw_prefix_shrink(qw_prefix_evictor *e, qw_prefix_tree *t, uint64_t newest)
+{
+    while (t->bytes > e->budget) {
+        victim v = least_worthy(t, newest);
+        if (!v.kept)
+            v = least_worthy(t, 0);
+        drop(e, t, &v);
+    }
+}
+
+/* ---- what was dropped */
+
+void qw_prefix_note_dropped(qw_prefix_evictor *e, size_t length, uint64_t hash)
+{
+    e->dropped[e->n_dropped % QW_PREFIX_DROPPED].length = length;
+    e->dropped[e->n_dropped % QW_PREFIX_DROPPED].hash = hash;
+    e->n_dropped++;
+    e->evictions++;
+}
+
+/* Hashes all keys once, and looks among those that were dropped at this length. */
+bool qw_prefix_was_dropped(const qw_prefix_evictor *e, const uint64_t *keys, size_t from, size_t most, uint64_t hash)
+{
+    const size_t n = e->n_dropped < QW_PREFIX_DROPPED ? e->n_dropped : QW_PREFIX_DROPPED;
+    for (size_t at = from, next; at < most; at = next) {
+        next = most + 1;
+        for (size_t i = 0; i < n; i++) /* the nearest length at which one was dropped */
+            if (e->dropped[i].length > at && e->dropped[i].length < next)
+                next = e->dropped[i].length;
+        if (next > most)
+            return false;
+        for (size_t i = at; i < next; i++)
+            hash = qw_prefix_hash(hash, keys[i]);
+        for (size_t i = 0; i < n; i++)
+            if (e->dropped[i].length == next && e->dropped[i].hash == hash)
+                return true;
+    }
+    return false;
+}
