@@ -13,10 +13,6 @@
 #include "compute/ops.h"
 #include "model/config.h"
 
-#ifndef QW_KV_PAGE
-#  define QW_KV_PAGE QW_ATTEND_SPLIT
-#endif
-
 /* What all pages of a model with one cache type are like. */
 typedef struct qw_page_shape {
     qw_kv_type type;
