@@ -2,6 +2,7 @@
  * Tested by tests/golden/test_template.c and tests/unit/test_template.c. */
 #include "text/calls.h"
 
+#include "text/canonical.h"
 #include "text/content.h"
 
 #include <string.h>
@@ -106,4 +107,46 @@ qwren_status qw_calls_render(qw_prompt *out, const qw_json *message, bool after_
     if (!qw_json_size(calls) && qw_json_is(legacy, QW_JSON_OBJECT))
         return write_call(out, legacy, first, false, index, 0, err);
     return QWREN_OK;
+}
+
+/* ---- to compare by */
+
+static qwren_status append_canonical(qw_buf *out, const qw_json *call, qwren_error *err)
+{
+    const qw_json *function = qw_json_get(call, "function"), *name, *arguments;
+    size_t n = 0;
+    qw_json *parsed = NULL;
+    call = function ? function : call;
+    name = qw_json_get(call, "name");
+    arguments = qw_json_get(call, "arguments");
+    const char *s = qw_json_string(arguments, &n);
+    if (s && !is_blank(s, n) && qw_json_parse(&parsed, s, n, "arguments", NULL) == QWREN_E_MEMORY)
+        return qw_fail_memory(err, n, "a call's arguments");
+    if (parsed)
+        arguments = parsed;
+    qw_buf_putc(out, '[');
+    if (name)
+        qw_json_dump(out, name);
+    qw_buf_putc(out, ',');
+    bool none = qw_json_kind_of(arguments) == QW_JSON_NULL || (s && is_blank(s, n)); /* a call without parameters */
+    if (none)
+        qw_buf_puts(out, "{}");
+    qwren_status st = none ? qw_buf_status(out, err) : qw_json_canonical(out, arguments, err);
+    qw_buf_putc(out, ']');
+    qw_json_free(parsed);
+    return st;
+}
+
+qwren_status qw_calls_canonical(qw_buf *out, const qw_json *message, size_t *n_calls, qwren_error *err)
+{
+    const qw_json *calls = qw_json_get(message, "tool_calls"), *legacy = qw_json_get(message, "function_call");
+    const qw_json *single = qw_json_is(calls, QW_JSON_OBJECT) ? calls : !qw_json_size(calls) ? legacy : NULL;
+    *n_calls = 0;
+    if (qw_json_is(single, QW_JSON_OBJECT)) {
+        *n_calls = 1;
+        QW_TRY(append_canonical(out, single, err));
+    }
+    for (size_t i = 0; qw_json_is(calls, QW_JSON_ARRAY) && i < qw_json_size(calls); i++, ++*n_calls)
+        QW_TRY(append_canonical(out, qw_json_at(calls, i), err));
+    return qw_buf_status(out, err);
 }

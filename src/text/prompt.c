@@ -13,13 +13,16 @@ void qw_prompt_deinit(qw_prompt *p)
     qw_buf_free(&p->text);
     qw_free(p->untrusted);
     qw_free(p->media);
+    qw_free(p->turns);
+    qw_free(p->answers);
     *p = (qw_prompt){ 0 };
 }
 
 void qw_prompt_clear(qw_prompt *p)
 {
     qw_buf_clear(&p->text);
-    p->n_untrusted = p->n_media = 0;
+    p->n_untrusted = p->n_media = p->n_turns = p->n_answers = 0;
+    p->think = 0;
     p->in_think = false;
 }
 
@@ -73,6 +76,33 @@ void qw_prompt_number(qw_prompt *p, size_t n) { qw_buf_printf(&p->text, "%zu", n
 void qw_prompt_note_media(qw_prompt *p, qw_media_kind kind, const qw_json *part, const char *url, size_t message)
 {
     add_media(p, (qw_media){ .kind = kind, .url = url, .part = part, .message = message, .offset = p->text.len });
+}
+
+void qw_prompt_begin_turn(qw_prompt *p, size_t first, size_t last)
+{
+    if (grow(p, (void **)&p->turns, p->n_turns, &p->cap_turns, sizeof *p->turns))
+        p->turns[p->n_turns++] = (qw_turn_place){ .offset = p->text.len, .first = first, .last = last };
+}
+
+void qw_prompt_extend_turn(qw_prompt *p, size_t last)
+{
+    if (p->n_turns)
+        p->turns[p->n_turns - 1].last = last;
+}
+
+void qw_prompt_mark_turn(qw_prompt *p, bool is_system, bool is_query)
+{
+    if (!p->n_turns)
+        return;
+    p->turns[p->n_turns - 1].is_system = is_system;
+    p->turns[p->n_turns - 1].is_query = is_query;
+}
+
+void qw_prompt_note_answer(qw_prompt *p, qw_answer_place place)
+{
+    place.turn = p->n_turns - 1;
+    if (p->n_turns && grow(p, (void **)&p->answers, p->n_answers, &p->cap_answers, sizeof *p->answers))
+        p->answers[p->n_answers++] = place;
 }
 
 void qw_prompt_append(qw_prompt *dst, const qw_prompt *src, size_t begin, size_t end)

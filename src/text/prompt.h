@@ -14,9 +14,13 @@ void qw_prompt_number(qw_prompt *p, size_t n);                   /* decimal, tru
 void qw_prompt_note_media(qw_prompt *p, qw_media_kind kind, const qw_json *part, const char *url, size_t message);
 /* Bytes [begin, end) of src with what is known about them; src != dst. A placeholder is either inside the range or outside it. */
 void qw_prompt_append(qw_prompt *dst, const qw_prompt *src, size_t begin, size_t end);
+/* A turn is about to be written that holds the messages first to last (SIZE_MAX: none). */
+void qw_prompt_begin_turn(qw_prompt *p, size_t first, size_t last);
+/* It holds one more. */
+void qw_prompt_extend_turn(qw_prompt *p, size_t last);
+/* What the newest turn is. */
+void qw_prompt_mark_turn(qw_prompt *p, bool is_system, bool is_query);
+void qw_prompt_note_answer(qw_prompt *p, qw_answer_place place);
 qwren_status qw_prompt_status(const qw_prompt *p, qwren_error *err);
-
-/* Python's str.strip() on bytes [*begin, *end) of valid UTF-8. */
-void qw_trim(const char *s, size_t *begin, size_t *end);
 
 #endif

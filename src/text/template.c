@@ -89,6 +89,8 @@ static qwren_status order_turns(renderer *r, qwren_error *err)
         r->n_leading++;
     for (size_t i = r->n_leading; i < n; i++) {
         turn_role role = role_at(r, i);
+        if (i >= r->in->skip_begin && i < r->in->skip_end)
+            continue;
         if (role == ROLE_OTHER && !strict)
             return unknown_role(r, i, err);
         if (role == ROLE_SYSTEM && !strict) {
@@ -147,6 +149,8 @@ static qwren_status write_system(renderer *r, qwren_error *err)
     bool written = n_tools > 0;
     if (!n_tools && !r->n_leading)
         return QWREN_OK;
+    qw_prompt_begin_turn(r->out, r->n_leading ? 0 : SIZE_MAX, r->n_leading ? r->n_leading - 1 : SIZE_MAX);
+    qw_prompt_mark_turn(r->out, true, false);
     qw_prompt_trusted(r->out, "<|im_start|>system\n");
     if (n_tools)
         qw_prompt_trusted(r->out, tools_before);
@@ -212,11 +216,16 @@ static qwren_status find_last_query(renderer *r, qwren_error *err)
 static qwren_status write_user(renderer *r, const turn *t, qwren_error *err)
 {
     bool written = false;
+    size_t first = t->n_folds ? r->folds[t->first_fold] : t->message, last = t->message;
+    if (last == SIZE_MAX)
+        last = r->folds[t->first_fold + t->n_folds - 1];
+    qw_prompt_begin_turn(r->out, first, last);
     qw_prompt_trusted(r->out, "<|im_start|>user\n");
     for (size_t i = 0; i < t->n_folds; i++)
         QW_TRY(append_joined(r, r->folds[t->first_fold + i], &written, err));
     if (t->message != SIZE_MAX)
         QW_TRY(append_joined(r, t->message, &written, err));
+    qw_prompt_mark_turn(r->out, false, t->n_folds || !is_wrapped_result(r));
     qw_prompt_trusted(r->out, "<|im_end|>\n");
     return QWREN_OK;
 }
@@ -273,27 +282,43 @@ static const char *thought_member(const qw_json *message, bool strict, size_t *l
     return s;
 }
 
+/* The block that stands before the content after the last query, written even when the thought is blank. `inside`: the thought is
+ * bytes [begin, end) of the content. */
+static void write_thought(renderer *r, const char *member, size_t len, bool inside, size_t begin, size_t end, qw_answer_place *place)
+{
+    qw_prompt_trusted(r->out, "<think>\n");
+    place->thought = r->out->text.len;
+    if (member) {
+        size_t from = 0;
+        qw_trim(member, &from, &len);
+        qw_prompt_untrusted(r->out, member + from, len - from);
+    } else if (inside) {
+        qw_prompt_append(r->out, &r->content, begin, end);
+    }
+    place->thought_end = r->out->text.len;
+    qw_prompt_trusted(r->out, "\n</think>\n\n");
+}
+
 static qwren_status write_assistant(renderer *r, const turn *t, bool after_query, qwren_error *err)
 {
     const qw_json *message = message_at(r, t->message);
+    qw_answer_place place = { .message = t->message };
     size_t begin = 0, end = 0, n = 0;
     QW_TRY(render_message(r, t->message, &r->counts, err));
     const char *member = thought_member(message, r->in->strict, &n);
     bool inside = !member && split_thought(r, &begin, &end);
+    qw_prompt_begin_turn(r->out, t->message, t->message);
     qw_prompt_trusted(r->out, "<|im_start|>assistant\n");
-    if (after_query) {
-        qw_prompt_trusted(r->out, "<think>\n");
-        if (member) {
-            qw_trim(member, &begin, &n);
-            qw_prompt_untrusted(r->out, member + begin, n - begin);
-        } else if (inside) {
-            qw_prompt_append(r->out, &r->content, begin, end);
-        }
-        qw_prompt_trusted(r->out, "\n</think>\n\n");
-    }
+    place.begin = place.thought = place.thought_end = r->out->text.len;
+    if (after_query)
+        write_thought(r, member, n, inside, begin, end, &place);
+    place.content = r->out->text.len;
     append_content(r);
+    place.content_end = r->out->text.len;
     qw_trim(qw_buf_text(&r->content.text), &r->begin, &r->end); /* a blank remainder counts as no content */
     QW_TRY(qw_calls_render(r->out, message, r->begin < r->end, r->in->strict, t->message, err));
+    place.end = r->out->text.len;
+    qw_prompt_note_answer(r->out, place);
     qw_prompt_trusted(r->out, "<|im_end|>\n");
     return QWREN_OK;
 }
@@ -307,6 +332,10 @@ static qwren_status write_tool(renderer *r, size_t i, qwren_error *err)
     bool last = i + 1 == r->n_turns || r->turns[i + 1].role != ROLE_TOOL;
     bool orphan = i == 0 && r->n_leading == 0;
     QW_TRY(render_message(r, t->message, &r->counts, err));
+    if (first)
+        qw_prompt_begin_turn(r->out, t->message, t->message);
+    else
+        qw_prompt_extend_turn(r->out, t->message);
     if (first && !(orphan && r->in->strict))
         qw_prompt_trusted(r->out, "<|im_start|>user");
     qw_prompt_trusted(r->out, "\n<tool_response>\n");
@@ -339,9 +368,12 @@ static qwren_status write_turn(renderer *r, size_t i, qwren_error *err)
 static void write_generation_prompt(renderer *r)
 {
     bool thinking = r->in->thinking < 0 ? r->in->thinks_by_default : r->in->thinking != 0;
+    r->out->think = r->out->text.len;
     if (!r->in->add_generation_prompt)
         return;
+    qw_prompt_begin_turn(r->out, SIZE_MAX, SIZE_MAX);
     qw_prompt_trusted(r->out, "<|im_start|>assistant\n");
+    r->out->think = r->out->text.len;
     qw_prompt_trusted(r->out, thinking ? "<think>\n" : "<think>\n\n</think>\n\n");
     r->out->in_think = thinking;
 }
