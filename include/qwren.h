@@ -145,6 +145,8 @@ typedef struct qwren_model_options {
     bool lock_memory;           /* the weights must stay in memory and are never paged out (mlock); QWREN_E_LIMIT when the system does not allow it */
     qwren_arithmetic arithmetic;
     double yarn_factor;         /* more positions than the training had, by YaRN, so many times: 1 to 4; 0 = as the files say. Answers to short texts lose a little */
+    size_t cache_bytes;         /* what the prefix cache that all sessions of the model share may hold, for each type of keys and values: a beginning that one of them
+                                 * has computed is not computed again by any. 0 = a quarter of the memory that is free, at most 1 GB; 1 = nothing is kept */
 } qwren_model_options;
 QWREN_API qwren_model_options qwren_model_options_default(void);
 
@@ -339,23 +341,33 @@ typedef struct qwren_session_options {
 } qwren_session_options;
 QWREN_API qwren_session_options qwren_session_options_default(void);
 
-/* All that the session computes with is taken here, in one block beside its handle. The model must outlive the session. */
+/* States and scratch are taken here, in one block beside its handle; memory for keys and values comes as the timeline grows, 512 tokens at a time. The model must outlive the
+ * session. */
 QWREN_API qwren_status qwren_session_create(qwren_session **out, const qwren_model *m, const qwren_session_options *opt, qwren_error *err);
 QWREN_API void qwren_session_free(qwren_session *s);
-QWREN_API void qwren_session_reset(qwren_session *s);              /* back to an empty timeline */
+QWREN_API void qwren_session_reset(qwren_session *s);              /* back to an empty timeline; the one that is left stays in the prefix cache */
 QWREN_API size_t qwren_session_length(const qwren_session *s);     /* tokens so far, image tokens included */
 QWREN_API size_t qwren_session_capacity(const qwren_session *s);
 
 /* Appends tokens. Each <|image_pad|> among ids stands for the next image of `images` and is expanded to its number of image tokens; the
  * number of pads must equal n_images. When all_logits is not NULL it receives float [n_expanded, vocab_size] (given back with
  * qwren_free()) and *n_rows the number of rows; otherwise only the last position's logits are computed. On failure (context full,
- * no memory) the session is reset. */
+ * no memory) the session holds what it held before, and perhaps a beginning of the tokens: qwren_session_length() tells. */
 QWREN_API qwren_status qwren_session_eval(qwren_session *s, const int32_t *ids, size_t n_ids, const qwren_image *const *images, size_t n_images,
                                           float **all_logits, size_t *n_rows, qwren_error *err);
 /* One more token for each of n different sessions on one model: ids[i] behind what sessions[i] holds. Together they take hardly longer than one while the weights' way
- * from memory is what lasts; results are those of each alone. With n = 1 this is the decode step, without a heap allocation. On failure no session has changed.
+ * from memory is what lasts; results are those of each alone. With n = 1 this is the decode step, which allocates only where a session needs its next 512 tokens' memory, or keeps a state to come back to. On failure no session has changed.
  * E_ARGUMENT: an id that is not in the vocabulary, sessions of different models, or the same one twice. E_LIMIT: a session is full. */
 QWREN_API qwren_status qwren_session_step_many(qwren_session *const *sessions, const int32_t *ids, size_t n, qwren_error *err);
+/* Back to the first n tokens (n <= length): to the nearest state that the prefix cache has kept before, from where the tokens up to n are computed again. Afterwards everything is as
+ * if no more had ever been there, to the bit; qwren_session_logits() is NULL until a token is computed, unless n is the length. E_ARGUMENT: n is more than the
+ * length, or a picture would have to be computed again, whose pixels are gone: the session is as it was. E_MEMORY: it holds a shorter beginning. */
+QWREN_API qwren_status qwren_session_rewind(qwren_session *s, size_t n, qwren_error *err);
+/* A second session that stands where this one does and goes its own way: what lies before is shared, its own memory is for states and scratch. Free it as any other. s is not changed, but used. */
+QWREN_API qwren_status qwren_session_fork(qwren_session **out, qwren_session *s, qwren_error *err);
+/* For measuring: the session becomes n tokens long with copies of the keys and values that its first 512 tokens have; it has a multiple of 512. What is computed behind them takes the
+ * time and memory that it would take behind n tokens, and means nothing. E_ARGUMENT, E_LIMIT, E_MEMORY: the session is as it was. */
+QWREN_API qwren_status qwren_session_stretch(qwren_session *s, size_t n, qwren_error *err);
 /* Logits after the last token, float [vocab_size]; NULL when the session is empty, or went back to an earlier length and nothing was
  * computed since. Valid until the next eval, chat, reset or free. */
 QWREN_API const float *qwren_session_logits(const qwren_session *s);

@@ -96,6 +96,7 @@ typedef enum cli_id {
     OPT_PROFILE,
     OPT_CTX,
     OPT_YARN,
+    OPT_CACHE_MEM,
     OPT_DETERMINISTIC,
     OPT_EXACT,
     OPT_BASE_EXACT,

@@ -38,6 +38,7 @@ static qwren_status make_random(bench *b, qwren_model **out, qwren_error *err)
     opt.yarn_factor = cli_number(b->args, OPT_YARN, 0);
     opt.progress = cli_progress;
     const double start = qw_now_s();
+    opt.cache_bytes = 1; /* nothing that was computed is found again */
     QW_TRY(qwren_model_random(out, cli_text(b->args, OPT_RANDOM, NULL), cli_text(b->args, OPT_RECIPE, NULL), &opt, err));
     b->cold_s = qw_now_s() - start;
     return QWREN_OK;

@@ -154,6 +154,8 @@ const cli_option cli_options[] = {
       "short texts are answered a little worse with it. 1: off." },
     { OPT_STRIDE, E, 0, "stride", "N", CLI_WHOLE, 1, INT32_MAX, NULL,
       "perplexity: move each window on by N tokens; without it half a window. Tokens that an earlier window scored are context." },
+    { OPT_CACHE_MEM, R | C, 0, "cache-mem", "MB", CLI_WHOLE, 0, 1 << 30, NULL,
+      "Keep what was computed of conversations, to go on from there, in up to so many million bytes; without it a quarter of the free memory, at most 1 GB. 0: nothing." },
     { OPT_MLOCK, R | C, 0, "mlock", NULL, FLAG, "Keep the weights in memory: the system may not page them out." },
     { OPT_DETERMINISTIC, R | C | L | E | B, 0, "deterministic", NULL, FLAG,
       "The same numbers on every processor with AVX2, AVX-512 or NEON. For any number of threads, and whatever else is computed, they are the same anyway." },

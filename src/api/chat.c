@@ -8,6 +8,7 @@
 #include "api/sampling.h"
 #include "api/session.h"
 #include "api/tokenizer.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/rng.h"
 #include "text/template.h"
@@ -25,13 +26,12 @@ typedef struct chat {
     qw_ids ids; /* of the prompt, one pad for each picture */
     qw_pictures pictures;
     qw_timeline timeline; /* the prompt as it is computed */
-    size_t n_head;        /* tokens before the last turn: what a request that continues this one will share */
-    size_t n_before;      /* tokens before the part that is being computed */
-    qw_ids opening;       /* what the answer must begin with: tool_choice "required" */
-    size_t n_opened;      /* how much of it stands there */
+    size_t *boundaries;   /* [n_boundaries] lengths at which a later request may leave this one */
+    size_t n_boundaries;
+    qw_ids opening;  /* what the answer must begin with: tool_choice "required" */
+    size_t n_opened; /* how much of it stands there */
     qw_sampler *sampler;
     qw_answer answer;
-    bool touched;   /* the session is no longer as it was */
     bool cancelled; /* the event function said so while the prompt was computed */
     qwren_stats stats;
 } chat;
@@ -108,14 +108,26 @@ static qwren_status load_pictures(chat *c, qwren_error *err)
     return QWREN_OK;
 }
 
-/* Where the last turn begins: <|im_start|> is the template's alone, whatever the messages say. */
-static size_t find_last_turn(const chat *c)
+/* Where turns begin (<|im_start|> is the template's alone, whatever the messages say), and before the last <think>: up to there a request that continues this one is the same,
+ * while its template drops this answer's thought. */
+static qwren_status find_boundaries(chat *c, qwren_error *err)
 {
-    int32_t start = qwren_token_id(c->model->tokenizer, "<|im_start|>");
-    size_t n = c->timeline.n;
-    while (n && c->timeline.ids[n - 1] != start)
-        n--;
-    return n ? n - 1 : 0;
+    const int32_t start = qwren_token_id(c->model->tokenizer, "<|im_start|>"), think = c->model->tags[QW_TAG_THINK];
+    const qw_timeline *t = &c->timeline;
+    size_t n = 0, last = 0;
+    for (size_t i = 1; i < t->n; i++)
+        n += t->ids[i] == start;
+    c->boundaries = qw_alloc_array(n + 1, sizeof *c->boundaries);
+    if (!c->boundaries)
+        return qw_fail_memory(err, (n + 1) * sizeof *c->boundaries, "the turns of a conversation");
+    for (size_t i = 1; i < t->n; i++) {
+        if (t->ids[i] == start)
+            c->boundaries[c->n_boundaries++] = i;
+        last = t->ids[i] == think ? i : last;
+    }
+    if (last && (!c->n_boundaries || last > c->boundaries[c->n_boundaries - 1]))
+        c->boundaries[c->n_boundaries++] = last;
+    return QWREN_OK;
 }
 
 static qwren_status lay_out(chat *c, qwren_error *err)
@@ -123,9 +135,8 @@ static qwren_status lay_out(chat *c, qwren_error *err)
     QW_TRY(qw_timeline_build(&c->timeline, &c->model->core.config, c->ids.data, c->ids.n, c->pictures.grids, c->pictures.hashes,
                              c->pictures.n, 0, err));
     QW_TRY(check_room(c, c->timeline.n, err));
-    c->n_head = find_last_turn(c);
     c->stats.prompt_tokens = c->timeline.n;
-    return QWREN_OK;
+    return find_boundaries(c, err);
 }
 
 /* ---- what makes and reads the answer: before the prompt is computed, so that a wrong value costs no time */
@@ -185,7 +196,7 @@ static bool tell_pass(void *ctx, size_t done, size_t total)
 {
     chat *c = ctx;
     (void)total;
-    return tell(c, c->n_before + done);
+    return tell(c, c->stats.reused_tokens + done);
 }
 
 /* Between two layers of the tower. */
@@ -222,31 +233,26 @@ static qwren_status see_pictures(chat *c, qwren_error *err)
     return QWREN_OK;
 }
 
-/* Tokens [first, end) of the timeline. */
-static qwren_status compute(chat *c, size_t first, size_t end, qwren_error *err)
+/* Computes what the session does not hold yet. */
+static qwren_status compute(chat *c, qwren_error *err)
 {
-    if (first >= end || c->cancelled)
+    const double start = qw_now_s();
+    const qw_eval_options options = {
+        .boundaries = c->boundaries, .n_boundaries = c->n_boundaries, .progress = tell_pass, .progress_ctx = c
+    };
+    if (c->cancelled)
         return QWREN_OK;
-    c->n_before = first;
-    qw_eval_options options = { .progress = tell_pass, .progress_ctx = c };
-    return forgive_cancel(c, qw_session_eval(c->session, &c->timeline, first, end, &options, err), err);
-}
-
-/* Computes what the session does not hold yet. The mark lies before the last turn, the generation prompt: a later request repeats everything up to there, while its
- * template drops this answer's thought. */
-static qwren_status prefill(chat *c, qwren_error *err)
-{
-    c->touched = true;
-    size_t reused = c->stats.reused_tokens = qw_session_reuse(c->session, &c->timeline);
-    tell(c, reused);
-    QW_TRY(see_pictures(c, err));
-    double start = qw_now_s();
-    QW_TRY(compute(c, reused, c->n_head, err));
-    if (reused < c->n_head && !c->cancelled)
-        qw_session_mark(c->session);
-    QW_TRY(compute(c, reused > c->n_head ? reused : c->n_head, c->timeline.n, err));
+    QW_TRY(forgive_cancel(c, qw_session_eval(c->session, &c->timeline, c->stats.reused_tokens, c->timeline.n, &options, err), err));
     c->stats.prefill_s = qw_now_s() - start;
     return QWREN_OK;
+}
+
+static qwren_status prefill(chat *c, qwren_error *err)
+{
+    c->stats.reused_tokens = qw_session_reuse(c->session, &c->timeline).length;
+    tell(c, c->stats.reused_tokens);
+    QW_TRY(see_pictures(c, err));
+    return compute(c, err);
 }
 
 /* ---- the answer */
@@ -330,6 +336,7 @@ static void put_away(chat *c)
     qw_sampler_free(c->sampler);
     qw_ids_free(&c->opening);
     qw_timeline_deinit(&c->timeline);
+    qw_free(c->boundaries);
     qw_pictures_deinit(&c->pictures);
     qw_ids_free(&c->ids);
     qw_prompt_deinit(&c->prompt);
@@ -346,8 +353,6 @@ qwren_status qwren_chat(qwren_session *s, const char *request, const qwren_chat_
     if (!request)
         return qw_fail(err, QWREN_E_ARGUMENT, "qwren_chat: the request is NULL; give a JSON object with \"messages\"");
     qwren_status st = answer_request(&c, request, out, err);
-    if (st != QWREN_OK && c.touched)
-        qw_session_reset(s->core);
     put_away(&c);
     return st;
 }

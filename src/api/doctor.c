@@ -257,7 +257,7 @@ static qwren_status check_memory(qw_doctor *d, qwren_error *err)
     const uint64_t total = qw_machine_get_memory().total;
     qw_memplan plan;
     qwren_error why;
-    qwren_status st = qw_memplan_make(&plan, c, n_ctx, QW_KV_F16, &why);
+    qwren_status st = qw_memplan_make(&plan, c, n_ctx, QW_KV_F16, 0, &why);
     QW_TRY(qw_doctor_settle(d, QW_CHECK_MEMORY, NULL, st, &why, err));
     if (st == QWREN_OK && d->weights_bytes + plan.total_bytes > total)
         QW_TRY(qw_doctor_find(

@@ -143,7 +143,7 @@ static qwren_status compute(reference *r, const qw_doctor *d, qwren_error *err)
     QW_TRY(make_room(&r->logits, r->V, sizeof *r->logits, err));
     QW_TRY(qw_model_init(
         &m, d->path, &(qw_model_params){ .n_threads = d->n_threads, .mmproj = d->opt->mmproj, .arithmetic = QWREN_ARITHMETIC_EXACT }, err));
-    qwren_status st = qw_session_create(&s, &m, r->n, QWREN_KV_DEFAULT, err);
+    qwren_status st = qw_session_create(&s, &m, &(qw_session_options){ .n_ctx = r->n }, err);
     if (st == QWREN_OK)
         st = eval(r, &m, s, err);
     qw_session_free(s);

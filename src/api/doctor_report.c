@@ -90,7 +90,7 @@ static void put_reference(qw_buf *out, const qw_doctor *d)
 static void put_session(qw_buf *out, const qw_doctor *d, size_t n_ctx, uint64_t machine, bool first)
 {
     qw_memplan plan;
-    if (qw_memplan_make(&plan, &d->model.config.text, n_ctx, QW_KV_F16, NULL) != QWREN_OK)
+    if (qw_memplan_make(&plan, &d->model.config.text, n_ctx, QW_KV_F16, 0, NULL) != QWREN_OK)
         return;
     const uint64_t total = d->weights_bytes + plan.total_bytes;
     qw_buf_printf(out, "%s{\"n_ctx\": %zu, ", first ? "" : ", ", n_ctx);

@@ -135,6 +135,7 @@ static qwren_status open_model(qwren_model *m, const char *path, const qwren_mod
         return qw_fail_memory(err, strlen(path) + 1, "a path");
     QW_TRY(qw_model_init(&m->core, path, &params, err));
     QW_TRY(qw_model_describe(m, err));
+    QW_TRY(qw_caches_create(&m->caches, opt->cache_bytes, err));
     return open_tokenizer(m, opt, err);
 }
 
@@ -170,6 +171,7 @@ void qwren_model_close(qwren_model *m)
 {
     if (!m)
         return;
+    qw_caches_free(m->caches);
     qwren_tokenizer_close(m->tokenizer);
     qw_free(m->tensors);
     qw_records_free(m->records);
@@ -196,7 +198,7 @@ qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx, qwren_kv
     qw_memplan plan;
     *out = (qwren_memory_info){ 0 };
     QW_TRY(qw_kv_type_check(kv_type, err));
-    QW_TRY(qw_memplan_make(&plan, &m->core.config.text, n_ctx, qw_cache_type(&m->core, kv_type), err));
+    QW_TRY(qw_memplan_make(&plan, &m->core.config.text, n_ctx, qw_cache_type(&m->core, kv_type), 0, err));
     out->kv_bytes = plan.kv_bytes;
     out->state_bytes = plan.state_bytes;
     out->scratch_bytes = plan.scratch_bytes;

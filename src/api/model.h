@@ -2,6 +2,7 @@
 #ifndef QW_API_MODEL_H
 #define QW_API_MODEL_H
 
+#include "api/caches.h"
 #include "convert/records.h"
 #include "model/logical.h"
 #include "model/model.h"
@@ -18,6 +19,7 @@ struct qwren_model {
     int32_t tags[QW_TAG_COUNT];  /* ids of <think>, </think>, <tool_call>, </tool_call>; -1 when absent */
     int32_t eos[QW_MAX_EOS + 2]; /* what ends an answer: the config's ids, <|im_end|> and <|endoftext|> */
     int n_eos;
+    qw_caches *caches;  /* what its sessions share */
     qw_profile profile; /* while qwren_model_profile() asks for it */
 };
 

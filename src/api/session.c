@@ -11,6 +11,14 @@ qwren_session_options qwren_session_options_default(void)
     return (qwren_session_options){ .struct_size = sizeof(qwren_session_options) };
 }
 
+static qwren_status create(qwren_session *s, const qwren_session_options *opt, qwren_error *err)
+{
+    const qw_model *m = &s->model->core;
+    qw_session_options o = { .n_ctx = opt->n_ctx, .kv_type = opt->kv_type };
+    QW_TRY(qw_caches_of(s->model->caches, m, qw_cache_type(m, opt->kv_type), &o.prefix, err));
+    return qw_session_create(&s->core, m, &o, err);
+}
+
 qwren_status qwren_session_create(qwren_session **out, const qwren_model *m, const qwren_session_options *opt, qwren_error *err)
 {
     qwren_session_options options = qwren_session_options_default();
@@ -23,7 +31,7 @@ qwren_status qwren_session_create(qwren_session **out, const qwren_model *m, con
     if (!s)
         return qw_fail_memory(err, sizeof *s, "a session");
     s->model = m;
-    qwren_status st = qw_session_create(&s->core, &m->core, options.n_ctx, options.kv_type, err);
+    qwren_status st = create(s, &options, err);
     if (st == QWREN_OK)
         *out = s;
     else
@@ -105,7 +113,6 @@ qwren_status qwren_session_eval(qwren_session *s, const int32_t *ids, size_t n_i
     if (st == QWREN_OK)
         st = evaluate(&e, s, all_logits != NULL, err);
     if (st != QWREN_OK) {
-        qw_session_reset(s->core);
         qw_free(e.logits);
     } else if (all_logits) {
         *all_logits = e.logits;
@@ -114,6 +121,25 @@ qwren_status qwren_session_eval(qwren_session *s, const int32_t *ids, size_t n_i
     }
     qw_timeline_deinit(&e.timeline);
     qw_pictures_deinit(&e.pictures);
+    return st;
+}
+
+qwren_status qwren_session_rewind(qwren_session *s, size_t n, qwren_error *err) { return qw_session_rewind(s->core, n, err); }
+
+qwren_status qwren_session_stretch(qwren_session *s, size_t n, qwren_error *err) { return qw_session_stretch(s->core, n, err); }
+
+qwren_status qwren_session_fork(qwren_session **out, qwren_session *s, qwren_error *err)
+{
+    *out = NULL;
+    qwren_session *f = qw_calloc(1, sizeof *f);
+    if (!f)
+        return qw_fail_memory(err, sizeof *f, "a session");
+    f->model = s->model;
+    qwren_status st = qw_session_fork(&f->core, s->core, err);
+    if (st == QWREN_OK)
+        *out = f;
+    else
+        qw_free(f);
     return st;
 }
 

@@ -64,7 +64,7 @@ static qwren_status cache_bytes(uint64_t *out, const qw_text_config *c, size_t d
     qw_memplan plan;
     if (depth >= most)
         return qw_fail(err, QWREN_E_LIMIT, "a token behind %zu others: this model takes %zu", depth, most);
-    QW_TRY(qw_memplan_make(&plan, c, n, type, err));
+    QW_TRY(qw_memplan_make(&plan, c, n, type, 0, err));
     *out = (uint64_t)((double)plan.kv_bytes / (double)n * (double)(depth + 1));
     return QWREN_OK;
 }

@@ -29,7 +29,7 @@ static void open_in(subject *s, const char *path, const char *ref, qwren_arithme
     qwren_error err = { 0 };
     *s = (subject){ 0 };
     if (qw_model_init(&s->model, path, &(qw_model_params){ .n_threads = 2, .arithmetic = arithmetic }, &err) ||
-        qw_session_create(&s->session, &s->model, 128, QWREN_KV_DEFAULT, &err))
+        qw_session_create(&s->session, &s->model, &(qw_session_options){ .n_ctx = 128 }, &err))
         fail_msg("%s", err.text);
     s->g = golden_open(ref);
     const int32_t *ids = golden_i32(s->g, "input_ids", &s->n);

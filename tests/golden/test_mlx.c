@@ -45,7 +45,7 @@ static void open_in(subject *s, const char *name, qwren_arithmetic arithmetic)
     char file[128];
     qwren_error err = { 0 };
     open_model(&s->model, name, arithmetic);
-    must(qw_session_create(&s->session, &s->model, 512, QWREN_KV_DEFAULT, &err), &err);
+    must(qw_session_create(&s->session, &s->model, &(qw_session_options){ .n_ctx = 512 }, &err), &err);
     snprintf(file, sizeof file, "mlx/%s/ref.safetensors", name);
     s->g = golden_open(file);
     s->name = name;
@@ -85,7 +85,7 @@ static qw_timeline eval_prompt(subject *s, float *logits)
     qwren_error err = { 0 };
     const int32_t *ids = golden_i32(s->g, "input_ids", &n);
     must(qw_timeline_build(&t, &s->model.config, ids, n, NULL, NULL, 0, 0, &err), &err);
-    must(qw_session_eval(s->session, &t, 0, n, &(qw_eval_options){ .all_logits = logits, .all_hidden = true }, &err), &err);
+    must(qw_session_eval(s->session, &t, 0, n, &(qw_eval_options){ .all_logits = logits, .n_hidden = SIZE_MAX }, &err), &err);
     return t;
 }
 
@@ -211,7 +211,7 @@ static void a_picture(void **state)
     must(qw_timeline_build(&t, &s.model.config, ids, n, &grid, &hash, 1, 0, &err), &err);
     t.spans[0].rows = rows;
     float *logits = floats(t.n * s.V);
-    must(qw_session_eval(s.session, &t, 0, t.n, &(qw_eval_options){ .all_logits = logits, .all_hidden = true }, &err), &err);
+    must(qw_session_eval(s.session, &t, 0, t.n, &(qw_eval_options){ .all_logits = logits, .n_hidden = SIZE_MAX }, &err), &err);
     compare(&s, "logits", logits, t.n * s.V);
     free(logits);
     qw_free(rows);

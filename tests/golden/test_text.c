@@ -32,7 +32,7 @@ static void open_subject(subject *s, const char *name)
     s->name = name;
     snprintf(dir, sizeof dir, "%s/text/%s/hf", QW_TEST_DATA, name);
     snprintf(file, sizeof file, "text/%s/ref.safetensors", name);
-    if (qw_model_init(&s->model, dir, &p, &err) || qw_session_create(&s->session, &s->model, 512, QWREN_KV_DEFAULT, &err))
+    if (qw_model_init(&s->model, dir, &p, &err) || qw_session_create(&s->session, &s->model, &(qw_session_options){ .n_ctx = 512 }, &err))
         fail_msg("%s", err.text);
     s->g = golden_open(file);
     s->T = golden_dim(s->g, "input_ids", 0);
@@ -74,7 +74,7 @@ static qw_timeline text_timeline(const subject *s, const int32_t *ids, size_t n)
 static void eval(subject *s, const qw_timeline *t, size_t first, size_t end, float *all)
 {
     qwren_error err = { 0 };
-    qw_eval_options opt = { .all_logits = all, .all_hidden = true };
+    qw_eval_options opt = { .all_logits = all, .n_hidden = SIZE_MAX };
     if (qw_session_eval(s->session, t, first, end, &opt, &err))
         fail_msg("%s", err.text);
 }
@@ -115,7 +115,8 @@ static void compare_cache(subject *s, int layer, const qw_layer_state *st)
     for (size_t g = 0; g < heads; g++) {
         const qw_kv head = { .type = st->cache_type,
                              .head_dim = hd,
-                             .data = (char *)st->cache + g * qw_kv_bytes(st->cache_type, hd, st->capacity) };
+                             .pages = st->pages,
+                             .offset = st->offset + g * qw_kv_bytes(st->cache_type, hd, QW_KV_PAGE) };
         for (size_t pos = 0; pos < s->T; pos++)
             qw_kv_get(&head, pos, k + g * floats_of_head + pos * hd, v + g * floats_of_head + pos * hd);
     }

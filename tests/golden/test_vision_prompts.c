@@ -164,7 +164,7 @@ static qw_session *new_session(void)
 {
     qw_session *s;
     qwren_error err = { QWREN_OK, "" };
-    must(qw_session_create(&s, &model, 512, QWREN_KV_DEFAULT, &err), &err);
+    must(qw_session_create(&s, &model, &(qw_session_options){ .n_ctx = 512 }, &err), &err);
     return s;
 }
 

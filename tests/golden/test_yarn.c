@@ -142,7 +142,7 @@ static void beyond_a_short_training(void **state)
     config.text.yarn = (qw_yarn){ .factor = 4, .original = 32, .beta_fast = 32, .beta_slow = 1 };
     qw_model_params p = { .n_threads = 2, .arithmetic = QWREN_ARITHMETIC_EXACT, .made_config = &config };
     assert_int_equal(qw_weights_open(&p.made_weights, QW_TEST_DATA "/text/tiny-c/hf", &err), QWREN_OK);
-    if (qw_model_init(&model, "tiny-c", &p, &err) || qw_session_create(&s, &model, 512, QWREN_KV_DEFAULT, &err))
+    if (qw_model_init(&model, "tiny-c", &p, &err) || qw_session_create(&s, &model, &(qw_session_options){ .n_ctx = 512 }, &err))
         fail_msg("%s", err.text);
     const int32_t *ids = golden_i32(prompt, "input_ids", &n);
     assert_int_equal(qw_timeline_build(&t, &model.config, ids, n, NULL, NULL, 0, 0, &err), QWREN_OK);
@@ -180,7 +180,8 @@ static void pictures_with_a_gap(const char *name, int32_t shift)
     size_t n;
     qwren_error err = { 0 };
     const qw_model_params p = { .n_threads = 2, .arithmetic = QWREN_ARITHMETIC_EXACT, .yarn_factor = 4 };
-    if (qw_model_init(&model, QW_TEST_DATA "/text/tiny-a/hf", &p, &err) || qw_session_create(&s, &model, 512, QWREN_KV_DEFAULT, &err))
+    if (qw_model_init(&model, QW_TEST_DATA "/text/tiny-a/hf", &p, &err) ||
+        qw_session_create(&s, &model, &(qw_session_options){ .n_ctx = 512 }, &err))
         fail_msg("%s", err.text);
     qw_timeline t = { .ids = (int32_t *)(uintptr_t)golden_i32(prompt, "mm.input_ids", &n) };
     const int32_t *pos = golden_i32(prompt, "mm.position_ids", NULL);

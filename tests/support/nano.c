@@ -7,18 +7,25 @@
 #include "base/alloc.h"
 #include "base/file.h"
 
-qwren_model *model_open(const char *path, int n_threads, qwren_arithmetic arithmetic)
+static qwren_model *open_with(const char *path, int n_threads, qwren_arithmetic arithmetic, size_t cache_bytes)
 {
     qwren_model *m = NULL;
     qwren_error err = { 0 };
     qwren_model_options opt = qwren_model_options_default();
     opt.n_threads = n_threads;
     opt.arithmetic = arithmetic;
+    opt.cache_bytes = cache_bytes;
     if (qwren_model_open(&m, path, &opt, &err) != QWREN_OK)
         fail_msg("%s", err.text);
     return m;
 }
 
+qwren_model *model_open(const char *path, int n_threads, qwren_arithmetic arithmetic) { return open_with(path, n_threads, arithmetic, 1); }
+qwren_model *model_open_cached(const char *path, int n_threads, qwren_arithmetic arithmetic)
+{
+    return open_with(path, n_threads, arithmetic, 0);
+}
+qwren_model *nano_open_cached(int n_threads) { return model_open_cached(NANO, n_threads, QWREN_ARITHMETIC_DEFAULT); }
 qwren_model *nano_open(int n_threads) { return model_open(NANO, n_threads, QWREN_ARITHMETIC_DEFAULT); }
 qwren_model *nano_open_exact(int n_threads) { return model_open(NANO, n_threads, QWREN_ARITHMETIC_EXACT); }
 qwren_model *tiny_open(int n_threads) { return model_open(TINY, n_threads, QWREN_ARITHMETIC_DEFAULT); }

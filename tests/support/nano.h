@@ -15,9 +15,11 @@
 #define TINY QW_TEST_DATA "/text/tiny-c/hf" /* text alone, random weights: fast where the words do not matter */
 #define PICTURE QW_MODELS "/demo/shapes.png"
 
-/* Each fails the test with the library's sentence. */
+/* Each fails the test with the library's sentence. No session finds what another one has computed, but for those opened with a cache. */
 qwren_model *model_open(const char *path, int n_threads, qwren_arithmetic arithmetic);
+qwren_model *model_open_cached(const char *path, int n_threads, qwren_arithmetic arithmetic);
 qwren_model *nano_open(int n_threads);
+qwren_model *nano_open_cached(int n_threads);
 qwren_model *nano_open_exact(int n_threads); /* activations in float */
 qwren_model *tiny_open(int n_threads);
 qwren_session *nano_session(const qwren_model *m, size_t n_ctx); /* n_ctx 0 = the default */

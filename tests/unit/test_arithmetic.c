@@ -171,8 +171,8 @@ static void a_kept_prefix_changes_nothing(void **state)
     static const char first[] = "{'messages': [{'role': 'user', 'content': 'What is 17 + 25?'}]}",
                       second[] = "{'messages': [{'role': 'user', 'content': 'What is 17 + 25?'}, {'role': 'assistant', 'content': '42'}, "
                                  "{'role': 'user', 'content': 'And 3 more?'}]}";
-    qwren_model *m = model_open(coded, 2, QWREN_ARITHMETIC_DEFAULT);
-    qwren_session *kept = new_session(m, QWREN_KV_DEFAULT), *fresh = new_session(m, QWREN_KV_DEFAULT);
+    qwren_model *m = model_open_cached(coded, 2, QWREN_ARITHMETIC_DEFAULT), *forgetful = model_open(coded, 2, QWREN_ARITHMETIC_DEFAULT);
+    qwren_session *kept = new_session(m, QWREN_KV_DEFAULT), *fresh = new_session(forgetful, QWREN_KV_DEFAULT);
     qwren_chat_options opt = nano_greedy();
     const size_t V = (size_t)qwren_model_get_info(m)->vocab_size;
     qwren_result_free(nano_ask(kept, &opt, first));
@@ -182,7 +182,7 @@ static void a_kept_prefix_changes_nothing(void **state)
     assert_memory_equal(qwren_session_logits(kept), qwren_session_logits(fresh), V * sizeof(float));
     qwren_result_free(a), qwren_result_free(b);
     qwren_session_free(kept), qwren_session_free(fresh);
-    qwren_model_close(m);
+    qwren_model_close(m), qwren_model_close(forgetful);
 }
 
 /* ---- near bits */

@@ -63,7 +63,7 @@ static void same_as_session(const float *hidden, const qw_timeline *t)
     qw_session *session = NULL;
     float *logits = qw_alloc_array(V, sizeof *logits);
     assert_non_null(logits);
-    assert_int_equal(qw_session_create(&session, m, 1024, QWREN_KV_DEFAULT, NULL), QWREN_OK);
+    assert_int_equal(qw_session_create(&session, m, &(qw_session_options){ .n_ctx = 1024 }, NULL), QWREN_OK);
     assert_int_equal(qw_session_eval(session, t, 0, t->n, NULL, NULL), QWREN_OK);
     const qw_input in = { .cols = (size_t)m->config.text.hidden_size, .forms = QW_FORM_F32, .f32 = (float *)(uintptr_t)hidden };
     qw_text_logits(m->ops, &m->text, logits, &in, 1);

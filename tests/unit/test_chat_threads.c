@@ -24,6 +24,15 @@ static qwren_status load_grey(void *ctx, const char *url, qwren_image **out, qwr
     return qwren_image_from_rgb(out, rgb, 64, 64, 0, err);
 }
 
+/* How much was there already depends on who came first. */
+static char *strip_usage(char *json)
+{
+    char *usage = strstr(json, "\"usage\"");
+    assert_non_null(usage);
+    *usage = '\0';
+    return json;
+}
+
 static void *answer_all(void *ctx)
 {
     worker *w = ctx;
@@ -32,7 +41,7 @@ static void *answer_all(void *ctx)
     qwren_session *s = nano_session(w->model, 256);
     for (size_t i = 0; i < w->n; i++) {
         qwren_result *r = nano_ask(s, &opt, w->requests[i]);
-        w->answers[i] = qw_strdup(qwren_result_json(r));
+        w->answers[i] = strip_usage(qw_strdup(qwren_result_json(r)));
         qwren_result_free(r);
     }
     qwren_session_free(s);
@@ -78,7 +87,7 @@ static void pictures_do_not_disturb_each_other(void **state)
         "{'messages': [{'role': 'user', 'content': [{'type': 'image_url', 'image_url': {'url': 'grey'}}]}], "
         "'enable_thinking': false, 'max_tokens': 2}"
     };
-    together_as_alone(nano_open(2), requests, 1);
+    together_as_alone(nano_open_cached(2), requests, 1);
 }
 
 int main(void)

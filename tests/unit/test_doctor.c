@@ -107,7 +107,7 @@ static void compute(vectors *v, const qw_model *m)
     v->source_logits = v->logits + V;
     for (int32_t i = 0; i < TOKENS; i++)
         v->ids[i] = 7 * i;
-    assert_int_equal(qw_session_create(&s, m, TOKENS, QWREN_KV_DEFAULT, NULL), QWREN_OK);
+    assert_int_equal(qw_session_create(&s, m, &(qw_session_options){ .n_ctx = TOKENS }, NULL), QWREN_OK);
     assert_int_equal(qw_timeline_build(&t, &m->config, v->ids, TOKENS, NULL, NULL, 0, 0, NULL), QWREN_OK);
     qw_session_set_trace(s, &trace);
     assert_int_equal(qw_session_eval(s, &t, 0, TOKENS, NULL, NULL), QWREN_OK);

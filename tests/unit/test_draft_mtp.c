@@ -255,9 +255,9 @@ static int open_model(void **state)
         ids[i] = (int32_t)(i * i * 31 % 2003 + i % 7);
     ok(qw_timeline_build(&t, &model.config, ids, T, NULL, NULL, 0, 0, &err), &err);
     memcpy(pos, t.pos, sizeof pos);
-    ok(qw_session_create(&s, &model, T, QWREN_KV_DEFAULT, &err), &err);
+    ok(qw_session_create(&s, &model, &(qw_session_options){ .n_ctx = T }, &err), &err);
     for (size_t at = 0; at < T; at += 100) {
-        ok(qw_session_eval(s, &t, at, at + 100, &(qw_eval_options){ .all_hidden = true }, &err), &err);
+        ok(qw_session_eval(s, &t, at, at + 100, &(qw_eval_options){ .n_hidden = QW_ALL_ROWS }, &err), &err);
         memcpy(hidden + at * H, qw_session_hidden(s), 100 * H * sizeof *hidden);
     }
     qw_session_free(s);

@@ -1,52 +1,10 @@
-/* Sessions on a tiny checkpoint: memory as planned, cuts that change nothing, going back to a mark, errors that leave the session as it was. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "runtime/session.h"
+/* Sessions on a tiny checkpoint: memory as planned, cuts that change nothing, errors that leave the session as it was. Going back is in test_session_keep.c. */
 #include "support/fault.h"
+#include "support/tiny.h"
 
-#define CHECKPOINT QW_TEST_DATA "/text/tiny-b/hf"
 #define N_CTX 700
 
-static qw_model model;
-
-static void ok(qwren_status st, const qwren_error *err)
-{
-    if (st != QWREN_OK)
-        fail_msg("%s", err->text);
-}
-
-static qw_session *new_session(size_t n_ctx)
-{
-    qw_session *s = NULL;
-    qwren_error err = { 0 };
-    ok(qw_session_create(&s, &model, n_ctx, QWREN_KV_DEFAULT, &err), &err);
-    return s;
-}
-
-/* n ids that depend on `seed` from position `from` on, and are the same for all before. */
-static qw_timeline timeline(size_t n, size_t from, int seed)
-{
-    int32_t ids[1024];
-    qw_timeline t;
-    qwren_error err = { 0 };
-    assert_true(n <= 1024);
-    for (size_t i = 0; i < n; i++)
-        ids[i] = (int32_t)((i * 37 + (i >= from ? (size_t)seed * 101 : 0)) % 500); /* below the pads of tiny-b */
-    ok(qw_timeline_build(&t, &model.config, ids, n, NULL, NULL, 0, 0, &err), &err);
-    return t;
-}
-
-static void eval(qw_session *s, const qw_timeline *t, size_t first, size_t end)
-{
-    qwren_error err = { 0 };
-    ok(qw_session_eval(s, t, first, end, NULL, &err), &err);
-}
+static qw_session *new_session(size_t n_ctx) { return session_with(&(qw_session_options){ .n_ctx = n_ctx }); }
 
 static float *logits_of(const qw_session *s)
 {
@@ -58,23 +16,6 @@ static float *logits_of(const qw_session *s)
     return copy;
 }
 
-static void same_logits(const qw_session *s, const float *want)
-{
-    for (int i = 0; i < model.config.text.vocab_size; i++)
-        if (qw_session_logits(s)[i] != want[i])
-            fail_msg("logit %d: %g, wanted %g", i, (double)qw_session_logits(s)[i], (double)want[i]);
-}
-
-/* The logits after the first n tokens of t, from nothing. */
-static float *fresh_logits(const qw_timeline *t, size_t n)
-{
-    qw_session *s = new_session(N_CTX);
-    eval(s, t, 0, n);
-    float *logits = logits_of(s);
-    qw_session_free(s);
-    return logits;
-}
-
 static void memory_is_what_was_planned(void **state)
 {
     (void)state;
@@ -83,14 +24,15 @@ static void memory_is_what_was_planned(void **state)
     fault_install();
     for (size_t n_ctx = 1; n_ctx < 3000; n_ctx = n_ctx * 3 + 1) {
         qw_memplan plan;
-        ok(qw_memplan_make(&plan, c, n_ctx, QW_KV_F16, &err), &err);
+        ok(qw_memplan_make(&plan, c, n_ctx, QW_KV_F16, 0, &err), &err);
         assert_int_equal(plan.total_bytes, plan.kv_bytes + plan.state_bytes + plan.scratch_bytes);
+        assert_int_equal(plan.block_bytes, plan.state_bytes + plan.scratch_bytes);
         assert_int_equal(plan.kv_bytes, (size_t)c->n_attention_layers * qw_cache_bytes(c, QW_KV_F16, n_ctx));
         size_t before = fault_live_bytes();
         qw_session *s = new_session(n_ctx);
         assert_int_equal(fault_live(), 1);
         size_t taken = fault_live_bytes() - before;
-        assert_true(taken >= plan.total_bytes && taken < plan.total_bytes + 1024); /* the session itself */
+        assert_true(taken >= plan.block_bytes && taken < plan.block_bytes + 1024); /* the session itself */
         qw_session_free(s);
     }
     fault_remove();
@@ -101,7 +43,8 @@ static void a_wrong_length_is_refused(void **state)
     (void)state;
     qw_session *s = (qw_session *)&model;
     qwren_error err = { 0 };
-    assert_int_equal(qw_session_create(&s, &model, (size_t)model.config.text.max_positions + 1, QWREN_KV_DEFAULT, &err), QWREN_E_LIMIT);
+    assert_int_equal(qw_session_create(&s, &model, &(qw_session_options){ .n_ctx = (size_t)model.config.text.max_positions + 1 }, &err),
+                     QWREN_E_LIMIT);
     assert_null(s);
     assert_non_null(strstr(err.text, "tokens"));
     s = new_session(0);
@@ -188,79 +131,29 @@ static void sessions_step_together(void **state)
     qw_timeline_deinit(&t);
 }
 
-/* ---- going back */
-
-static void what_is_held_is_not_computed_again(void **state)
+/* A long timeline takes page after page, and gives them back. */
+static void pages_come_with_the_tokens(void **state)
 {
     (void)state;
-    qw_timeline first = timeline(120, 120, 0), longer = timeline(150, 150, 0), other = timeline(150, 90, 1), early = timeline(150, 40, 2);
-    qw_session *s = new_session(N_CTX);
-    assert_int_equal(qw_session_reuse(s, &first), 0);
-    eval(s, &first, 0, 80);
-    qw_session_mark(s);
-    eval(s, &first, 80, 120);
-
-    assert_int_equal(qw_session_reuse(s, &longer), 120); /* it goes on where it is */
-    eval(s, &longer, 120, 150);
-    float *want = fresh_logits(&longer, 150);
-    same_logits(s, want);
-    free(want);
-
-    assert_int_equal(qw_session_reuse(s, &longer), 80);
-    assert_null(qw_session_logits(s)); /* those that are there stand behind another token */
-    eval(s, &longer, 80, 150);
-    assert_non_null(qw_session_logits(s));
-    assert_int_equal(qw_session_reuse(s, &longer), 80); /* the same again: one token at least must be computed, so back to the mark */
-    eval(s, &longer, 80, 150);
-
-    assert_int_equal(qw_session_reuse(s, &other), 80); /* differs behind the mark */
-    eval(s, &other, 80, 150);
-    want = fresh_logits(&other, 150);
-    same_logits(s, want);
-    free(want);
-
-    assert_int_equal(qw_session_reuse(s, &early), 0); /* differs before the mark */
-    eval(s, &early, 0, 150);
-    want = fresh_logits(&early, 150);
-    same_logits(s, want);
-    free(want);
-    qw_session_free(s);
-    qw_timeline_deinit(&first), qw_timeline_deinit(&longer), qw_timeline_deinit(&other), qw_timeline_deinit(&early);
-}
-
-static void a_beginning_of_what_is_held_goes_back(void **state)
-{
-    (void)state;
-    qw_timeline t = timeline(100, 100, 0), shorter = timeline(60, 60, 0);
-    qw_session *s = new_session(N_CTX);
-    eval(s, &t, 0, 60);
-    qw_session_mark(s);
-    eval(s, &t, 60, 100);
-    assert_int_equal(qw_session_reuse(s, &shorter), 0); /* up to the mark nothing would be left to compute */
-    eval(s, &shorter, 0, 60);
-    float *want = fresh_logits(&t, 60);
-    same_logits(s, want);
-    free(want);
-    qw_session_free(s);
-    qw_timeline_deinit(&t), qw_timeline_deinit(&shorter);
-}
-
-static void reset_forgets_everything(void **state)
-{
-    (void)state;
-    qw_timeline t = timeline(50, 50, 0);
-    qw_session *s = new_session(N_CTX);
-    eval(s, &t, 0, 50);
-    qw_session_mark(s);
+    const size_t before = qw_page_live_bytes();
+    qw_timeline t = timeline(600, 600, 0);
+    qw_session *s = new_session(2000);
+    assert_int_equal(qw_page_live_bytes(), before);
+    eval(s, &t, 0, 512);
+    const size_t page = qw_page_live_bytes() - before;
+    assert_true(page >= (size_t)model.config.text.n_attention_layers * qw_cache_bytes(&model.config.text, QW_KV_F16, QW_KV_PAGE));
+    eval(s, &t, 512, 600);
+    assert_int_equal(qw_page_live_bytes() - before, 2 * page);
     qw_session_reset(s);
     assert_int_equal(qw_session_length(s), 0);
     assert_null(qw_session_logits(s));
-    assert_int_equal(qw_session_reuse(s, &t), 0);
+    assert_int_equal(qw_page_live_bytes(), before);
     eval(s, &t, 0, 50);
     float *want = fresh_logits(&t, 50);
     same_logits(s, want);
     free(want);
     qw_session_free(s);
+    assert_int_equal(qw_page_live_bytes(), before);
     qw_timeline_deinit(&t);
 }
 
@@ -305,18 +198,23 @@ static bool stop_at_second(void *ctx, size_t done, size_t total)
     return ++*calls < 2;
 }
 
-static void a_cancelled_prompt_leaves_nothing(void **state)
+static void a_cancelled_prompt_keeps_what_is_computed(void **state)
 {
     (void)state;
-    size_t calls = 0;
+    size_t calls = 1;
     qw_timeline t = timeline(600, 600, 0);
     qw_session *s = new_session(N_CTX);
     qwren_error err = { 0 };
     qw_eval_options opt = { .progress = stop_at_second, .progress_ctx = &calls };
     assert_int_equal(qw_session_eval(s, &t, 0, 600, &opt, &err), QWREN_E_CANCELLED);
     assert_int_equal(calls, 2);
-    assert_int_equal(qw_session_length(s), 0);
+    assert_int_equal(qw_session_length(s), 512);
+    assert_int_equal(qw_session_next_pos(s), 512);
     assert_null(qw_session_logits(s));
+    eval(s, &t, 512, 600);
+    float *want = fresh_logits(&t, 600);
+    same_logits(s, want);
+    free(want);
     qw_session_free(s);
     qw_timeline_deinit(&t);
 }
@@ -327,7 +225,7 @@ static qwren_status create_and_free(void *ctx, qwren_error *err)
 {
     qw_session *s = NULL;
     (void)ctx;
-    qwren_status st = qw_session_create(&s, &model, 64, QWREN_KV_DEFAULT, err);
+    qwren_status st = qw_session_create(&s, &model, &(qw_session_options){ .n_ctx = 64 }, err);
     assert_true((st == QWREN_OK) == (s != NULL));
     qw_session_free(s);
     return st;
@@ -341,42 +239,50 @@ static void memory_may_be_short(void **state)
     fault_remove();
 }
 
-static void computing_takes_no_memory(void **state)
+/* A page that cannot be taken is an error, and what was computed stays. */
+static void a_page_may_be_short(void **state)
 {
     (void)state;
-    qw_timeline t = timeline(300, 300, 0);
+    qw_timeline t = timeline(600, 600, 0);
+    qwren_error err = { 0 };
     fault_install();
     qw_session *s = new_session(N_CTX);
-    size_t calls = fault_calls();
-    qwren_error err = { 0 };
-    eval(s, &t, 0, 290);
-    qw_session_mark(s);
-    for (int i = 0; i < 20; i++)
-        ok(qw_session_step(s, i, &err), &err);
-    qw_session_reuse(s, &t);
-    assert_int_equal(fault_calls(), calls);
+    fault_fail_at(1); /* the first page */
+    assert_int_equal(qw_session_eval(s, &t, 0, 600, NULL, &err), QWREN_E_MEMORY);
+    assert_int_equal(qw_session_length(s), 0);
+    fault_fail_at(0);
+    eval(s, &t, 0, 512);
+    fault_fail_at(1); /* the second */
+    assert_int_equal(qw_session_step(s, 5, &err), QWREN_E_MEMORY);
+    assert_int_equal(qw_session_length(s), 512);
+    assert_non_null(qw_session_logits(s));
+    fault_fail_at(0);
+    eval(s, &t, 512, 600);
+    float *want = fresh_logits(&t, 600);
+    same_logits(s, want);
+    free(want);
     qw_session_free(s);
     fault_remove();
     qw_timeline_deinit(&t);
 }
 
-static int open_model(void **state)
+static void computing_takes_memory_for_pages_alone(void **state)
 {
     (void)state;
+    qw_timeline t = timeline(300, 300, 0);
+    fault_install();
+    qw_session *s = new_session(N_CTX);
+    size_t live = fault_live();
     qwren_error err = { 0 };
-    qw_model_params p = { .n_threads = 2 };
-    if (qw_model_init(&model, CHECKPOINT, &p, &err)) {
-        fprintf(stderr, "%s\n", err.text);
-        return -1;
-    }
-    return 0;
-}
-
-static int close_model(void **state)
-{
-    (void)state;
-    qw_model_deinit(&model);
-    return 0;
+    eval(s, &t, 0, 290);
+    const size_t calls = fault_calls();
+    assert_true(fault_live() > live);
+    for (int i = 0; i < 20; i++)
+        ok(qw_session_step(s, i, &err), &err);
+    assert_int_equal(fault_calls(), calls);
+    qw_session_free(s);
+    fault_remove();
+    qw_timeline_deinit(&t);
 }
 
 int main(void)
@@ -387,14 +293,13 @@ int main(void)
         cmocka_unit_test(a_prompt_may_be_cut_anywhere),
         cmocka_unit_test(all_rows_and_the_last_row_agree),
         cmocka_unit_test(sessions_step_together),
-        cmocka_unit_test(what_is_held_is_not_computed_again),
-        cmocka_unit_test(a_beginning_of_what_is_held_goes_back),
-        cmocka_unit_test(reset_forgets_everything),
+        cmocka_unit_test(pages_come_with_the_tokens),
         cmocka_unit_test(too_much_leaves_the_session_as_it_was),
         cmocka_unit_test(ids_outside_the_vocabulary_are_refused),
-        cmocka_unit_test(a_cancelled_prompt_leaves_nothing),
+        cmocka_unit_test(a_cancelled_prompt_keeps_what_is_computed),
         cmocka_unit_test(memory_may_be_short),
-        cmocka_unit_test(computing_takes_no_memory),
+        cmocka_unit_test(a_page_may_be_short),
+        cmocka_unit_test(computing_takes_memory_for_pages_alone),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }

@@ -1,0 +1,313 @@
+/* Going back: which checkpoints an eval makes, how a session leaves one timeline and goes to another, and rewinding. The checkpoints themselves lie in the prefix cache
+ * (prefix.h), where every session of the process finds them. Tested by tests/unit/test_session_keep.c. */
+#include "base/alloc.h"
+#include "runtime/session_parts.h"
+
+#include <string.h>
+
+/* Where timelines are likely to part checkpoints are wanted at once; everywhere else they lie at multiples of 2^k, the closer the nearer to the end: the newest two multiples of each power
+ * from LEAST on, so that who goes back has about as much to compute again as lies behind that place. Behind MOST tokens there is always one. */
+#define LEAST ((size_t)256)
+#define MOST ((size_t)4096)
+/* A checkpoint costs about what a token of a prompt costs, so boundaries nearer than this to the next one are left out; and far from the end fewer will do, for who goes back there
+ * has that much to compute anyway. */
+#define NEAR 16
+#define SHARE 16
+
+/* ---- which */
+
+static bool is_due(size_t length, size_t end)
+{
+    const size_t power = length & (~length + 1); /* the largest that divides it */
+    return power >= LEAST && (end - length < 2 * power || length % MOST == 0);
+}
+
+/* The tokens of a pass and what surrounds them; lengths are those of the session. */
+typedef struct planner {
+    qw_pass_saves *out;
+    qw_session *s;
+    size_t begin, end, eval_end; /* the pass: (begin, end] */
+} planner;
+
+static bool is_near(const planner *p, size_t at, size_t gap)
+{
+    for (size_t i = 0; i < p->out->n; i++) {
+        const size_t other = p->out->at[i].at;
+        if ((other > at ? other - at : at - other) < gap)
+            return true;
+    }
+    return false;
+}
+
+/* A checkpoint at `length`, if it lies in the pass. Memory that is short means one less. */
+static void want(planner *p, size_t length, qw_checkpoint_kind kind, size_t gap)
+{
+    qw_checkpoint *cp = NULL;
+    const size_t at = length - p->begin;
+    if (length <= p->begin || length > p->end || p->out->n == QW_PASS_SAVES || is_near(p, at, gap))
+        return;
+    if (qw_checkpoint_create(&cp, &p->s->model->config.text, NULL) != QWREN_OK)
+        return;
+    cp->length = length;
+    cp->kind = kind;
+    size_t i = p->out->n++;
+    for (; i && p->out->at[i - 1].at > at; i--) {
+        p->out->at[i] = p->out->at[i - 1];
+        p->out->made[i] = p->out->made[i - 1];
+    }
+    p->out->at[i] = (qw_state_save){ at, cp->layers };
+    p->out->made[i] = cp;
+}
+
+/* The last boundary of an eval counts always, the others when they are not too near to the next one. */
+static void want_boundaries(planner *p, const qw_eval_options *opt, size_t offset)
+{
+    size_t next = SIZE_MAX;
+    for (size_t i = opt->n_boundaries; i-- > 0;) {
+        const size_t length = opt->boundaries[i] + offset, left = length < p->eval_end ? p->eval_end - length : 0;
+        const size_t gap = left / SHARE > NEAR ? left / SHARE : NEAR;
+        if (length > p->eval_end || (next != SIZE_MAX && next - length < gap))
+            continue;
+        next = length;
+        want(p, length, QW_CHECKPOINT_TURN, 1);
+    }
+}
+
+static void want_pictures(planner *p, const qw_timeline *t, size_t offset)
+{
+    for (size_t i = 0; i < t->n_spans; i++) {
+        want(p, t->spans[i].begin + offset, QW_CHECKPOINT_IMAGE, 1);
+        want(p, t->spans[i].begin + t->spans[i].n + offset, QW_CHECKPOINT_IMAGE, 1);
+    }
+}
+
+static bool in_picture(const qw_timeline *t, size_t at)
+{
+    for (size_t i = 0; i < t->n_spans; i++)
+        if (at > t->spans[i].begin && at < t->spans[i].begin + t->spans[i].n)
+            return true;
+    return false;
+}
+
+static void want_intervals(planner *p, const qw_timeline *t, size_t offset)
+{
+    for (size_t length = p->begin / LEAST * LEAST + LEAST; length <= p->end; length += LEAST)
+        if (is_due(length, p->eval_end) && !in_picture(t, length - offset))
+            want(p, length, QW_CHECKPOINT_INTERVAL, LEAST / 4);
+}
+
+void qw_saves_plan(qw_pass_saves *out, qw_session *s, const qw_timeline *t, size_t first, size_t n, size_t end, const qw_eval_options *opt)
+{
+    planner p = { .out = out, .s = s, .begin = s->n, .end = s->n + n, .eval_end = s->n + end - first };
+    const size_t offset = s->n - first; /* from a place in t to a length; may wrap around, and back */
+    out->n = 0;
+    if (!s->prefix)
+        return;
+    want_pictures(&p, t, offset);
+    want_boundaries(&p, opt, offset);
+    want_intervals(&p, t, offset);
+}
+
+void qw_saves_keep(qw_pass_saves *p, qw_session *s)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        qw_checkpoint *cp = p->made[i];
+        cp->next_pos = cp->length < s->n ? s->memory.starts[cp->length] : s->next_pos;
+        if (qw_prefix_insert(s->prefix, s->memory.keys, s->cache.pages, cp, NULL) == QWREN_OK && cp->length == s->n)
+            s->n_parked = s->n;
+        qw_checkpoint_drop(cp);
+    }
+}
+
+/* ---- the present end */
+
+qw_checkpoint *qw_session_checkpoint(qw_session *s, qw_checkpoint_kind kind)
+{
+    qw_checkpoint *cp = NULL;
+    if (!s->n || qw_checkpoint_create(&cp, &s->model->config.text, NULL) != QWREN_OK)
+        return NULL;
+    qw_session_settle(s);
+    qw_states_copy(&s->model->config.text, cp->layers, s->memory.layers);
+    cp->length = s->n;
+    cp->next_pos = s->next_pos;
+    cp->kind = kind;
+    return cp;
+}
+
+static void keep_end(qw_session *s, qw_checkpoint_kind kind)
+{
+    if (!s->prefix || !s->n || s->n_parked == s->n)
+        return;
+    qw_checkpoint *cp = qw_session_checkpoint(s, kind);
+    if (!cp)
+        return;
+    qw_prefix_insert(s->prefix, s->memory.keys, s->cache.pages, cp, NULL); /* what does not fit is not kept */
+    s->n_parked = s->n;
+    qw_checkpoint_drop(cp);
+}
+
+void qw_session_park(qw_session *s) { keep_end(s, QW_CHECKPOINT_END); }
+
+void qw_session_keep_due(qw_session *s, size_t before)
+{
+    if (before / LEAST != s->n / LEAST)
+        keep_end(s, QW_CHECKPOINT_INTERVAL);
+}
+
+/* ---- to another timeline */
+
+/* The session stands at `cp`, whose pages were found for it. Its keys and starts are set by the caller. */
+static void go_to(qw_session *s, const qw_checkpoint *cp)
+{
+    qw_kvcache_replace(&s->cache, s->memory.found, qw_page_count(cp->length));
+    qw_states_copy(&s->model->config.text, s->memory.layers, cp->layers);
+    s->n = s->n_parked = cp->length;
+    s->next_pos = cp->next_pos;
+    s->n_kept = s->n_tried = s->n_logits = 0;
+}
+
+static void give_back(qw_session *s, const qw_prefix_match *m)
+{
+    for (size_t i = 0; i < qw_page_count(m->length); i++)
+        qw_page_drop(s->memory.found[i], &s->cache);
+    if (m->checkpoint)
+        qw_checkpoint_drop(m->checkpoint);
+}
+
+static qw_prefix_match find(qw_session *s, const uint64_t *keys, size_t n, size_t most)
+{
+    if (!s->prefix)
+        return (qw_prefix_match){ .why = QW_PREFIX_EMPTY };
+    return qw_prefix_find(s->prefix, keys, n, most < s->plan.n_ctx ? most : s->plan.n_ctx, s->memory.found);
+}
+
+/* Tokens that the session's own timeline and t begin with. */
+static size_t common_tokens(const qw_session *s, const qw_timeline *t)
+{
+    size_t n = 0;
+    while (n < s->n && n < t->n && s->memory.keys[n] == t->keys[n])
+        n++;
+    return n;
+}
+
+static void take_tokens(qw_session *s, const qw_timeline *t, size_t n)
+{
+    memcpy(s->memory.keys, t->keys, n * sizeof *t->keys);
+    for (size_t i = 0; i < n; i++)
+        s->memory.starts[i] = t->pos[i][0];
+}
+
+qw_reuse qw_session_reuse(qw_session *s, const qw_timeline *t)
+{
+    const size_t own = common_tokens(s, t), live = own == s->n && own < t->n ? own : 0;
+    const qw_prefix_match m = find(s, t->keys, t->n, t->n ? t->n - 1 : 0);
+    qw_reuse r = { .n_common = own > m.n_common ? own : m.n_common, .why = m.why };
+    if (live && m.length <= live) {
+        give_back(s, &m);
+        r.length = live;
+        r.why = live == r.n_common ? QW_PREFIX_NONE : m.why;
+        return r;
+    }
+    if (!m.length) {
+        qw_session_reset(s);
+        return r;
+    }
+    qw_session_park(s);
+    go_to(s, m.checkpoint);
+    take_tokens(s, t, m.length);
+    qw_checkpoint_drop(m.checkpoint);
+    r.length = m.length;
+    return r;
+}
+
+/* ---- rewinding */
+
+/* Text tokens [first, first + n) of the session as a timeline. */
+static qwren_status timeline_of(qw_timeline *t, const qw_session *s, size_t first, size_t n, qwren_error *err)
+{
+    *t = (qw_timeline){ .n = n };
+    t->ids = qw_alloc_array(n, sizeof *t->ids);
+    t->pos = qw_alloc_array(n, sizeof *t->pos);
+    t->keys = qw_alloc_array(n, sizeof *t->keys);
+    if (!t->ids || !t->pos || !t->keys) {
+        qw_timeline_deinit(t);
+        return qw_fail_memory(err, n * (sizeof *t->ids + sizeof *t->pos + sizeof *t->keys), "tokens that are computed again");
+    }
+    for (size_t i = 0; i < n; i++) {
+        t->keys[i] = s->memory.keys[first + i];
+        t->ids[i] = (int32_t)t->keys[i];
+        t->pos[i][0] = t->pos[i][1] = t->pos[i][2] = s->memory.starts[first + i];
+    }
+    t->next_pos = t->pos[n - 1][0] + 1;
+    return QWREN_OK;
+}
+
+/* Whether tokens [first, end) can be computed again from what is known of them. */
+static qwren_status check_text(const qw_session *s, size_t first, size_t end, qwren_error *err)
+{
+    for (size_t i = first; i < end; i++)
+        if (s->memory.keys[i] > INT32_MAX)
+            return qw_fail(err, QWREN_E_ARGUMENT,
+                           "the session cannot go back to token %zu: from the nearest kept state, at %zu, a picture or a shifted window "
+                           "lies between, which "
+                           "cannot be computed again from here; eval the conversation anew, or give the cache more room",
+                           end, first);
+    return QWREN_OK;
+}
+
+/* From the checkpoint `m` (length 0: from nothing) up to n. */
+static qwren_status recompute(qw_session *s, const qw_prefix_match *m, const qw_timeline *t, size_t n, qwren_error *err)
+{
+    qw_session_park(s);
+    if (m->length)
+        go_to(s, m->checkpoint);
+    else
+        qw_session_reset(s);
+    return n > s->n ? qw_session_eval(s, t, 0, t->n, NULL, err) : QWREN_OK;
+}
+
+qwren_status qw_session_rewind(qw_session *s, size_t n, qwren_error *err)
+{
+    qw_timeline t = { 0 };
+    if (n > s->n)
+        return qw_fail(err, QWREN_E_ARGUMENT, "the session has %zu tokens: it cannot go back to %zu", s->n, n);
+    s->n_tried = 0;
+    if (n == s->n)
+        return QWREN_OK;
+    const qw_prefix_match m = find(s, s->memory.keys, n, n);
+    qwren_status st = check_text(s, m.length, n, err);
+    if (st == QWREN_OK && n > m.length)
+        st = timeline_of(&t, s, m.length, n - m.length, err);
+    if (st != QWREN_OK) {
+        give_back(s, &m);
+        return st;
+    }
+    st = recompute(s, &m, &t, n, err);
+    if (m.checkpoint)
+        qw_checkpoint_drop(m.checkpoint);
+    qw_timeline_deinit(&t);
+    return st;
+}
+
+/* ---- a second one */
+
+qwren_status qw_session_fork(qw_session **out, qw_session *s, qwren_error *err)
+{
+    const qw_session_options opt = { .n_ctx = s->plan.n_ctx, .kv_type = s->kv_type, .n_trial = s->plan.n_trial, .prefix = s->prefix };
+    QW_TRY(qw_session_create(out, s->model, &opt, err));
+    qw_session *f = *out;
+    qw_session_settle(s);
+    for (size_t i = 0; i < s->cache.n_pages; i++) {
+        const size_t filled = s->n - i * QW_KV_PAGE;
+        qw_page_hold(s->cache.pages[i]);
+        qw_page_freeze(s->cache.pages[i], filled < QW_KV_PAGE ? filled : QW_KV_PAGE);
+    }
+    qw_kvcache_replace(&f->cache, s->cache.pages, s->cache.n_pages);
+    memcpy(f->memory.keys, s->memory.keys, s->n * sizeof *s->memory.keys);
+    memcpy(f->memory.starts, s->memory.starts, s->n * sizeof *s->memory.starts);
+    qw_states_copy(&s->model->config.text, f->memory.layers, s->memory.layers);
+    f->n = s->n;
+    f->n_parked = s->n_parked;
+    f->next_pos = s->next_pos;
+    return QWREN_OK;
+}
