@@ -15,7 +15,8 @@ struct qw_page {
     size_t refs;
     size_t frozen;      /* positions in front of it are relied on */
     const void *writer; /* NULL: nobody at present */
-    size_t shares;      /* of the prefix cache */
+    size_t shares;      /* of refs, those of the prefix cache */
+    qw_page_account *account;
 };
 
 #define HEADER ((sizeof(qw_page) + QW_ALIGN - 1) / QW_ALIGN * QW_ALIGN)
@@ -56,8 +57,21 @@ qwren_status qw_page_take(qw_page **out, const qw_page_shape *shape, const void 
 void qw_page_hold(qw_page *page)
 {
     pthread_mutex_lock(&lock);
+    if (page->shares && page->shares == page->refs)
+        page->account->n_idle--;
     page->refs++;
     pthread_mutex_unlock(&lock);
+}
+
+/* Frees a page that nobody holds any more. */
+static void unlock_and_free(qw_page *page)
+{
+    const bool last = page->refs == 0;
+    if (last)
+        live_bytes -= HEADER + page->shape.bytes;
+    pthread_mutex_unlock(&lock);
+    if (last)
+        qw_free_aligned(page);
 }
 
 void qw_page_drop(qw_page *page, const void *who)
@@ -67,17 +81,51 @@ void qw_page_drop(qw_page *page, const void *who)
     pthread_mutex_lock(&lock);
     if (page->writer == who)
         page->writer = NULL;
-    const bool last = --page->refs == 0;
-    if (last)
-        live_bytes -= HEADER + page->shape.bytes;
+    page->refs--;
+    if (page->shares && page->shares == page->refs)
+        page->account->n_idle++;
+    unlock_and_free(page);
+}
+
+void qw_page_share(qw_page *page, qw_page_account *account)
+{
+    pthread_mutex_lock(&lock);
+    if (page->shares++ == 0)
+        account->n_pages++;
+    page->account = account;
+    page->refs++;
     pthread_mutex_unlock(&lock);
-    if (last)
-        qw_free_aligned(page);
+}
+
+void qw_page_unshare(qw_page *page, qw_page_account *account)
+{
+    pthread_mutex_lock(&lock);
+    page->refs--;
+    if (--page->shares == 0) {
+        account->n_idle -= page->refs == 0;
+        account->n_pages--;
+    }
+    unlock_and_free(page);
+}
+
+qw_page_account qw_page_account_now(const qw_page_account *account)
+{
+    pthread_mutex_lock(&lock);
+    const qw_page_account now = *account;
+    pthread_mutex_unlock(&lock);
+    return now;
+}
+
+bool qw_page_lonely(const qw_page *page)
+{
+    pthread_mutex_lock(&lock);
+    const bool lonely = page->refs == 1 && page->shares == 1;
+    pthread_mutex_unlock(&lock);
+    return lonely;
 }
 
 void *qw_page_data(qw_page *page) { return (char *)page + HEADER; }
 void qw_page_huge(qw_page *page) { qw_huge_pages(qw_page_data(page), page->shape.bytes); }
-size_t *qw_page_shares(qw_page *page) { return &page->shares; }
 
 size_t qw_page_live_bytes(void)
 {

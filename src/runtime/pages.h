@@ -56,7 +56,18 @@ void qw_page_unpack(qw_page *page, const void *from, size_t n); /* by its writer
 
 /* Bytes of all pages of the process that somebody holds. */
 size_t qw_page_live_bytes(void);
-/* A counter for the one prefix cache that holds the page: by how many nodes. Under that one's lock. */
-size_t *qw_page_shares(qw_page *page);
+/* ---- for the prefix cache, one at a time for a page */
+
+/* The pages that a cache holds, in one place or several; and those of them that nobody else holds, which are there because of the cache alone. */
+typedef struct qw_page_account {
+    size_t n_pages, n_idle;
+} qw_page_account;
+/* The cache holds the page in one place more, or less. The account outlives that. */
+void qw_page_share(qw_page *page, qw_page_account *account);
+void qw_page_unshare(qw_page *page, qw_page_account *account);
+/* The figures at this moment: holders outside of the cache come and go. */
+qw_page_account qw_page_account_now(const qw_page_account *account);
+/* Nobody holds it but the cache, in one place. */
+bool qw_page_lonely(const qw_page *page);
 
 #endif

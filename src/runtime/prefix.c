@@ -10,7 +10,8 @@ struct qw_prefix {
     pthread_mutex_t lock; /* for all below */
     qw_prefix_tree tree;
     qw_prefix_evictor evictor;
-    uint64_t n_inserted; /* the number of the newest checkpoint */
+    uint64_t n_inserted; /* the number of the newest checkpoint, */
+    size_t newest_bytes; /* and what it costs when nobody else holds its pages */
     uint64_t hits, misses;
 };
 
@@ -36,12 +37,6 @@ void qw_prefix_free(qw_prefix *p)
 
 /* ---- putting in */
 
-/* What a checkpoint costs when nothing is shared. */
-static size_t alone_bytes(const qw_prefix *p, const qw_checkpoint *cp)
-{
-    return cp->length * sizeof(uint64_t) + qw_page_count(cp->length) * p->tree.page_bytes + cp->bytes;
-}
-
 static void renew(qw_prefix_evictor *e, qw_prefix_kept *kept, qw_checkpoint_kind kind)
 {
     if (kind > kept->kind)
@@ -58,7 +53,8 @@ static bool insert(qw_prefix *p, const uint64_t *keys, qw_page *const *pages, qw
         renew(&p->evictor, known, cp->kind);
         return true;
     }
-    if (alone_bytes(p, cp) > p->evictor.budget) {
+    const size_t bytes = cp->length * sizeof *keys + cp->bytes;
+    if (bytes > p->evictor.budget) {
         uint64_t hash = 0;
         for (size_t i = 0; i < cp->length; i++)
             hash = qw_prefix_hash(hash, keys[i]);
@@ -70,6 +66,7 @@ static bool insert(qw_prefix *p, const uint64_t *keys, qw_page *const *pages, qw
     if (!qw_prefix_put(&p->tree, place, keys, pages, &kept))
         return false;
     p->n_inserted++;
+    p->newest_bytes = bytes + qw_page_count(cp->length) * p->tree.page_bytes;
     qw_prefix_shrink(&p->evictor, &p->tree, kept.number);
     return true;
 }
@@ -82,6 +79,13 @@ qwren_status qw_prefix_insert(qw_prefix *p, const uint64_t *keys, qw_page *const
     if (!done)
         return qw_fail_memory(err, cp->length * sizeof *keys, "the keys of a prefix");
     return QWREN_OK;
+}
+
+void qw_prefix_trim(qw_prefix *p)
+{
+    pthread_mutex_lock(&p->lock);
+    qw_prefix_shrink(&p->evictor, &p->tree, p->newest_bytes <= p->evictor.budget ? p->n_inserted : 0);
+    pthread_mutex_unlock(&p->lock);
 }
 
 /* ---- finding */
@@ -134,11 +138,13 @@ qw_prefix_match qw_prefix_find(qw_prefix *p, const uint64_t *keys, size_t n, siz
 qw_prefix_stats qw_prefix_statistics(qw_prefix *p)
 {
     pthread_mutex_lock(&p->lock);
-    const qw_prefix_stats s = { .bytes = p->tree.bytes,
+    const qw_page_account pages = qw_page_account_now(&p->tree.pages);
+    const qw_prefix_stats s = { .bytes = p->tree.bytes + pages.n_idle * p->tree.page_bytes,
                                 .budget_bytes = p->evictor.budget,
                                 .n_checkpoints = p->tree.n_checkpoints,
                                 .n_nodes = p->tree.n_nodes,
-                                .n_pages = p->tree.n_pages,
+                                .n_pages = pages.n_pages,
+                                .n_idle_pages = pages.n_idle,
                                 .hits = p->hits,
                                 .misses = p->misses,
                                 .evictions = p->evictor.evictions };

@@ -27,9 +27,12 @@ void qw_prefix_free(qw_prefix *p);
 
 /* Remembers that a timeline that begins with keys [cp->length] has these pages [qw_page_count(cp->length)] and this checkpoint (cp->length >= 1, all set). It holds
  * what it keeps and freezes those pages up to the length: the caller is their writer or found them here, and claims again before it writes on. Of what is known
- * already it keeps its own, as the newest; of two kinds the one that stays longer. Others may be dropped to make room, never this one, unless it does not fit even alone: then nothing is
- * dropped or kept, and that is no error. Fails for lack of memory only; then the cache is as it was. */
+ * already it keeps its own, as the newest; of two kinds the one that stays longer. Others may be dropped to make room, never this one, unless it does not fit even alone; that
+ * is no error. Fails for lack of memory only; then the cache is as it was. */
 qwren_status qw_prefix_insert(qw_prefix *p, const uint64_t *keys, qw_page *const *pages, qw_checkpoint *cp, qwren_error *err);
+/* Pages that a session drops may remain for the cache alone, and then count. Who has dropped some calls this: what the cache holds is within the budget again. (The next
+ * insert does it too.) */
+void qw_prefix_trim(qw_prefix *p);
 
 /* Why a match is not longer. */
 typedef enum qw_prefix_miss {
@@ -53,9 +56,10 @@ qw_prefix_match qw_prefix_find(qw_prefix *p, const uint64_t *keys, size_t n, siz
 
 typedef struct qw_prefix_stats {
     size_t bytes, budget_bytes;
-    size_t n_checkpoints, n_nodes, n_pages;
-    uint64_t hits, misses; /* finds that gave a checkpoint, and those that gave none */
-    uint64_t evictions;    /* checkpoints dropped, or not kept, for lack of room */
+    size_t n_checkpoints, n_nodes;
+    size_t n_pages, n_idle_pages; /* that it holds; and of those, that nobody else holds: `bytes` has these alone */
+    uint64_t hits, misses;        /* finds that gave a checkpoint, and those that gave none */
+    uint64_t evictions;           /* checkpoints dropped, or not kept, for lack of room */
 } qw_prefix_stats;
 qw_prefix_stats qw_prefix_statistics(qw_prefix *p);
 

@@ -3,7 +3,9 @@
  * GreedyDual-Size (Cao and Irani, "Cost-Aware WWW Proxy Caching Algorithms", USITS 1997): what is kept has the worth clock + cost / size. The least worthy goes, and the clock
  * is set to its worth: so what is not used falls behind what comes later, the sooner the cheaper it is to make anew. Here the cost is the tokens between a checkpoint and the one
  * before it, and the size what dropping it gives back. Both change with the checkpoints around it, so only the clock is kept and the rest is computed
- * when something must go: one walk over all checkpoints, of which there are as many as the budget has room for. */
+ * when something must go: one walk over all checkpoints, of which there are as many as the budget has room for.
+ *
+ * Pages that sessions hold too are no part of it: they would be there without the cache. So the checkpoints of a long timeline at work cost no more than those of a short one. */
 #include "runtime/prefix_tree.h"
 
 static size_t class_of(qw_checkpoint_kind kind) { return kind == QW_CHECKPOINT_INTERVAL ? 0 : 1; }
@@ -22,7 +24,7 @@ static size_t gives_back(const qw_prefix_tree *t, const qw_prefix_node *node, si
         return bytes;
     const size_t first = node->begin / QW_KV_PAGE, end = i ? node->kept[i - 1].length : node->begin;
     for (size_t k = i ? qw_page_count(end) - first : 0; k < node->n_pages; k++)
-        bytes += *qw_page_shares(node->pages[k]) == 1 ? t->page_bytes : 0;
+        bytes += qw_page_lonely(node->pages[k]) ? t->page_bytes : 0;
     return bytes + (qw_prefix_end(node) - end) * sizeof *node->keys;
 }
 
@@ -66,10 +68,10 @@ static void drop(qw_prefix_evictor *e, qw_prefix_tree *t, const victim *v)
     qw_prefix_take(t, v->node, v->kept);
 }
 
-void qw_prefix_shrink(qw_prefix_evictor *e, qw_prefix_tree *t, uint64_t newest)
+void qw_prefix_shrink(qw_prefix_evictor *e, qw_prefix_tree *t, uint64_t spared)
 {
-    while (t->bytes > e->budget) {
-        victim v = least_worthy(t, newest);
+    while (t->n_checkpoints && qw_prefix_tree_bytes(t) > e->budget) {
+        victim v = least_worthy(t, spared);
         if (!v.kept)
             v = least_worthy(t, 0);
         drop(e, t, &v);

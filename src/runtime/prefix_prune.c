@@ -25,7 +25,7 @@ static void merge(qw_prefix_tree *t, qw_prefix_node *node)
     if (!qw_prefix_reserve(node, node->n_keys + child->n_keys, shared + child->n_pages, node->n_kept + child->n_kept + 1))
         return;
     if (shared < node->n_pages)
-        qw_prefix_drop_page(t, node->pages[shared]);
+        qw_page_unshare(node->pages[shared], &t->pages);
     memcpy(node->pages + shared, child->pages, child->n_pages * sizeof *child->pages);
     memcpy(node->keys + node->n_keys, child->keys, child->n_keys * sizeof *child->keys);
     memcpy(node->kept + node->n_kept, child->kept, child->n_kept * sizeof *child->kept);

@@ -162,23 +162,7 @@ static qw_prefix_node *new_node(qw_prefix_node *parent, size_t begin, size_t n_k
 
 /* ---- what the tree holds */
 
-static void hold_page(qw_prefix_tree *t, qw_page *page)
-{
-    qw_page_hold(page);
-    if ((*qw_page_shares(page))++ == 0) {
-        t->n_pages++;
-        t->bytes += t->page_bytes;
-    }
-}
-
-void qw_prefix_drop_page(qw_prefix_tree *t, qw_page *page)
-{
-    if (--*qw_page_shares(page) == 0) {
-        t->n_pages--;
-        t->bytes -= t->page_bytes;
-    }
-    qw_page_drop(page, t);
-}
+size_t qw_prefix_tree_bytes(const qw_prefix_tree *t) { return t->bytes + qw_page_account_now(&t->pages).n_idle * t->page_bytes; }
 
 /* The run grows by keys [n]; pages are those that hold their positions, the first of them also what stands before in it. Others rely on these from now on. There is room. */
 static void extend(qw_prefix_tree *t, qw_prefix_node *node, const uint64_t *keys, size_t n, qw_page *const *pages)
@@ -188,9 +172,9 @@ static void extend(qw_prefix_tree *t, qw_prefix_node *node, const uint64_t *keys
     for (size_t i = first; i < end; i++) {
         const size_t frozen = from + n - i * QW_KV_PAGE;
         qw_page_freeze(pages[i - first], frozen < QW_KV_PAGE ? frozen : QW_KV_PAGE);
-        hold_page(t, pages[i - first]);
+        qw_page_share(pages[i - first], &t->pages);
         if (i < before + node->n_pages) /* of a page that was held already, the longer one remains */
-            qw_prefix_drop_page(t, node->pages[i - before]);
+            qw_page_unshare(node->pages[i - before], &t->pages);
         node->pages[i - before] = pages[i - first];
     }
     node->n_keys += n;
@@ -202,7 +186,7 @@ void qw_prefix_truncate(qw_prefix_tree *t, qw_prefix_node *node, size_t n_keys)
 {
     const size_t n_pages = n_keys ? qw_page_count(node->begin + n_keys) - node->begin / QW_KV_PAGE : 0;
     while (node->n_pages > n_pages)
-        qw_prefix_drop_page(t, node->pages[--node->n_pages]);
+        qw_page_unshare(node->pages[--node->n_pages], &t->pages);
     t->bytes -= (node->n_keys - n_keys) * sizeof *node->keys;
     node->n_keys = n_keys;
 }

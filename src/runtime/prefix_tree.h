@@ -37,9 +37,12 @@ typedef struct qw_prefix_node {
 typedef struct qw_prefix_tree {
     qw_prefix_node root;
     size_t page_bytes;
-    size_t bytes;                           /* of pages, each once, checkpoints and keys */
-    size_t n_nodes, n_pages, n_checkpoints; /* without the root; different pages */
+    size_t bytes; /* of checkpoints and keys */
+    qw_page_account pages;
+    size_t n_nodes, n_checkpoints; /* without the root */
 } qw_prefix_tree;
+/* All that is there because of the tree alone. */
+size_t qw_prefix_tree_bytes(const qw_prefix_tree *t);
 
 static inline size_t qw_prefix_end(const qw_prefix_node *n) { return n->begin + n->n_keys; }
 
@@ -82,8 +85,6 @@ size_t qw_prefix_child_index(const qw_prefix_node *node, uint64_t key);
 bool qw_prefix_reserve(qw_prefix_node *node, size_t n_keys, size_t n_pages, size_t n_kept);
 /* The run is cut back to so many keys. */
 void qw_prefix_truncate(qw_prefix_tree *t, qw_prefix_node *node, size_t n_keys);
-/* The tree holds a page in one place less. */
-void qw_prefix_drop_page(qw_prefix_tree *t, qw_page *page);
 /* The node's own memory. */
 void qw_prefix_node_free(qw_prefix_node *node);
 
@@ -105,8 +106,8 @@ typedef struct qw_prefix_evictor {
 
 /* It is used now. */
 void qw_prefix_touch(qw_prefix_evictor *e, qw_prefix_kept *kept);
-/* Drops checkpoints until the tree is within the budget; the one with this number last. */
-void qw_prefix_shrink(qw_prefix_evictor *e, qw_prefix_tree *t, uint64_t newest);
+/* Drops checkpoints until the tree is within the budget; the one with the number `spared` last. */
+void qw_prefix_shrink(qw_prefix_evictor *e, qw_prefix_tree *t, uint64_t spared);
 /* Remembers that a timeline was known up to here, by the hash of its keys. */
 void qw_prefix_note_dropped(qw_prefix_evictor *e, size_t length, uint64_t hash);
 /* Whether a checkpoint at one of the lengths from + 1 .. most of these keys was dropped not long ago; `hash` is that of the first `from` keys. */

@@ -143,6 +143,47 @@ static void a_copy_is_a_page_of_its_own(void **state)
     assert_int_equal(qw_page_live_bytes(), 0);
 }
 
+static void expect_account(const qw_page_account *a, size_t n_pages, size_t n_idle)
+{
+    assert_int_equal(qw_page_account_now(a).n_pages, n_pages);
+    assert_int_equal(qw_page_account_now(a).n_idle, n_idle);
+}
+
+static void an_account_knows_which_pages_nobody_else_holds(void **state)
+{
+    (void)state;
+    const qw_page_shape s = small_shape();
+    int a;
+    qw_page_account account = { 0 };
+    qw_page *p = take(&s, &a), *q = take(&s, &a);
+    qw_page_share(p, &account);
+    qw_page_share(q, &account);
+    qw_page_share(p, &account); /* in two places */
+    expect_account(&account, 2, 0);
+    qw_page_drop(p, &a);
+    expect_account(&account, 2, 1);
+    assert_false(qw_page_lonely(p));
+    qw_page_hold(p);
+    expect_account(&account, 2, 0);
+    qw_page_hold(p);
+    qw_page_drop(p, &a);
+    expect_account(&account, 2, 0);
+    qw_page_drop(p, &a);
+    expect_account(&account, 2, 1);
+    qw_page_unshare(p, &account);
+    expect_account(&account, 2, 1);
+    assert_true(qw_page_lonely(p));
+    qw_page_unshare(p, &account);
+    expect_account(&account, 1, 0);
+    assert_false(qw_page_lonely(q));
+    qw_page_unshare(q, &account); /* which is the writer's alone now */
+    expect_account(&account, 0, 0);
+    qw_page_freeze(q, 100);
+    assert_true(qw_page_claim(q, &a, 50));
+    qw_page_drop(q, &a);
+    assert_int_equal(qw_page_live_bytes(), 0);
+}
+
 /* ---- checkpoints */
 
 static void a_checkpoint_is_one_block(void **state)
@@ -242,6 +283,7 @@ int main(void)
         cmocka_unit_test(one_of_several_writes_behind_what_is_relied_on),
         cmocka_unit_test(copies_hold_the_first_positions),
         cmocka_unit_test(a_copy_is_a_page_of_its_own),
+        cmocka_unit_test(an_account_knows_which_pages_nobody_else_holds),
         cmocka_unit_test(a_checkpoint_is_one_block),
         cmocka_unit_test(odd_sizes_leave_no_gap_unset),
         cmocka_unit_test(too_little_memory_is_an_error),
