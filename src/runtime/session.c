@@ -64,12 +64,20 @@ qwren_status qw_session_create(qw_session **out, const qw_model *m, const qw_ses
     return QWREN_OK;
 }
 
+/* The timeline's end is kept, and its pages are those of the prefix cache alone, which looks after its budget. */
+static void leave(qw_session *s)
+{
+    qw_session_park(s);
+    qw_kvcache_truncate(&s->cache, 0);
+    if (s->prefix)
+        qw_prefix_trim(s->prefix);
+}
+
 void qw_session_free(qw_session *s)
 {
     if (!s)
         return;
-    qw_session_park(s);
-    qw_kvcache_truncate(&s->cache, 0);
+    leave(s);
     qw_free_aligned(s);
 }
 
@@ -91,8 +99,7 @@ void qw_states_copy(const qw_text_config *c, qw_layer_state *to, const qw_layer_
 
 void qw_session_reset(qw_session *s)
 {
-    qw_session_park(s);
-    qw_kvcache_truncate(&s->cache, 0);
+    leave(s);
     s->n = s->n_tried = s->n_kept = s->n_logits = s->n_parked = 0;
     s->next_pos = 0;
     qw_states_copy(&s->model->config.text, s->memory.layers, NULL);

@@ -485,7 +485,8 @@ static void step(world *w)
         break;
     default: make_known(w, s); break;
     }
-    for (size_t i = 0; i < 4 && below(w, 4) == 0; i++) /* nobody wrote into what another one has */
+    const bool look_at_all = below(w, 4) == 0;
+    for (size_t i = 0; i < 4 && look_at_all; i++) /* nobody wrote into what another one has */
         check_pages(&w->sessions[i]->shape, w->sessions[i]->keys, w->sessions[i]->n, w->sessions[i]->pages);
 }
 
