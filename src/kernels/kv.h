@@ -50,6 +50,8 @@ size_t qw_kv_block_bytes(qw_kv_type type, size_t head_dim);
 size_t qw_kv_bytes(qw_kv_type type, size_t head_dim, size_t capacity);
 /* The key and the value at a position as floats [head_dim]; either may be NULL. For tests and state files. */
 void qw_kv_get(const qw_kv *kv, size_t pos, float *k, float *v);
+/* The other way, in plain C: one row becomes a position. */
+void qw_kv_put(const qw_kv *kv, size_t pos, const float *k, const float *v);
 
 /* Where the parts of a block begin, in bytes from its own begin. */
 typedef struct qw_kv_layout {

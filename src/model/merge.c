@@ -71,8 +71,6 @@ static qwren_status take_memory(qw_timeline *t, size_t n, size_t n_spans, qwren_
 
 /* ---- keys */
 
-#define PICTURE_BIT ((uint64_t)1 << 63) /* no text id has it */
-
 /* A bijection that leaves no bit where it was (the finaliser of splitmix64). */
 static uint64_t mix(uint64_t x)
 {
@@ -86,7 +84,7 @@ static uint64_t picture_key(uint64_t hash, int32_t id, qw_grid g, size_t index)
 {
     uint64_t size = (uint64_t)(uint32_t)g.h << 32 | (uint32_t)g.w;
     uint64_t place = (uint64_t)index << 32 | (uint32_t)id;
-    return mix(mix(mix(hash + 0x9E3779B97F4A7C15u) ^ size) ^ place) | PICTURE_BIT;
+    return mix(mix(mix(hash + 0x9E3779B97F4A7C15u) ^ size) ^ place) | QW_PICTURE_KEY;
 }
 
 /* ---- filling */

@@ -6,6 +6,9 @@
 #include "image/image.h"
 #include "model/config.h"
 
+/* A bit that all keys of picture tokens have, and no text id. */
+#define QW_PICTURE_KEY ((uint64_t)1 << 63)
+
 /* One picture among the tokens. */
 typedef struct qw_image_span {
     size_t begin, n;   /* its tokens */

@@ -35,7 +35,7 @@ typedef struct block_head {
     uint64_t sum; /* XXH64 of what stands before it */
 } block_head;
 
-_Static_assert(sizeof(file_head) == 256 && sizeof(block_head) == 64, "as docs/session-file.md gives them");
+_Static_assert(sizeof(file_head) == QW_STORE_HEAD_BYTES && sizeof(block_head) == QW_STORE_BLOCK_BYTES, "as docs/session-file.md says");
 
 struct qw_store {
     int fd;
@@ -236,6 +236,7 @@ void qw_store_close(qw_store *s)
 
 const qw_store_head *qw_store_get_head(const qw_store *s) { return &s->head; }
 const char *qw_store_path(const qw_store *s) { return s->path; }
+uint64_t qw_store_bytes(const qw_store *s) { return s->size; }
 
 qwren_status qw_store_expect(const qw_store *s, const qw_store_head *head, qwren_error *err)
 {

@@ -12,6 +12,8 @@
 #define QW_STORE_KEY 32
 #define QW_STORE_ABOUT 184
 #define QW_STORE_ALIGN 64 /* of blocks and of payloads */
+#define QW_STORE_HEAD_BYTES 256
+#define QW_STORE_BLOCK_BYTES 64 /* of a block, before its payload */
 
 /* Four letters as the number that stands in the file. */
 #define QW_STORE_TAG(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
@@ -46,6 +48,7 @@ qwren_status qw_store_edit(qw_store **out, const char *path, const qw_store_head
 void qw_store_close(qw_store *s); /* NULL is allowed */
 const qw_store_head *qw_store_get_head(const qw_store *s);
 const char *qw_store_path(const qw_store *s);
+uint64_t qw_store_bytes(const qw_store *s); /* of the file */
 /* E_ARGUMENT when the file's key is another; the sentence says whose it is. */
 qwren_status qw_store_expect(const qw_store *s, const qw_store_head *head, qwren_error *err);
 

@@ -99,6 +99,12 @@ static void append_row(const qw_kv *kv, const qw_kv_layout *l, size_t pos, const
     }
 }
 
+void qw_kv_put(const qw_kv *kv, size_t pos, const float *k, const float *v)
+{
+    const qw_kv_layout l = qw_kv_layout_of(kv->type, kv->head_dim);
+    append_row(kv, &l, pos, k, v);
+}
+
 void qw_kv_append_ref(const qw_kv_append_args *a)
 {
     const qw_kv_layout l = qw_kv_layout_of(a->kv->type, a->kv->head_dim);

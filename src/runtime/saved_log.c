@@ -1,0 +1,180 @@
+/* Goes through the heads of a session file's blocks as if it were being written again, and knows at the end which of them still count. A block that contradicts those before it ends the
+ * file there: nobody has written that. Tested by tests/unit/test_saved.c and tests/fuzz/fuzz_store.c. */
+#include "runtime/saved_log.h"
+
+#include "base/alloc.h"
+
+#include <string.h>
+
+/* More than a file gets in practice, a few for each turn and one for each page. Going through them takes the square of it. */
+#define MOST_BLOCKS ((size_t)1 << 16)
+
+/* What the file would hold if it ended here. */
+typedef struct progress {
+    uint64_t tokens;
+    uint64_t placed, filled; /* those that have rotary positions; keys and values */
+} progress;
+
+/* Tokens from `at` on are void. */
+static void void_from(qw_saved_log *log, size_t before, progress *p, uint64_t at)
+{
+    for (size_t i = 0; i < before; i++) {
+        const qw_store_block *b = &log->blocks[i];
+        if (b->tag == QW_SAVED_STATE ? b->info[0] > at : b->info[0] >= at)
+            log->live[i] = false;
+    }
+    p->placed = p->placed < at ? p->placed : at;
+    p->filled = p->filled < at ? p->filled : at;
+}
+
+/* A block says anew what others said. */
+static void replace(qw_saved_log *log, size_t at)
+{
+    const qw_store_block *b = &log->blocks[at];
+    for (size_t i = 0; i < at; i++) {
+        const qw_store_block *old = &log->blocks[i];
+        if (old->tag != b->tag)
+            continue;
+        if (b->tag == QW_SAVED_STATE ? old->info[0] == b->info[0] : old->info[0] >= b->info[0] && old->info[1] <= b->info[1])
+            log->live[i] = false;
+    }
+}
+
+static bool add_tokens(qw_saved_log *log, size_t at, progress *p)
+{
+    const qw_store_block *b = &log->blocks[at];
+    if (b->info[0] > p->tokens)
+        return false;
+    void_from(log, at, p, b->info[0]);
+    p->tokens = b->info[1];
+    return log->live[at] = true;
+}
+
+static bool add_places(qw_saved_log *log, size_t at, progress *p)
+{
+    const qw_store_block *b = &log->blocks[at];
+    if (b->info[0] > p->placed || b->info[1] > p->tokens)
+        return false;
+    p->placed = b->info[1];
+    return log->live[at] = true;
+}
+
+static bool add_pages(qw_saved_log *log, size_t at, progress *p)
+{
+    const qw_store_block *b = &log->blocks[at];
+    if (b->info[0] > p->filled || b->info[1] > p->tokens)
+        return false;
+    replace(log, at);
+    p->filled = b->info[1];
+    return log->live[at] = true;
+}
+
+static bool add_state(qw_saved_log *log, size_t at, progress *p)
+{
+    if (log->blocks[at].info[0] > p->filled)
+        return false;
+    replace(log, at);
+    return log->live[at] = true;
+}
+
+static bool is_complete(const qw_saved_log *log, size_t at, const progress *p)
+{
+    return log->blocks[at].info[0] == p->tokens && p->placed == p->tokens && p->filled == p->tokens;
+}
+
+/* Blocks [0, n) from the beginning; returns how many count up to the last mark. */
+static size_t play(qw_saved_log *log, size_t n, const qw_saved_format *f)
+{
+    progress p = { 0 };
+    size_t marked = 0;
+    if (n)
+        memset(log->live, 0, n * sizeof *log->live);
+    for (size_t i = 0; i < n; i++) {
+        const qw_store_block *b = &log->blocks[i];
+        bool good = true;
+        if (b->tag == QW_SAVED_TOKENS)
+            good = qw_saved_is_sound(b, f) && add_tokens(log, i, &p);
+        else if (b->tag == QW_SAVED_PLACES)
+            good = qw_saved_is_sound(b, f) && add_places(log, i, &p);
+        else if (b->tag == QW_SAVED_PAGES)
+            good = qw_saved_is_sound(b, f) && add_pages(log, i, &p);
+        else if (b->tag == QW_SAVED_STATE)
+            good = qw_saved_is_sound(b, f) && add_state(log, i, &p);
+        else if (b->tag == QW_SAVED_MARK && is_complete(log, i, &p) && (!p.tokens || qw_saved_log_has_state(log, p.tokens))) {
+            marked = i + 1;
+            log->tokens = (size_t)p.tokens;
+        }
+        if (!good)
+            break;
+    }
+    return marked;
+}
+
+/* Twice: what came behind the last mark may have voided what is before it. */
+static void settle(qw_saved_log *log, size_t n, const qw_saved_format *f)
+{
+    log->tokens = 0;
+    log->n = n;
+    log->n = play(log, n, f);
+    log->n = play(log, log->n, f);
+}
+
+static qwren_status add_block(qw_saved_log *log, const qw_store_block *b, size_t *room, qwren_error *err)
+{
+    if (log->n == *room) {
+        const size_t more = *room ? 2 * *room : 64;
+        qw_store_block *blocks = qw_realloc_array(log->blocks, more, sizeof *blocks);
+        if (blocks)
+            log->blocks = blocks;
+        bool *live = blocks ? qw_realloc_array(log->live, more, sizeof *live) : NULL;
+        if (!live)
+            return qw_fail_memory(err, more * sizeof *blocks, "the list of a file's blocks");
+        log->live = live;
+        *room = more;
+    }
+    log->blocks[log->n++] = *b;
+    return QWREN_OK;
+}
+
+qwren_status qw_saved_log_read(qw_saved_log *out, qw_store *s, const qw_saved_format *f, qwren_error *err)
+{
+    qw_store_block b;
+    size_t room = 0;
+    *out = (qw_saved_log){ 0 };
+    qw_store_rewind(s);
+    while (out->n < MOST_BLOCKS && qw_store_next(s, &b)) {
+        const qwren_status st = add_block(out, &b, &room, err);
+        if (st != QWREN_OK) {
+            qw_saved_log_deinit(out);
+            return st;
+        }
+    }
+    settle(out, out->n, f);
+    return QWREN_OK;
+}
+
+void qw_saved_log_cut(qw_saved_log *log, size_t at, const qw_saved_format *f) { settle(log, at, f); }
+
+bool qw_saved_log_has_state(const qw_saved_log *log, uint64_t length)
+{
+    for (size_t i = 0; i < log->n; i++)
+        if (log->live[i] && log->blocks[i].tag == QW_SAVED_STATE && log->blocks[i].info[0] == length)
+            return true;
+    return false;
+}
+
+uint64_t qw_saved_log_live_bytes(const qw_saved_log *log)
+{
+    uint64_t bytes = QW_STORE_HEAD_BYTES;
+    for (size_t i = 0; i < log->n; i++)
+        if (log->live[i])
+            bytes += QW_STORE_BLOCK_BYTES + qw_store_block_end(&log->blocks[i]) - log->blocks[i].at;
+    return bytes;
+}
+
+void qw_saved_log_deinit(qw_saved_log *log)
+{
+    qw_free(log->blocks);
+    qw_free(log->live);
+    *log = (qw_saved_log){ 0 };
+}

@@ -1,0 +1,24 @@
+/* Which blocks of a session file count (saved.h). Private to saved.c and its tests. */
+#ifndef QW_RUNTIME_SAVED_LOG_H
+#define QW_RUNTIME_SAVED_LOG_H
+
+#include "runtime/saved_blocks.h"
+
+typedef struct qw_saved_log {
+    qw_store_block *blocks;
+    bool *live; /* [n] it is part of what the file holds */
+    size_t n;   /* up to the last mark, which says that what is before it is complete; 0: there is none */
+    size_t tokens;
+} qw_saved_log;
+
+/* Reads the heads of all blocks. */
+qwren_status qw_saved_log_read(qw_saved_log *out, qw_store *s, const qw_saved_format *f, qwren_error *err);
+/* Block `at` turned out to be damaged: what the file holds is what it held before it. */
+void qw_saved_log_cut(qw_saved_log *log, size_t at, const qw_saved_format *f);
+/* A live checkpoint of this length. */
+bool qw_saved_log_has_state(const qw_saved_log *log, uint64_t length);
+/* Bytes of the live blocks, and the file's head. */
+uint64_t qw_saved_log_live_bytes(const qw_saved_log *log);
+void qw_saved_log_deinit(qw_saved_log *log); /* safe on zeros */
+
+#endif

@@ -1,0 +1,432 @@
+/* runtime/saved.c, saved_log.c, saved_blocks.c: a session file gives back what was saved, grows by what is new, and whatever happens to it holds what some complete saving left. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "runtime/saved.h"
+#include "runtime/saved_log.h"
+#include "support/fault.h"
+#include "support/kept.h"
+
+static char folder[] = "/tmp/qwren-test-XXXXXX";
+static char path[sizeof folder + 32];
+static const qw_store_head head = { .kind = QW_SAVED_SESSION, .key = { 5 }, .about = "a model of this test" };
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(path, sizeof path, "%s/session", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    return rmdir(folder);
+} /* fails when a test left a file */
+
+static int remove_file(void **state)
+{
+    (void)state;
+    unlink(path);
+    return 0;
+}
+
+/* A timeline as a session would have it. */
+typedef struct world {
+    qw_saved_format f;
+    uint64_t keys[KEPT_MOST];
+    int32_t starts[KEPT_MOST];
+    qw_page *pages[KEPT_MOST / QW_KV_PAGE + 1];
+    qw_checkpoint *checkpoints[16];
+    size_t n, n_checkpoints;
+} world;
+
+static world *new_world(qw_kv_type type)
+{
+    world *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    w->f = kept_format(type);
+    return w;
+}
+
+static void rewind_to(world *w, size_t n)
+{
+    for (size_t i = qw_page_count(n); i < qw_page_count(w->n); i++)
+        qw_page_drop(w->pages[i], w->keys);
+    while (w->n_checkpoints && w->checkpoints[w->n_checkpoints - 1]->length > n)
+        qw_checkpoint_drop(w->checkpoints[--w->n_checkpoints]);
+    w->n = n;
+}
+
+static void free_world(world *w)
+{
+    rewind_to(w, 0);
+    free(w);
+}
+
+/* Goes on to n tokens, whose keys follow from `salt`, with a checkpoint there. */
+static void go_on(world *w, size_t n, uint64_t salt)
+{
+    for (size_t i = w->n; i < n; i++) {
+        w->keys[i] = (i * 7 + salt) % 500;
+        w->starts[i] = (int32_t)(i * 3 + salt);
+    }
+    kept_fill(&w->f, w->pages, w->keys, w->n, n);
+    w->n = n;
+    w->checkpoints[w->n_checkpoints++] = kept_checkpoint(w->keys, n, QW_CHECKPOINT_TURN);
+}
+
+static qw_saved view_of(world *w)
+{
+    return (qw_saved){
+        .n = w->n, .keys = w->keys, .starts = w->starts, .pages = w->pages, .checkpoints = w->checkpoints, .n_checkpoints = w->n_checkpoints
+    };
+}
+
+static uint64_t save(world *w)
+{
+    qwren_error err;
+    uint64_t written;
+    const qw_saved t = view_of(w);
+    if (qw_saved_write(path, &head, &w->f, &t, &written, &err) != QWREN_OK)
+        fail_msg("%s", err.text);
+    return written;
+}
+
+/* What the file holds is whole; returns its length. */
+static size_t check_file(const qw_saved_format *f, const uint64_t *keys, size_t most)
+{
+    qw_saved t;
+    qwren_error err;
+    if (qw_saved_read(&t, path, &head, f, &head, &err) != QWREN_OK)
+        fail_msg("%s", err.text);
+    const size_t n = t.n;
+    assert_true(n <= most);
+    if (n)
+        assert_memory_equal(t.keys, keys, n * sizeof *keys);
+    for (size_t i = 0; i < n; i++)
+        assert_true((t.starts[i] - (int32_t)(i * 3)) % 500 == ((int32_t)keys[i] - (int32_t)(i * 7 % 500) + 500) % 500);
+    kept_check(f, t.pages, keys, n);
+    for (size_t i = 0; i < t.n_checkpoints; i++) {
+        kept_check_state(t.checkpoints[i], keys);
+        assert_true(i == 0 || t.checkpoints[i - 1]->length < t.checkpoints[i]->length);
+    }
+    assert_true(n == 0 || (t.n_checkpoints && t.checkpoints[t.n_checkpoints - 1]->length == n));
+    qw_saved_deinit(&t, &head);
+    return n;
+}
+
+static void write_file(const void *bytes, size_t n)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
+}
+
+static size_t file_size(void)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return (size_t)st.st_size;
+}
+
+static void a_session_comes_back(void **state)
+{
+    (void)state;
+    static const qw_kv_type types[] = { QW_KV_F16, QW_KV_F32, QW_KV_Q8 };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        world *w = new_world(types[i]);
+        go_on(w, 1, 0); /* no minimum length */
+        save(w);
+        assert_int_equal(check_file(&w->f, w->keys, 1), 1);
+        for (size_t n = 150; n <= 1500; n += 150)
+            go_on(w, n, 0);
+        unlink(path);
+        save(w);
+        assert_int_equal(check_file(&w->f, w->keys, w->n), 1500);
+        unlink(path);
+        free_world(w);
+    }
+}
+
+/* Another turn costs the file that turn: its positions, from the block of 16 that was not full, and a state. */
+static void saving_again_writes_what_is_new(void **state)
+{
+    (void)state;
+    world *w = new_world(QW_KV_F16);
+    go_on(w, 1003, 0);
+    save(w);
+    const size_t before = file_size();
+    assert_int_equal(save(w), 0);
+    assert_int_equal(file_size(), before);
+    go_on(w, 1030, 0);
+    const uint64_t written = save(w);
+    assert_int_equal(file_size(), before + written);
+    const size_t block = 4 * qw_kv_block_bytes(QW_KV_F16, KEPT_DIM), state_bytes = w->checkpoints[0]->n_floats * sizeof(float);
+    assert_true(written <= (1030 / 16 - 1003 / 16 + 1) * block + state_bytes + 27 * 12 + 7 * 128);
+    assert_int_equal(check_file(&w->f, w->keys, w->n), 1030);
+    qw_saved t;
+    assert_int_equal(qw_saved_read(&t, path, &head, &w->f, &head, NULL), QWREN_OK);
+    assert_int_equal(t.n_checkpoints, 2);
+    assert_int_equal(t.checkpoints[0]->length, 1003);
+    qw_saved_deinit(&t, &head);
+    free_world(w);
+}
+
+static void another_tail_takes_the_place_of_the_old_one(void **state)
+{
+    (void)state;
+    world *w = new_world(QW_KV_F16);
+    go_on(w, 600, 0);
+    go_on(w, 1100, 0);
+    save(w);
+    rewind_to(w, 600);
+    go_on(w, 700, 3); /* another answer, shorter */
+    const uint64_t written = save(w);
+    assert_true(written < file_size() / 3);
+    assert_int_equal(check_file(&w->f, w->keys, w->n), 700);
+    rewind_to(w, 600); /* nothing but shorter */
+    save(w);
+    assert_int_equal(check_file(&w->f, w->keys, w->n), 600);
+    go_on(w, 1590, 4);
+    save(w);
+    assert_int_equal(check_file(&w->f, w->keys, w->n), 1590);
+    free_world(w);
+}
+
+/* What no longer counts does not pile up. */
+static void a_file_of_waste_is_written_anew(void **state)
+{
+    (void)state;
+    world *w = new_world(QW_KV_F32);
+    size_t most = 0;
+    go_on(w, 20, 0);
+    for (uint64_t salt = 0; salt < 12; salt++) {
+        rewind_to(w, 20);
+        go_on(w, 1500, salt);
+        save(w);
+        most = file_size() > most ? file_size() : most;
+        assert_int_equal(check_file(&w->f, w->keys, w->n), 1500);
+    }
+    qw_saved_info info;
+    assert_int_equal(qw_saved_inspect(&info, path, NULL), QWREN_OK);
+    assert_true(most < 4 * info.live_bytes + (1 << 21));
+    assert_int_equal(info.n, 1500);
+    assert_memory_equal(info.keys, w->keys, 1500 * sizeof *w->keys);
+    assert_int_equal(info.n_states, 2);
+    assert_string_equal(info.about, head.about);
+    assert_int_equal(info.file_bytes, file_size());
+    qw_saved_info_deinit(&info);
+    free_world(w);
+}
+
+/* Three savings; the file cut at any byte is what one of them left. */
+static void a_file_cut_anywhere_holds_the_saving_before(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = { 5, 21, 40 };
+    world *w = new_world(QW_KV_Q8);
+    size_t ends[3], n;
+    for (int i = 0; i < 3; i++) {
+        go_on(w, lengths[i], 0);
+        save(w);
+        ends[i] = file_size();
+    }
+    char *bytes;
+    assert_int_equal(qw_file_read(path, SIZE_MAX, &bytes, &n, NULL), QWREN_OK);
+    for (size_t cut = n + 1; cut-- > 0;) {
+        assert_int_equal(truncate(path, (off_t)cut), 0);
+        if (cut < ends[0]) {
+            qw_saved t;
+            qwren_error err;
+            assert_int_equal(qw_saved_read(&t, path, &head, &w->f, &head, &err), QWREN_E_FORMAT);
+            assert_non_null(strstr(err.text, path));
+        } else
+            assert_int_equal(check_file(&w->f, w->keys, w->n), lengths[cut < ends[1] ? 0 : cut < ends[2] ? 1 : 2]);
+        if (cut % 199 == 0) {
+            save(w); /* and it can be gone on with */
+            assert_int_equal(check_file(&w->f, w->keys, w->n), 40);
+            write_file(bytes, cut);
+        }
+    }
+    qw_free(bytes);
+    free_world(w);
+}
+
+static void change_byte(size_t at)
+{
+    char byte;
+    const int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
+    byte = (char)(byte ^ 32);
+    assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
+    close(fd);
+}
+
+/* A changed byte: what is before it, and never something wrong. */
+static void damage_is_noticed(void **state)
+{
+    (void)state;
+    world *w = new_world(QW_KV_Q8);
+    go_on(w, 5, 0);
+    save(w);
+    const size_t first = file_size();
+    go_on(w, 40, 0);
+    save(w);
+    for (size_t at = 0; at < file_size(); at++) {
+        change_byte(at);
+        if (at >= first)
+            assert_true(check_file(&w->f, w->keys, 40) >= 5);
+        else {
+            qw_saved t;
+            if (qw_saved_read(&t, path, &head, &w->f, &head, NULL) == QWREN_OK) { /* it was padding */
+                assert_int_equal(t.n, 40);
+                qw_saved_deinit(&t, &head);
+            }
+        }
+        change_byte(at); /* back */
+    }
+    free_world(w);
+}
+
+static void a_file_of_another_model_is_refused(void **state)
+{
+    (void)state;
+    world *w = new_world(QW_KV_F16);
+    go_on(w, 30, 0);
+    save(w);
+    qw_store_head other = head;
+    other.key[0]++;
+    snprintf(other.about, sizeof other.about, "another one");
+    qw_saved t = view_of(w);
+    qwren_error err;
+    assert_int_equal(qw_saved_write(path, &other, &w->f, &t, NULL, &err), QWREN_E_ARGUMENT);
+    assert_non_null(strstr(err.text, "belongs to a model of this test, and not to another one"));
+    assert_int_equal(qw_saved_read(&t, path, &other, &w->f, &head, &err), QWREN_E_ARGUMENT);
+    assert_int_equal(t.n, 0);
+    assert_int_equal(check_file(&w->f, w->keys, 30), 30);
+    free_world(w);
+}
+
+/* What memory held behind the last position is nobody's business. */
+static void nothing_else_gets_into_the_file(void **state)
+{
+    (void)state;
+    world *w = new_world(QW_KV_F16);
+    go_on(w, 16 + 5, 0);
+    for (size_t h = 0; h < 4; h++) {
+        float secret[KEPT_DIM];
+        const qw_kv kv = kept_head(&w->f, w->pages, h);
+        for (size_t d = 0; d < KEPT_DIM; d++)
+            secret[d] = 1234;
+        for (size_t i = 21; i < 64; i++)
+            qw_kv_put(&kv, i, secret, secret);
+    }
+    save(w);
+    qw_saved t;
+    assert_int_equal(qw_saved_read(&t, path, &head, &w->f, &head, NULL), QWREN_OK);
+    for (size_t h = 0; h < 4; h++) {
+        const qw_kv kv = kept_head(&w->f, t.pages, h);
+        for (size_t i = 21; i < 32; i++) {
+            float k[KEPT_DIM], v[KEPT_DIM];
+            qw_kv_get(&kv, i, k, v);
+            for (size_t d = 0; d < KEPT_DIM; d++)
+                assert_true(k[d] == 0 && v[d] == 0);
+        }
+    }
+    assert_true(file_size() < 256 + 10 * 128 + 21 * 12 + 2 * 4 * qw_kv_block_bytes(QW_KV_F16, KEPT_DIM) + w->checkpoints[0]->n_floats * 4);
+    qw_saved_deinit(&t, &head);
+    free_world(w);
+}
+
+/* Killed in the middle of savings, again and again: the file goes on from some complete one. */
+static void a_killed_writer_leaves_a_saving(void **state)
+{
+    (void)state;
+    world *w = new_world(QW_KV_F16);
+    go_on(w, 100, 0);
+    save(w);
+    for (int round = 0; round < 12; round++) {
+        const pid_t child = fork();
+        if (child == 0) {
+            for (size_t n = 101;; n = n < 1500 ? n + 97 : 101) {
+                rewind_to(w, 100);
+                go_on(w, n, 0);
+                const qw_saved t = view_of(w);
+                if (qw_saved_write(path, &head, &w->f, &t, NULL, NULL) != QWREN_OK)
+                    _exit(1);
+            }
+        }
+        usleep(1000 + 2500 * (useconds_t)round);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        uint64_t keys[KEPT_MOST];
+        for (size_t i = 0; i < KEPT_MOST; i++)
+            keys[i] = i * 7 % 500;
+        assert_true(check_file(&w->f, keys, KEPT_MOST) >= 100);
+    }
+    free_world(w);
+    char command[128]; /* a file that was being written anew */
+    snprintf(command, sizeof command, "rm -f %s.tmp-*", path);
+    assert_int_equal(system(command), 0);
+}
+
+static qwren_status save_and_read(void *ctx, qwren_error *err)
+{
+    world *w = ctx;
+    const qw_saved t = view_of(w);
+    qw_saved back;
+    qw_saved_info info;
+    unlink(path);
+    QW_TRY(qw_saved_write(path, &head, &w->f, &t, NULL, err));
+    QW_TRY(qw_saved_inspect(&info, path, err));
+    qw_saved_info_deinit(&info);
+    QW_TRY(qw_saved_read(&back, path, &head, &w->f, &head, err));
+    qw_saved_deinit(&back, &head);
+    return QWREN_OK;
+}
+
+static void short_memory_is_an_error(void **state)
+{
+    (void)state;
+    fault_install();
+    world *w = new_world(QW_KV_F16);
+    go_on(w, 530, 0);
+    assert_true(fault_try_all(save_and_read, w, 1) > 20);
+    free_world(w);
+    fault_remove();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_session_comes_back, remove_file),
+        cmocka_unit_test_teardown(saving_again_writes_what_is_new, remove_file),
+        cmocka_unit_test_teardown(another_tail_takes_the_place_of_the_old_one, remove_file),
+        cmocka_unit_test_teardown(a_file_of_waste_is_written_anew, remove_file),
+        cmocka_unit_test_teardown(a_file_cut_anywhere_holds_the_saving_before, remove_file),
+        cmocka_unit_test_teardown(damage_is_noticed, remove_file),
+        cmocka_unit_test_teardown(a_file_of_another_model_is_refused, remove_file),
+        cmocka_unit_test_teardown(nothing_else_gets_into_the_file, remove_file),
+        cmocka_unit_test_teardown(a_killed_writer_leaves_a_saving, remove_file),
+        cmocka_unit_test_teardown(short_memory_is_an_error, remove_file),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
