@@ -143,15 +143,19 @@ static void checkpoints_lie_close_to_the_end(void **state)
     eval(s, &t, 0, t.n);
     for (size_t from = 1; from < 2816; from += 97) { /* the last multiple of 256; what is behind is the session's alone */
         qw_timeline changed = timeline(2999, from, 3);
-        const qw_prefix_match m = qw_prefix_find(p, changed.keys, changed.n, changed.n, (qw_page *[8]){ 0 });
+        qw_page *pages[6];
+        const qw_prefix_match m = qw_prefix_find(p, changed.keys, changed.n, changed.n, pages);
         assert_int_equal(m.n_common, from);
         assert_true(from - m.length <= 256 || from - m.length <= (t.n - from) + 256);
+        for (size_t i = 0; i < qw_page_count(m.length); i++)
+            qw_page_drop(pages[i], NULL);
         qw_checkpoint_drop(m.checkpoint);
         qw_timeline_deinit(&changed);
     }
     qw_session_free(s);
     qw_timeline_deinit(&t);
     qw_prefix_free(p);
+    assert_int_equal(qw_page_live_bytes(), 0);
 }
 
 /* What was computed before a cancel, or before memory ran out, is found later. */
