@@ -11,10 +11,11 @@
 
 #if defined(__linux__)
 #  include <sched.h>
-#elif defined(__APPLE__)
-#  include <sys/sysctl.h>
 #else
 #  include <unistd.h>
+#endif
+#if defined(__APPLE__)
+#  include <sys/sysctl.h>
 #endif
 
 #define MOST_CORES 1024 /* that are told apart: as many as an affinity mask has bits */
@@ -128,7 +129,14 @@ void qw_cores_keep_fast(const char *root, unsigned char *usable, int n_cpus)
         usable[cpu] = usable[cpu] && fast[cpu];
 }
 
+/* Processors, the threads of a core counted each. */
 #if defined(__linux__)
+static int system_processors(void)
+{
+    cpu_set_t mask;
+    return sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : 1;
+}
+
 static int system_cores(void)
 {
     unsigned char usable[CPU_SETSIZE];
@@ -140,7 +148,9 @@ static int system_cores(void)
     qw_cores_keep_fast("", usable, CPU_SETSIZE);
     return qw_cores_physical("", usable, CPU_SETSIZE);
 }
-#elif defined(__APPLE__)
+#else
+static int system_processors(void) { return (int)sysconf(_SC_NPROCESSORS_ONLN); }
+#  if defined(__APPLE__)
 static int system_cores(void)
 {
     int n = 0; /* the performance cores where there are two kinds */
@@ -149,14 +159,18 @@ static int system_cores(void)
         sysctlbyname("hw.physicalcpu", &n, &size, NULL, 0);
     return n;
 }
-#else
-static int system_cores(void) { return (int)sysconf(_SC_NPROCESSORS_ONLN); }
+#  else
+static int system_cores(void) { return system_processors(); }
+#  endif
 #endif
 
-int qw_cpu_count(void)
+static int within_quota(int n)
 {
-    int cores = system_cores(), quota = qw_cores_quota("");
-    if (quota > 0 && quota < cores)
-        cores = quota;
-    return cores > 0 ? cores : 1;
+    const int quota = qw_cores_quota("");
+    if (quota > 0 && quota < n)
+        n = quota;
+    return n > 0 ? n : 1;
 }
+
+int qw_cpu_count(void) { return within_quota(system_cores()); }
+int qw_processor_count(void) { return within_quota(system_processors()); }

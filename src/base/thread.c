@@ -1,6 +1,8 @@
 /* The pool of workers behind every parallel loop (thread.h). A loop is opened at a gate, one atomic word; workers come in while it is open, the caller too. Each has
  * a share of its own, pieces that follow each other, so that what it asks the memory for ahead is what it reads next; who is done helps the others with theirs. When
- * no piece is left the caller closes the gate and waits only for those that are still inside: one that wakes late finds it closed and costs nobody time. Workers wait for the next loop spinning, since those of one token follow within microseconds, and sleep when none comes.
+ * no piece is left the caller closes the gate and waits only for those that are still inside: one that wakes late finds it closed and costs nobody time. Workers wait for the
+ * next loop spinning, since those of one token follow within microseconds, and sleep when none comes. No loop depends on them: those that sleep while others use all
+ * processors are not missed.
  * Tested by tests/unit/test_base_thread.c, also under the thread sanitizer. */
 #include "base/thread.h"
 
@@ -45,6 +47,7 @@ typedef struct worker {
 
 struct qw_pool {
     int size, n_started;
+    int most_awake;       /* of the workers: one for each processor but the caller's */
     worker *workers;      /* [size - 1] */
     share *shares;        /* [size]; written as the loop is */
     pthread_mutex_t turn; /* held by the caller whose loop is running */
@@ -161,12 +164,18 @@ static void *work(void *arg)
 
 /* ---- the caller */
 
+/* As many as there are processors for; commonly all. */
 static void wake_sleepers(qw_pool *p)
 {
-    if (atomic_load(&p->n_asleep) == 0)
+    const int asleep = atomic_load(&p->n_asleep), wanted = p->most_awake - (p->n_started - asleep);
+    if (asleep == 0 || wanted <= 0)
         return;
     pthread_mutex_lock(&p->lock);
-    pthread_cond_broadcast(&p->wake);
+    if (wanted >= asleep)
+        pthread_cond_broadcast(&p->wake);
+    else
+        for (int i = 0; i < wanted; i++)
+            pthread_cond_signal(&p->wake);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -254,6 +263,7 @@ qwren_status qw_pool_create(qw_pool **out, int n_threads, qwren_error *err)
     memset(p, 0, sizeof *p);
     memset(shares, 0, (size_t)n_threads * sizeof *shares);
     p->size = n_threads;
+    p->most_awake = qw_processor_count() - 1;
     p->workers = workers;
     p->shares = shares;
     pthread_mutex_init(&p->turn, NULL);

@@ -9,8 +9,11 @@ typedef struct qw_pool qw_pool;
 
 /* Physical performance cores this process may use (affinity mask and cgroup CPU quota respected), at least 1. */
 int qw_cpu_count(void);
+/* All processors this process may use, the threads of a core counted each: so many threads run at one time. */
+int qw_processor_count(void);
 
-/* n_threads counts the caller: 1 starts no thread. Workers spin some 60 microseconds for the next loop, then sleep: an idle pool uses no CPU. */
+/* n_threads counts the caller: 1 starts no thread. Workers spin some 60 microseconds for the next loop, then sleep: an idle pool uses no CPU. Where there are fewer
+ * processors than threads only as many as there are processors are awake at a time, so that none spins where another could compute. */
 qwren_status qw_pool_create(qw_pool **out, int n_threads, qwren_error *err);
 void qw_pool_free(qw_pool *p);
 int qw_pool_size(const qw_pool *p);

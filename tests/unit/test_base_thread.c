@@ -1,5 +1,6 @@
 /* base/thread.c: every item exactly once, on no more workers than asked for, from several callers at once. Also run under the thread sanitizer. */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -170,6 +171,38 @@ static void an_idle_pool_uses_no_cpu(void **state)
         fail_msg("an idle pool used %g s", used);
 }
 
+#if defined(__linux__)
+static void count_helped(void *ctx, size_t begin, size_t end, int worker)
+{
+    (void)begin, (void)end;
+    atomic_fetch_add((atomic_int *)ctx, worker != 0);
+}
+
+/* Eight threads on one processor: once they sleep, the caller does not wake them to stand in its way. */
+static void threads_without_a_processor_sleep(void **state)
+{
+    (void)state;
+    cpu_set_t all, one;
+    qw_pool *p;
+    atomic_int helped = 0;
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    CPU_ZERO(&one);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE && !CPU_COUNT(&one); cpu++)
+        if (CPU_ISSET(cpu, &all))
+            CPU_SET(cpu, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    assert_int_equal(qw_processor_count(), 1);
+    assert_int_equal(qw_pool_create(&p, 8, NULL), QWREN_OK);
+    nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL); /* they fall asleep */
+    for (int i = 0; i < 200; i++)
+        qw_parallel_for(p, 100, 1, count_helped, &helped);
+    assert_int_equal(helped, 0);
+    expect_each_once(p, 1000, 7);
+    qw_pool_free(p);
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+}
+#endif
+
 typedef struct caller {
     qw_pool *pool;
     atomic_int *total;
@@ -228,6 +261,7 @@ static void the_machine_has_at_least_one_core(void **state)
 {
     (void)state;
     assert_in_range(qw_cpu_count(), 1, 4096);
+    assert_in_range(qw_processor_count(), 1, 4096);
 }
 
 static void a_senseless_number_of_threads_is_refused(void **state)
@@ -269,6 +303,10 @@ int main(void)
         cmocka_unit_test(results_are_visible_to_the_caller),
         cmocka_unit_test(loops_after_a_pause_wake_the_workers),
         cmocka_unit_test(an_idle_pool_uses_no_cpu),
+#if defined(__linux__)
+        cmocka_unit_test(threads_without_a_processor_sleep),
+#endif
+
         cmocka_unit_test(several_callers_take_turns),
         cmocka_unit_test(one_thread_means_the_callers_own),
         cmocka_unit_test(the_machine_has_at_least_one_core),
