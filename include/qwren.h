@@ -214,6 +214,9 @@ typedef enum qwren_kv_type {
     QWREN_KV_Q8       /* eight bits and a scale for each head of a token */
 } qwren_kv_type;
 
+/* "f16" and so on; NULL for a number that is none of them. They are numbered from 0 on without gaps. */
+QWREN_API const char *qwren_kv_type_name(qwren_kv_type type);
+
 /* Memory of one session of n_ctx tokens in bytes: keys and values, which grow with n_ctx; states, which do not; scratch (with 8 bytes a
  * token). The handle itself is not counted. What a session takes is in memory when it is touched: caches as the timeline grows. */
 typedef struct qwren_memory_info { uint64_t kv_bytes, state_bytes, scratch_bytes, total_bytes; } qwren_memory_info;
@@ -338,11 +341,13 @@ typedef struct qwren_session_options {
     size_t struct_size;
     size_t n_ctx; /* room in tokens; 0 = the smaller of the model's maximum and 32768 */
     qwren_kv_type kv_type;
+    bool allow_overcommit; /* n_ctx may be more than this machine's memory holds, and is so when it is 0: memory is taken as the timeline grows */
 } qwren_session_options;
 QWREN_API qwren_session_options qwren_session_options_default(void);
 
 /* States and scratch are taken here, in one block beside its handle; memory for keys and values comes as the timeline grows, 512 tokens at a time. The model must outlive the
- * session. */
+ * session. E_MEMORY when n_ctx tokens and the weights would not fit into the memory that is available now, within the limits of this process's control groups: the
+ * message says what is needed, what there is, and what would fit. E_LIMIT when the model does not take so many positions. */
 QWREN_API qwren_status qwren_session_create(qwren_session **out, const qwren_model *m, const qwren_session_options *opt, qwren_error *err);
 QWREN_API void qwren_session_free(qwren_session *s);
 QWREN_API void qwren_session_reset(qwren_session *s);              /* back to an empty timeline; the one that is left stays in the prefix cache */

@@ -97,6 +97,7 @@ typedef enum cli_id {
     OPT_CTX,
     OPT_YARN,
     OPT_CACHE_MEM,
+    OPT_OVERCOMMIT,
     OPT_DETERMINISTIC,
     OPT_EXACT,
     OPT_BASE_EXACT,

@@ -78,6 +78,7 @@ static qwren_status new_session(bench *b, qwren_session **out, size_t n_ctx, siz
     *out = NULL;
     opt.n_ctx = n_ctx;
     opt.kv_type = cli_kv_type(b->args);
+    opt.allow_overcommit = cli_has(b->args, OPT_OVERCOMMIT);
     QW_TRY(qwren_model_get_memory(b->model, n_ctx, opt.kv_type, &memory, err));
     if (memory.total_bytes * together > b->session_bytes)
         b->session_bytes = memory.total_bytes * together;

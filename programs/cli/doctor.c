@@ -80,6 +80,18 @@ static void put_reference(qw_buf *out, const qw_json *r)
                   number_of(qw_json_at(steps, qw_json_size(steps) - 1), "drift"), number_of(reference, "logits_kld"));
 }
 
+/* The session with the types of keys and values that take less. */
+static void put_smaller(qw_buf *out, const qw_json *session)
+{
+    const qw_json *types = qw_json_get(session, "session_bytes_by_type");
+    const char *name;
+    for (int i = QWREN_KV_DEFAULT + 1; (name = qwren_kv_type_name((qwren_kv_type)i)) != NULL; i++)
+        if (number_of(types, name) < number_of(session, "session_bytes")) {
+            qw_buf_printf(out, ", as %s ", name);
+            cli_put_short(out, number_of(types, name), "B");
+        }
+}
+
 static void put_memory(qw_buf *out, const qw_json *r)
 {
     const qw_json *memory = qw_json_get(r, "memory"), *sessions = qw_json_get(memory, "sessions");
@@ -94,6 +106,7 @@ static void put_memory(qw_buf *out, const qw_json *r)
         cli_put_short(out, number_of(memory, "weights_bytes"), "B");
         qw_buf_puts(out, ", session ");
         cli_put_short(out, number_of(s, "session_bytes"), "B");
+        put_smaller(out, s);
         qw_buf_puts(out, !qw_json_is(fits, QW_JSON_BOOL) ? ")\n" : qw_json_bool(fits, true) ? "), fits\n" : "), does not fit\n");
     }
     if (isnan(machine))

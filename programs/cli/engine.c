@@ -13,7 +13,7 @@ qwren_status cli_engine_open(cli_engine *e, const cli_args *a, qwren_error *err)
     cli_render_init(&e->render, a);
     QW_TRY(cli_settings_init(&e->settings, a, err));
     QW_TRY(cli_model_open(a, MODEL_WHOLE, &e->model, err));
-    return qwren_session_create(&e->session, e->model, &opt, err);
+    return cli_session_create(a, e->model, &opt, &e->session, err);
 }
 
 void cli_engine_close(cli_engine *e)

@@ -7,6 +7,7 @@
 
 #include "help.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define DEFAULT_CTX 32768
@@ -110,6 +111,45 @@ static void put_tensors(qw_buf *out, const qwren_model *model)
         put_tensor(out, &t);
 }
 
+/* Of lengths that people ask for, which the model may take. */
+static const size_t lengths[] = { 32768, 262144, 1048576 };
+#define N_LENGTHS (sizeof lengths / sizeof *lengths)
+
+static uint64_t bytes_of(const facts *f, size_t n_ctx, int type)
+{
+    qwren_memory_info memory;
+    return qwren_model_get_memory(f->model, n_ctx, (qwren_kv_type)type, &memory, NULL) == QWREN_OK ? memory.total_bytes : 0;
+}
+
+static void put_lengths(qw_buf *out, const facts *f)
+{
+    const char *name;
+    for (size_t i = 0; i < N_LENGTHS && lengths[i] <= (size_t)f->info->max_positions; i++) {
+        char row[32];
+        snprintf(row, sizeof row, "  of %zu", lengths[i]);
+        cli_put_row(out, row);
+        for (int type = QWREN_KV_DEFAULT + 1; (name = qwren_kv_type_name((qwren_kv_type)type)) != NULL; type++) {
+            qw_buf_puts(out, type > QWREN_KV_DEFAULT + 1 ? ", " : "");
+            cli_put_short(out, (double)bytes_of(f, lengths[i], type), "B");
+            qw_buf_printf(out, " as %s", name);
+        }
+        qw_buf_putc(out, '\n');
+    }
+}
+
+static void json_lengths(qw_buf *out, const facts *f)
+{
+    const char *name;
+    qw_buf_puts(out, ", \"session_bytes\": [");
+    for (size_t i = 0; i < N_LENGTHS && lengths[i] <= (size_t)f->info->max_positions; i++) {
+        qw_buf_printf(out, "%s{\"n_ctx\": %zu", i ? ", " : "", lengths[i]);
+        for (int type = QWREN_KV_DEFAULT + 1; (name = qwren_kv_type_name((qwren_kv_type)type)) != NULL; type++)
+            qw_buf_printf(out, ", \"%s\": %llu", name, (unsigned long long)bytes_of(f, lengths[i], type));
+        qw_buf_putc(out, '}');
+    }
+    qw_buf_putc(out, ']');
+}
+
 static void put_text(qw_buf *out, const facts *f, bool tensors)
 {
     cli_put_row(out, "model");
@@ -124,6 +164,7 @@ static void put_text(qw_buf *out, const facts *f, bool tensors)
     put_bytes(out, "  states", f->memory.state_bytes);
     put_bytes(out, "  scratch", f->memory.scratch_bytes);
     put_bytes(out, "  together", f->memory.total_bytes);
+    put_lengths(out, f);
     if (tensors)
         put_tensors(out, f->model);
 }
@@ -185,6 +226,7 @@ static void json_totals(qw_buf *out, const facts *f)
         out, ", \"memory\": {\"n_ctx\": %zu, \"kv_bytes\": %llu, \"state_bytes\": %llu, \"scratch_bytes\": %llu, \"total_bytes\": %llu}",
         f->n_ctx, (unsigned long long)s->kv_bytes, (unsigned long long)s->state_bytes, (unsigned long long)s->scratch_bytes,
         (unsigned long long)s->total_bytes);
+    json_lengths(out, f);
 }
 
 static void json_tensors(qw_buf *out, const qwren_model *model)

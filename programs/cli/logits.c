@@ -36,7 +36,7 @@ static qwren_status open_session(job *j, qwren_error *err)
     qwren_session_options opt = cli_session_options(j->args);
     opt.n_ctx = (size_t)cli_number(j->args, OPT_CTX, j->n_images ? 0 : (double)j->n_ids);
     QW_TRY(cli_model_open(j->args, MODEL_NUMBERS, &j->model, err));
-    return qwren_session_create(&j->session, j->model, &opt, err);
+    return cli_session_create(j->args, j->model, &opt, &j->session, err);
 }
 
 static qwren_status check_finite(const job *j, size_t n_rows, qwren_error *err)

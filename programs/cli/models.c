@@ -5,7 +5,10 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/machine.h"
+#include "output.h"
 #include "progress.h"
+#include "table.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -154,11 +157,11 @@ qwren_status cli_model_open_exact(const cli_args *a, const char *word, cli_model
 
 qwren_kv_type cli_kv_type(const cli_args *a)
 {
-    const char *type = cli_text(a, OPT_KV_TYPE, "");
-    return strcmp(type, "f16") == 0   ? QWREN_KV_F16
-           : strcmp(type, "f32") == 0 ? QWREN_KV_F32
-           : strcmp(type, "q8") == 0  ? QWREN_KV_Q8
-                                      : QWREN_KV_DEFAULT;
+    const char *type = cli_text(a, OPT_KV_TYPE, qwren_kv_type_name(QWREN_KV_DEFAULT)), *name;
+    for (int i = QWREN_KV_DEFAULT; (name = qwren_kv_type_name((qwren_kv_type)i)) != NULL; i++)
+        if (strcmp(type, name) == 0)
+            return (qwren_kv_type)i;
+    return QWREN_KV_DEFAULT;
 }
 
 qwren_session_options cli_session_options(const cli_args *a)
@@ -166,7 +169,31 @@ qwren_session_options cli_session_options(const cli_args *a)
     qwren_session_options opt = qwren_session_options_default();
     opt.n_ctx = (size_t)cli_number(a, OPT_CTX, 0);
     opt.kv_type = cli_kv_type(a);
+    opt.allow_overcommit = cli_has(a, OPT_OVERCOMMIT);
     return opt;
+}
+
+/* What a context that was asked for takes. */
+static void tell_memory(const qwren_model *m, const qwren_session_options *opt)
+{
+    char kv[CLI_SHORT_BYTES], rest[CLI_SHORT_BYTES], weights[CLI_SHORT_BYTES], available[CLI_SHORT_BYTES];
+    const uint64_t there = qw_machine_get_memory().available;
+    qwren_memory_info need;
+    if (qwren_model_get_memory(m, opt->n_ctx, opt->kv_type, &need, NULL) != QWREN_OK)
+        return;
+    cli_notice("a context of %zu tokens: %s for keys and values, taken as it fills, %s beside them, and the weights' %s; %s are available",
+               opt->n_ctx, cli_short(kv, (double)need.kv_bytes, "B"), cli_short(rest, (double)(need.total_bytes - need.kv_bytes), "B"),
+               cli_short(weights, (double)qwren_model_get_info(m)->n_bytes_text, "B"),
+               there == QW_NOT_KNOWN ? "it is not known how many" : cli_short(available, (double)there, "B"));
+}
+
+qwren_status cli_session_create(const cli_args *a, const qwren_model *m, const qwren_session_options *opt, qwren_session **out,
+                                qwren_error *err)
+{
+    QW_TRY(qwren_session_create(out, m, opt, err));
+    if (cli_has(a, OPT_CTX))
+        tell_memory(m, opt);
+    return QWREN_OK;
 }
 
 qwren_status cli_tokenizer_open(const cli_args *a, qwren_tokenizer **out, qwren_error *err)

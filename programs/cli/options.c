@@ -149,6 +149,8 @@ const cli_option cli_options[] = {
       "Tell the memory of a session of N tokens; without it the smaller of the model's maximum and 32768." },
     { OPT_CTX, E, 0, "ctx", "N", CLI_WHOLE, 2, INT32_MAX, NULL,
       "perplexity: windows of N tokens; without it 2048. tasks: room for N tokens." },
+    { OPT_OVERCOMMIT, R | C | L | B, 0, "overcommit", NULL, FLAG,
+      "Begin with a context that this machine's memory does not hold when it is full: it is taken as the context fills." },
     { OPT_YARN, R | C | I | L | E | B, 0, "yarn", "X", CLI_REAL, 1, 4, NULL,
       "X times the positions that the model was trained on, by YaRN: 4 makes 1M of 256K. Without it as the model's files say, which is off in published models: "
       "short texts are answered a little worse with it. 1: off." },

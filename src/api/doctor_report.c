@@ -3,7 +3,7 @@
 #include "api/model.h"
 #include "base/json.h"
 #include "base/machine.h"
-#include "runtime/memplan.h"
+#include "runtime/session.h"
 
 #include <string.h>
 
@@ -87,6 +87,20 @@ static void put_reference(qw_buf *out, const qw_doctor *d)
 
 /* ---- memory and speed */
 
+/* What the session takes with each type of keys and values. */
+static void put_types(qw_buf *out, const qw_doctor *d, size_t n_ctx)
+{
+    const char *name;
+    qw_memplan plan;
+    qw_buf_puts(out, ", \"session_bytes_by_type\": {");
+    for (int type = QWREN_KV_DEFAULT + 1; (name = qwren_kv_type_name((qwren_kv_type)type)) != NULL; type++)
+        if (qw_memplan_make(&plan, &d->model.config.text, n_ctx, qw_cache_type(&d->model, (qwren_kv_type)type), NULL) == QWREN_OK) {
+            qw_buf_puts(out, type > QWREN_KV_DEFAULT + 1 ? ", " : "");
+            put_whole(out, name, plan.total_bytes);
+        }
+    qw_buf_putc(out, '}');
+}
+
 static void put_session(qw_buf *out, const qw_doctor *d, size_t n_ctx, uint64_t machine, bool first)
 {
     qw_memplan plan;
@@ -97,13 +111,17 @@ static void put_session(qw_buf *out, const qw_doctor *d, size_t n_ctx, uint64_t 
     put_whole(out, "session_bytes", plan.total_bytes);
     qw_buf_puts(out, ", ");
     put_whole(out, "total_bytes", total);
-    qw_buf_printf(out, ", \"fits\": %s}", machine == QW_NOT_KNOWN ? "null" : total <= machine ? "true" : "false");
+    qw_buf_printf(out, ", \"fits\": %s", machine == QW_NOT_KNOWN ? "null" : total <= machine ? "true" : "false");
+    put_types(out, d, n_ctx);
+    qw_buf_putc(out, '}');
 }
 
 static void put_memory(qw_buf *out, const qw_doctor *d)
 {
     const qw_machine_memory machine = qw_machine_get_memory();
-    const size_t most = (size_t)d->model.config.text.max_positions, n_ctx = qw_doctor_short_ctx(&d->model.config.text);
+    const size_t most = (size_t)d->model.config.text.max_positions, short_ctx = qw_doctor_short_ctx(&d->model.config.text);
+    const size_t lengths[] = { short_ctx, 32768, 262144, most };
+    size_t told = 0;
     qw_buf_puts(out, ", \"memory\": {");
     put_known(out, "machine_bytes", machine.total);
     qw_buf_puts(out, ", ");
@@ -111,9 +129,11 @@ static void put_memory(qw_buf *out, const qw_doctor *d)
     qw_buf_puts(out, ", ");
     put_whole(out, "weights_bytes", d->weights_bytes);
     qw_buf_puts(out, ", \"sessions\": [");
-    put_session(out, d, n_ctx, machine.total, true);
-    if (most > n_ctx)
-        put_session(out, d, most, machine.total, false);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        if (lengths[i] > told && lengths[i] <= most) {
+            put_session(out, d, lengths[i], machine.total, told == 0);
+            told = lengths[i];
+        }
     qw_buf_puts(out, "]}");
 }
 

@@ -130,6 +130,7 @@ static qwren_status open_model(qwren_model *m, const char *path, const qwren_mod
         .yarn_factor = opt->yarn_factor,
     };
     QW_TRY(qw_model_check_options(opt, err));
+    m->weights_stay = opt->lock_memory;
     m->path = qw_strdup(path);
     if (!m->path)
         return qw_fail_memory(err, strlen(path) + 1, "a path");
@@ -185,13 +186,6 @@ void qwren_model_close(qwren_model *m)
 
 const qwren_tokenizer *qwren_model_tokenizer(const qwren_model *m) { return m->tokenizer; }
 const qwren_model_info *qwren_model_get_info(const qwren_model *m) { return &m->info; }
-
-qwren_status qw_kv_type_check(qwren_kv_type type, qwren_error *err)
-{
-    if ((int)type < 0 || type > QWREN_KV_Q8)
-        return qw_fail(err, QWREN_E_ARGUMENT, "kv_type is %d; give one of qwren_kv_type", (int)type);
-    return QWREN_OK;
-}
 
 qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx, qwren_kv_type kv_type, qwren_memory_info *out, qwren_error *err)
 {

@@ -20,6 +20,7 @@ struct qwren_model {
     int32_t eos[QW_MAX_EOS + 2]; /* what ends an answer: the config's ids, <|im_end|> and <|endoftext|> */
     int n_eos;
     qw_caches *caches;  /* what its sessions share */
+    bool weights_stay;  /* in memory already, to stay: made, or locked */
     qw_profile profile; /* while qwren_model_profile() asks for it */
 };
 

@@ -234,6 +234,7 @@ static qwren_status make_model(qwren_model *m, const qw_config *c, const char *s
 {
     char name[80];
     snprintf(name, sizeof name, "random %s", shape);
+    m->weights_stay = true;
     m->path = qw_strdup(name);
     m->made_by = qw_strdup(recipe);
     if (!m->path || !m->made_by)

@@ -2,9 +2,11 @@
  * tests/unit/test_api_session.c and test_api_step.c. */
 #include "api/session.h"
 
+#include "api/memory.h"
 #include "api/options.h"
 #include "api/pictures.h"
 #include "base/alloc.h"
+#include "base/machine.h"
 
 qwren_session_options qwren_session_options_default(void)
 {
@@ -27,6 +29,8 @@ qwren_status qwren_session_create(qwren_session **out, const qwren_model *m, con
     if (!m->core.ops)
         return qw_fail(err, QWREN_E_ARGUMENT, "%s was opened with config_only; open it without to make a session", m->path);
     QW_TRY(qw_kv_type_check(options.kv_type, err));
+    if (options.n_ctx && !options.allow_overcommit)
+        QW_TRY(qw_memory_check(m, options.n_ctx, options.kv_type, qw_machine_get_memory().available, err));
     qwren_session *s = qw_calloc(1, sizeof *s);
     if (!s)
         return qw_fail_memory(err, sizeof *s, "a session");

@@ -33,7 +33,7 @@ static uint64_t meminfo_bytes(const char *text, const char *key)
 
 static uint64_t smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-/* What a group holds and cannot give away at once: its files' pages count as used, but those not read lately are the first to go. */
+/* What a group holds and cannot give away: its files' pages count as used, but can be read again. MemAvailable sees them likewise. */
 static uint64_t held_by_group(const char *root, const char *folder, int version)
 {
     char path[1100], text[QW_SYSTEM_TEXT_BYTES];
@@ -41,7 +41,9 @@ static uint64_t held_by_group(const char *root, const char *folder, int version)
     qw_system_text(text, sizeof text, root, path);
     const long long used = qw_system_number(root, folder, version == 2 ? "memory.current" : "memory.usage_in_bytes", 0);
     const uint64_t held = used > 0 ? (uint64_t)used : 0;
-    return held - smaller(held, number_of_line(text, version == 2 ? "inactive_file " : "total_inactive_file ", 0));
+    const uint64_t files = number_of_line(text, version == 2 ? "active_file " : "total_active_file ", 0) +
+                           number_of_line(text, version == 2 ? "inactive_file " : "total_inactive_file ", 0);
+    return held - smaller(held, files);
 }
 
 #define NO_LIMIT (1LL << 60) /* version 1 writes a number beyond it for "none", version 2 a word */

@@ -9,7 +9,7 @@
 /* Bytes, or QW_NOT_KNOWN. */
 typedef struct qw_machine_memory {
     uint64_t total;     /* that this process may use at most */
-    uint64_t available; /* of these not in use by anyone now, or held by files that were not read lately and can be read again */
+    uint64_t available; /* of these not in use by anyone now, or held by files that can be read again: weights that are mapped among them */
 } qw_machine_memory;
 qw_machine_memory qw_machine_get_memory(void);
 

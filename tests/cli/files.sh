@@ -71,6 +71,6 @@ bad . logits -m "$NANO" --ids list.json -o x.npy
 echo '{"messages": [{"role": "user", "content": 5}], "temperature": "hot"}' >typed.json
 bad temperature run -m "$NANO" --request typed.json
 awk 'BEGIN { for (i = 0; i < 3000; i++) printf "word " }' >long
-bad . run -m "$NANO" --ctx 256 - <long
+bad . run -q -m "$NANO" --ctx 256 - <long
 expect "the message speaks of the context: $(cat err)" grep -Eqi 'context|room' err
 finish

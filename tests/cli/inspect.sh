@@ -24,6 +24,12 @@ expect "parameters in bf16 are two bytes each" [ "$bytes" -eq $((2 * total)) ]
 expect "and fit into the file" [ "$bytes" -lt "$(cat "$NANO"/*.safetensors | wc -c)" ]
 
 memory() { "$QWREN" inspect --json --ctx "$1" "$NANO" | sed "s/.*\"$2\": \([0-9]*\).*/\1/"; }
+# a model that takes 262144 tokens: what they cost, with each type of keys and values
+LONG="$QW_TEST_DATA/text/tiny-a/hf"
+expect "lengths" sh -c '"$0" inspect "$1" | grep -q "^  of 262144 .* as f16, .* as q8"' "$QWREN" "$LONG"
+expect "and a million with YaRN" sh -c '"$0" inspect --yarn 4 "$1" | grep -q "^  of 1048576 "' "$QWREN" "$LONG"
+expect "which is said" sh -c '"$0" inspect --yarn 4 "$1" | grep -q "1048576 tokens: 4 times the 262144 of the training, by YaRN"' "$QWREN" "$LONG"
+expect "as JSON" sh -c '"$0" inspect --json "$1" | grep -q "\"session_bytes\": \[{\"n_ctx\": 32768, \"f16\": [0-9]*, "' "$QWREN" "$LONG"
 expect "keys and values grow with the length" [ "$(memory 2000 kv_bytes)" -gt "$(memory 1000 kv_bytes)" ]
 expect "states do not" [ "$(memory 2000 state_bytes)" -eq "$(memory 1000 state_bytes)" ]
 

@@ -36,6 +36,21 @@ expect "leaves nothing on stdout" [ ! -s out ]
 timeout 60 "$QWREN" run -m "$NANO" --think --greedy -n 2 "What is 17 + 25?" >out 2>err
 expect "but a notice: $(cat err)" grep -q '^qwren: .*cut.*-n' err
 
+# ---- the context: what it takes is said when it was asked for, and more positions than the training had come from YaRN
+timeout 60 "$QWREN" run -m "$NANO" --greedy -n 2 --ctx 2048 "What is 17 + 25?" >out 2>err
+expect "memory is told: $(cat err)" grep -q '^qwren: a context of 2048 tokens: 1.0 MB for keys and values, taken as it fills, .* are available$' err
+timeout 60 "$QWREN" run -m "$NANO" --greedy -n 2 "What is 17 + 25?" >out 2>err
+refute "but not without a question" grep -q 'a context of' err
+check "quietly" 0 run --greedy --no-think --ctx 2048 "What is 17 + 25?"
+expect "nothing is told" [ ! -s err ]
+check "more than the model takes" 1 run --ctx 8192 "What is 17 + 25?"
+expect "and what would make it so: $(cat err)" grep -q 'takes 1 to 4096; YaRN makes it 8192 with yarn_factor 2 (--yarn 2)' err
+check "which does" 0 run --no-think --greedy --ctx 8192 --yarn 2 --overcommit "What is 17 + 25?"
+check "off is as the files say" 0 run --no-think --greedy -n 40 --yarn 1 "What is 17 + 25?"
+mv out off
+check "without a word of it" 0 run --no-think --greedy -n 40 "What is 17 + 25?"
+expect "the same answer" cmp off out
+
 # ---- sampling
 check "seed" 0 run --no-think --seed 7 --temperature 1 -n 30 "Tell me something."
 cp out seven
