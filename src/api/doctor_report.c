@@ -94,7 +94,7 @@ static void put_types(qw_buf *out, const qw_doctor *d, size_t n_ctx)
     qw_memplan plan;
     qw_buf_puts(out, ", \"session_bytes_by_type\": {");
     for (int type = QWREN_KV_DEFAULT + 1; (name = qwren_kv_type_name((qwren_kv_type)type)) != NULL; type++)
-        if (qw_memplan_make(&plan, &d->model.config.text, n_ctx, qw_cache_type(&d->model, (qwren_kv_type)type), NULL) == QWREN_OK) {
+        if (qw_memplan_make(&plan, &d->model.config.text, n_ctx, qw_cache_type(&d->model, (qwren_kv_type)type), 0, NULL) == QWREN_OK) {
             qw_buf_puts(out, type > QWREN_KV_DEFAULT + 1 ? ", " : "");
             put_whole(out, name, plan.total_bytes);
         }

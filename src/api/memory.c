@@ -38,7 +38,7 @@ typedef struct offer {
 static uint64_t session_bytes(const offer *o, size_t n_ctx, qwren_kv_type type)
 {
     qw_memplan plan;
-    const qwren_status st = qw_memplan_make(&plan, &o->m->core.config.text, n_ctx, qw_cache_type(&o->m->core, type), NULL);
+    const qwren_status st = qw_memplan_make(&plan, &o->m->core.config.text, n_ctx, qw_cache_type(&o->m->core, type), 0, NULL);
     return st == QWREN_OK ? plan.total_bytes : UINT64_MAX;
 }
 
@@ -130,6 +130,6 @@ qwren_status qw_memory_check(const qwren_model *m, size_t n_ctx, qwren_kv_type k
     const offer o = { m, m->weights_stay ? 0 : m->info.n_bytes_text, available };
     qw_memplan plan;
     QW_TRY(check_positions(m, n_ctx, err));
-    QW_TRY(qw_memplan_make(&plan, &m->core.config.text, n_ctx, qw_cache_type(&m->core, kv_type), err));
+    QW_TRY(qw_memplan_make(&plan, &m->core.config.text, n_ctx, qw_cache_type(&m->core, kv_type), 0, err));
     return available == QW_NOT_KNOWN || fits(&o, n_ctx, kv_type) ? QWREN_OK : refuse(&o, n_ctx, kv_type, err);
 }

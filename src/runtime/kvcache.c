@@ -1,6 +1,8 @@
 /* The page table of a timeline (kvcache.h). Tested by tests/unit/test_kvcache.c. */
 #include "runtime/kvcache.h"
 
+#include "base/machine.h"
+
 /* Pages from this one on get huge pages of the system: a timeline that came so far will fill them, and is read faster in them; a short one must stay small. */
 #define HUGE_FROM 8
 
@@ -15,9 +17,20 @@ static void put(qw_kvcache *c, size_t i, qw_page *page)
     c->data[i] = qw_page_data(page);
 }
 
+/* Linux promises memory that it has not, and ends the process that touches it: a page is asked for only while there is some. Looked at once for 512 tokens. */
+static qwren_status check_machine(const qw_kvcache *c, qwren_error *err)
+{
+    const uint64_t available = qw_machine_get_memory().available;
+    return available / 2 >= c->shape.bytes
+               ? QWREN_OK
+               : qw_fail(err, QWREN_E_MEMORY, "keys and values of %d more tokens need %zu bytes, and this machine has %llu left for all",
+                         QW_KV_PAGE, c->shape.bytes, (unsigned long long)available);
+}
+
 static qwren_status append(qw_kvcache *c, qwren_error *err)
 {
     qw_page *page = NULL;
+    QW_TRY(check_machine(c, err));
     QW_TRY(qw_page_take(&page, &c->shape, c, err));
     if (c->n_pages >= HUGE_FROM)
         qw_page_huge(page);

@@ -29,7 +29,6 @@ static qwren_status move_cache(qw_session *s, size_t from, size_t by, int32_t an
 {
     const qw_text_config *c = &s->model->config.text;
     const size_t half = (size_t)c->rotary_dim / 2;
-    const int32_t back[1][3] = { { -angle, -angle, -angle } };
     float *table = qw_alloc_array(2 * half, sizeof *table);
     size_t *offsets = qw_alloc_array(s->plan.pages.n_caches, sizeof *offsets);
     qwren_status st =
@@ -37,7 +36,7 @@ static qwren_status move_cache(qw_session *s, size_t from, size_t by, int32_t an
     if (st == QWREN_OK) {
         for (size_t i = 0; i < s->plan.pages.n_caches; i++)
             offsets[i] = qw_page_offset(&s->plan.pages, i);
-        qw_rope_table(&s->model->text, table, table + half, back, 1);
+        qw_rope_turn(&s->model->text, table, table + half, -angle);
         qw_op_shift(s->model->ops, &(qw_shift_args){ .pages = (void *const *)s->cache.data,
                                                      .offsets = offsets,
                                                      .n_caches = s->plan.pages.n_caches,

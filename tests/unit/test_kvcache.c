@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/machine.h"
 #include "runtime/kvcache.h"
 #include "support/fault.h"
 
@@ -134,13 +135,31 @@ static void short_of_memory_is_an_error(void **state)
     fault_remove();
 }
 
+/* A page that is larger than what the machine has left is not even asked for; on systems that do not tell, the allocator refuses it. */
+static void a_machine_that_is_full_is_an_error(void **state)
+{
+    (void)state;
+    qwren_error err = { 0 };
+    cache a;
+    init(&a);
+    write_cells(&a, 0, 600, 1);
+    const size_t bytes = a.c.shape.bytes;
+    a.c.shape.bytes = (size_t)1 << 50;
+    assert_int_equal(qw_kvcache_reserve(&a.c, 600, 1000, &err), QWREN_E_MEMORY);
+    if (qw_machine_get_memory().available != QW_NOT_KNOWN)
+        assert_non_null(strstr(err.text, "and this machine has "));
+    a.c.shape.bytes = bytes;
+    write_cells(&a, 600, 1500, 1);
+    expect(&a, 0, 1500, 1);
+    qw_kvcache_truncate(&a.c, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pages_come_with_positions),
-        cmocka_unit_test(who_shares_does_not_disturb),
-        cmocka_unit_test(what_is_owned_keeps_its_content),
-        cmocka_unit_test(short_of_memory_is_an_error),
+        cmocka_unit_test(pages_come_with_positions),          cmocka_unit_test(who_shares_does_not_disturb),
+        cmocka_unit_test(what_is_owned_keeps_its_content),    cmocka_unit_test(short_of_memory_is_an_error),
+        cmocka_unit_test(a_machine_that_is_full_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
