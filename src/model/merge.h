@@ -8,6 +8,8 @@
 
 /* A bit that all keys of picture tokens have, and no text id. */
 #define QW_PICTURE_KEY ((uint64_t)1 << 63)
+/* In the key of a token that stands for no id, nor for a picture: no other timeline has it. */
+#define QW_NO_ID ((uint64_t)1 << 62)
 
 /* One picture among the tokens. */
 typedef struct qw_image_span {

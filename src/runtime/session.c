@@ -54,7 +54,7 @@ qwren_status qw_session_create(qw_session **out, const qw_model *m, const qw_ses
     if (!s)
         return qw_fail(err, QWREN_E_MEMORY, "not enough memory for a session of %zu tokens (%zu bytes); a shorter context needs less",
                        n_ctx, plan.block_bytes);
-    *s = (qw_session){ .model = m, .prefix = useful(opt->prefix, c), .plan = plan, .kv_type = opt->kv_type };
+    *s = (qw_session){ .model = m, .prefix = useful(opt->prefix, c), .disk = opt->disk, .plan = plan, .kv_type = opt->kv_type };
     qw_memplan_place(&s->memory, &plan, c, (char *)(void *)s + rounded(sizeof(qw_session)));
     qw_kvcache_init(&s->cache, &plan.pages, s->memory.pages, s->memory.page_data, n_ctx);
     qw_text_scratch_init(&s->scratch, s->memory.scratch.p, c, plan.batch, n_ctx);

@@ -6,7 +6,7 @@
 #include "model/merge.h"
 #include "model/model.h"
 #include "runtime/memplan.h"
-#include "runtime/prefix.h"
+#include "runtime/prefix_disk.h"
 
 typedef struct qw_session qw_session;
 
@@ -19,6 +19,7 @@ typedef struct qw_session_options {
     size_t n_trial; /* rows of qw_session_try(); 0: none */
     qw_prefix *
         prefix; /* where checkpoints are kept, of this model and cache type; it must outlive the session. NULL: the session cannot go back */
+    qw_prefix_disk *disk; /* and where they are kept between runs; NULL: nowhere */
 } qw_session_options;
 /* Takes the memory of states and buffers in one piece; that of keys and values comes page by page (memplan.h). The model must outlive it. opt may be NULL. */
 qwren_status qw_session_create(qw_session **out, const qw_model *m, const qw_session_options *opt, qwren_error *err);

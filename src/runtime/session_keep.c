@@ -178,7 +178,9 @@ static qw_prefix_match find(qw_session *s, const uint64_t *keys, size_t n, size_
 {
     if (!s->prefix)
         return (qw_prefix_match){ .why = QW_PREFIX_EMPTY };
-    return qw_prefix_find(s->prefix, keys, n, most < s->plan.n_ctx ? most : s->plan.n_ctx, s->memory.found);
+    most = most < s->plan.n_ctx ? most : s->plan.n_ctx;
+    return s->disk ? qw_prefix_disk_find(s->disk, s->prefix, keys, n, most, s->memory.found, NULL)
+                   : qw_prefix_find(s->prefix, keys, n, most, s->memory.found);
 }
 
 /* Tokens that the session's own timeline and t begin with. */
@@ -293,7 +295,9 @@ qwren_status qw_session_rewind(qw_session *s, size_t n, qwren_error *err)
 
 qwren_status qw_session_fork(qw_session **out, qw_session *s, qwren_error *err)
 {
-    const qw_session_options opt = { .n_ctx = s->plan.n_ctx, .kv_type = s->kv_type, .n_trial = s->plan.n_trial, .prefix = s->prefix };
+    const qw_session_options opt = {
+        .n_ctx = s->plan.n_ctx, .kv_type = s->kv_type, .n_trial = s->plan.n_trial, .prefix = s->prefix, .disk = s->disk
+    };
     QW_TRY(qw_session_create(out, s->model, &opt, err));
     qw_session *f = *out;
     qw_session_settle(s);

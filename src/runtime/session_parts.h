@@ -7,7 +7,8 @@
 
 struct qw_session {
     const qw_model *model;
-    qw_prefix *prefix; /* or NULL */
+    qw_prefix *prefix;    /* or NULL */
+    qw_prefix_disk *disk; /* or NULL */
     qw_memplan plan;
     size_t n;          /* present length in tokens */
     int32_t next_pos;  /* rotary position of the next token */
@@ -24,9 +25,6 @@ struct qw_session {
     qw_text_scratch scratch;
     const qw_trace *trace;
 };
-
-/* In the key of a token that stands for no id, nor for a picture: no other timeline has it. */
-#define QW_NO_ID ((uint64_t)1 << 62)
 
 /* The rows of the newest trial that were kept go into the states; needed before these are read by anything but a pass. */
 void qw_session_settle(qw_session *s);
