@@ -382,6 +382,15 @@ QWREN_API const float *qwren_session_logits(const qwren_session *s);
 /* Turns an image_url of a request into an image. data: URLs never come here, the library decodes them itself. Free the image is the library's. */
 typedef qwren_status (*qwren_image_loader)(void *ctx, const char *url, qwren_image **out, qwren_error *err);
 
+/* What becomes of a conversation that is longer than the context. A request says it by "overflow": "error", "drop-oldest-turns" or "shift". */
+typedef enum qwren_overflow {
+    QWREN_OVERFLOW_ERROR,             /* E_LIMIT when the prompt does not fit; an answer ends with "length" when the context is full */
+    QWREN_OVERFLOW_DROP_OLDEST_TURNS, /* the oldest questions, each with all that answers it, are left out until the rest fits with room for an answer: max_tokens, or a
+                                       * quarter of the context, half of it at most. The system block and the last question stay: E_LIMIT when they alone do not fit. What goes
+                                       * goes in steps of about a quarter of the context, so that a conversation that grows is not computed anew each time */
+    QWREN_OVERFLOW_SHIFT              /* an answer goes on when the context is full: half of the tokens behind the system block are forgotten. A prompt must fit */
+} qwren_overflow;
+
 typedef struct qwren_chat_options {
     size_t struct_size;
     qwren_event_fn on_event;       /* may be NULL */
@@ -391,17 +400,34 @@ typedef struct qwren_chat_options {
     bool strict;                   /* as in qwren_render_options */
     bool no_loop_guard;            /* the guard ends a thought or answer that repeats itself; on by default */
     bool greedy;                   /* the most likely text (temperature 0, without the model card's penalties) unless the request says otherwise */
+    qwren_overflow overflow;       /* unless the request says otherwise */
 } qwren_chat_options;
 QWREN_API qwren_chat_options qwren_chat_options_default(void);
 
 /* Renders, tokenises, computes what the session does not hold yet, samples, parses. The session's timeline afterwards ends with the answer, so
- * that a request which continues this conversation starts from there. Sampling values absent from the request come from the checkpoint's
+ * that a request which continues this conversation starts from there: an answer that comes back in its history is the tokens that were sampled, however a client may
+ * have spelt its calls again. Sampling values absent from the request come from the checkpoint's
  * generation_config.json, then from the model card. Free *out with qwren_result_free(). */
 QWREN_API qwren_status qwren_chat(qwren_session *s, const char *request, const qwren_chat_options *opt, qwren_result **out, qwren_error *err);
+
+/* Why not more of a prompt was reused. */
+typedef enum qwren_reuse {
+    QWREN_REUSE_ALL,     /* all that was known: what was computed is new */
+    QWREN_REUSE_FIRST,   /* nothing that begins alike was computed before */
+    QWREN_REUSE_CHANGED, /* a message is not what was computed before */
+    QWREN_REUSE_THOUGHT, /* an answer stands without its thought now, since another question came */
+    QWREN_REUSE_FAR,     /* more was known, but no state is kept nearer to its end */
+    QWREN_REUSE_EVICTED  /* a state that was nearer was dropped for lack of room */
+} qwren_reuse;
 
 typedef struct qwren_stats {
     size_t prompt_tokens, reused_tokens, image_tokens, completion_tokens, reasoning_tokens;
     double image_s, prefill_s, decode_s, first_token_s, total_s;
+    size_t computed_tokens;  /* of the prompt: those that were not reused */
+    size_t dropped_messages; /* left out of the prompt, the oldest behind the system messages */
+    size_t shifted_tokens;   /* forgotten while the answer was written */
+    qwren_reuse reuse;
+    char reuse_reason[192];  /* the same as a sentence that names the message: "message 3 is not what was computed before" */
 } qwren_stats;
 
 QWREN_API const char *qwren_result_reasoning(const qwren_result *r);     /* NULL when there is none */

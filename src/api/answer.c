@@ -27,6 +27,7 @@ void qw_answer_deinit(qw_answer *a)
     qw_stop_free(a->stop);
     qw_buf_free(&a->piece);
     qw_buf_free(&a->visible);
+    qw_ids_free(&a->ids);
     *a = (qw_answer){ 0 };
 }
 
@@ -121,6 +122,7 @@ static bool closes_loop(qw_answer *a, int32_t id)
 qwren_status qw_answer_push(qw_answer *a, int32_t id, const char **finish, qwren_error *err)
 {
     int tag = qw_model_tag_of(a->model, id);
+    QW_TRY(qw_ids_append(&a->ids, id, err));
     if (tag >= 0)
         QW_TRY(push_tag(a, (qw_tag)tag, err));
     else

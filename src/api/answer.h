@@ -22,6 +22,7 @@ typedef struct qw_answer {
     bool thinking;  /* the last id belonged to the thought */
     qw_buf piece;   /* text of one id */
     qw_buf visible; /* what the stop strings let through of it */
+    qw_ids ids;     /* all that were pushed */
     size_t n_tokens, n_reasoning;
 } qw_answer;
 

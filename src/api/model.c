@@ -3,6 +3,7 @@
 #include "api/model.h"
 
 #include "api/options.h"
+#include "api/replay.h"
 #include "api/tokenizer.h"
 #include "base/alloc.h"
 #include "base/file.h"
@@ -102,7 +103,7 @@ static qwren_status open_tokenizer(qwren_model *m, const qwren_model_options *op
     QW_TRY(qw_api_tokenizer_create(&m->tokenizer, m->path, qw_weights_gguf(m->core.weights), err));
     QW_TRY(check_tokenizer(m, err));
     find_tokens(m);
-    return QWREN_OK;
+    return qw_replay_create(&m->replay, QW_REPLAY_BYTES, err);
 }
 
 qwren_status qw_model_check_options(const qwren_model_options *opt, qwren_error *err)
@@ -173,6 +174,7 @@ void qwren_model_close(qwren_model *m)
     if (!m)
         return;
     qw_caches_free(m->caches);
+    qw_replay_free(m->replay);
     qwren_tokenizer_close(m->tokenizer);
     qw_free(m->tensors);
     qw_records_free(m->records);

@@ -19,9 +19,10 @@ struct qwren_model {
     int32_t tags[QW_TAG_COUNT];  /* ids of <think>, </think>, <tool_call>, </tool_call>; -1 when absent */
     int32_t eos[QW_MAX_EOS + 2]; /* what ends an answer: the config's ids, <|im_end|> and <|endoftext|> */
     int n_eos;
-    qw_caches *caches;  /* what its sessions share */
-    bool weights_stay;  /* in memory already, to stay: made, or locked */
-    qw_profile profile; /* while qwren_model_profile() asks for it */
+    qw_caches *caches;        /* what its sessions share */
+    struct qw_replay *replay; /* answers that they have sampled (replay.h); NULL without a tokenizer */
+    bool weights_stay;        /* in memory already, to stay: made, or locked */
+    qw_profile profile;       /* while qwren_model_profile() asks for it */
 };
 
 /* One without anything in it; NULL when memory is short. */

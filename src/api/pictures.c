@@ -25,7 +25,7 @@ qwren_status qw_pictures_init(qw_pictures *p, const qwren_model *m, size_t n, qw
 
 void qw_pictures_deinit(qw_pictures *p)
 {
-    for (size_t i = 0; i < p->n; i++) {
+    for (size_t i = 0; p->pixels && p->rows && i < p->room; i++) {
         qw_pixels_free(&p->pixels[i]);
         qw_free(p->rows[i]);
     }
@@ -71,16 +71,41 @@ static qwren_status fit(const qwren_model *m, const qwren_image *image, qw_pixel
     return qw_image_resize(pixels, &image->pixels, grid->w * c.patch_size, grid->h * c.patch_size, err);
 }
 
-qwren_status qw_pictures_add(qw_pictures *p, const qwren_image *image, qwren_error *err)
+bool qw_pictures_has(const qw_pictures *p, size_t i) { return i < p->room && p->grids[i].h > 0; }
+
+size_t qw_pictures_count(const qw_pictures *p, size_t i) { return qw_pictures_has(p, i) ? token_count(p->model, p->grids[i]) : 0; }
+
+qwren_status qw_pictures_put(qw_pictures *p, size_t i, const qwren_image *image, qwren_error *err)
 {
-    size_t i = p->n;
-    if (i == p->room)
-        return qw_fail(err, QWREN_E_INTERNAL, "more pictures than were announced");
-    QW_TRY(fit(p->model, image, &p->pixels[i], &p->grids[i], err));
+    qw_grid grid;
+    if (i >= p->room || qw_pictures_has(p, i))
+        return qw_fail(err, QWREN_E_INTERNAL, "picture %zu was not announced, or comes twice", i + 1);
+    QW_TRY(fit(p->model, image, &p->pixels[i], &grid, err));
+    p->grids[i] = grid;
     p->hashes[i] = hash_pixels(&p->pixels[i]);
-    p->n_tokens += token_count(p->model, p->grids[i]);
+    p->n_tokens += token_count(p->model, grid);
     p->n++;
     return QWREN_OK;
+}
+
+qwren_status qw_pictures_add(qw_pictures *p, const qwren_image *image, qwren_error *err) { return qw_pictures_put(p, p->n, image, err); }
+
+void qw_pictures_remove(qw_pictures *p, size_t first, size_t end)
+{
+    const size_t n = end - first, behind = p->room - end;
+    if (!n)
+        return;
+    for (size_t i = first; i < end; i++) {
+        p->n_tokens -= qw_pictures_count(p, i);
+        p->n -= qw_pictures_has(p, i);
+        qw_pixels_free(&p->pixels[i]);
+        qw_free(p->rows[i]);
+    }
+    memmove(p->pixels + first, p->pixels + end, behind * sizeof *p->pixels);
+    memmove(p->grids + first, p->grids + end, behind * sizeof *p->grids);
+    memmove(p->hashes + first, p->hashes + end, behind * sizeof *p->hashes);
+    memmove(p->rows + first, p->rows + end, behind * sizeof *p->rows);
+    p->room -= n;
 }
 
 qwren_status qw_pictures_see(qw_pictures *p, qw_image_span *span, const qw_vision_trace *trace, qwren_error *err)

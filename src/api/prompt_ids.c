@@ -71,7 +71,7 @@ static qwren_status find_answer(encoder *e, const qw_answer_place *a, qw_replay_
     size_t content = a->content, content_end = a->content_end, n_calls = 0;
     qw_buf_clear(&e->calls);
     QW_TRY(qw_calls_canonical(&e->calls, qw_json_at(e->messages, a->message), &n_calls, e->err));
-    if (has_media(e->p, a->begin, a->end) || (n_calls > 0) != (a->end > a->content_end))
+    if (!e->replay || has_media(e->p, a->begin, a->end) || (n_calls > 0) != (a->end > a->content_end))
         return QWREN_OK;
     qw_trim(text, &content, &content_end);
     const qw_replay_key key = { .content = text + content,
@@ -83,24 +83,16 @@ static qwren_status find_answer(encoder *e, const qw_answer_place *a, qw_replay_
     return qw_replay_find(e->replay, &key, context(e), ids, found, e->err);
 }
 
-/* The turn of an answer: its head, and its body as it was sampled when that is known. Pieces end behind "assistant\n" and "</think>\n\n", where no token goes on, and
- * before <|im_end|>. */
-static qwren_status encode_answer(encoder *e, const qw_answer_place *a, size_t begin, size_t end)
+/* The body of an answer's turn, as it was sampled when that is known. Pieces end behind "</think>\n\n", where no token goes on, and before <|im_end|>. */
+static qwren_status encode_answer(encoder *e, const qw_answer_place *a, size_t end)
 {
     qw_replay_ids ids = { 0 };
     bool found = false;
-    const encoder before = *e;
-    const size_t n_before = e->out->ids.n;
     qwren_status st;
-    QW_TRY_GOTO(st, encode(e, begin, a->begin), done);
     QW_TRY_GOTO(st, find_answer(e, a, &ids, &found), done);
     e->out->replayed[a->turn] = found;
     if (!found) {
-        e->out->ids.n = n_before;
-        e->context = before.context;
-        e->hashed = before.hashed;
-        e->at_span = before.at_span;
-        st = encode(e, begin, end);
+        st = encode(e, a->begin, end);
         goto done;
     }
     if (ids.thought.n)
@@ -116,19 +108,22 @@ done:
 
 /* ---- turns */
 
+/* The words that open a turn end in a line break, and its body begins with no blank: no token reaches over the cut. */
 static qwren_status encode_turn(encoder *e, size_t i, const qw_answer_place **next_answer)
 {
     const qw_prompt *p = e->p;
-    const size_t begin = p->turns[i].offset, end = i + 1 < p->n_turns ? p->turns[i + 1].offset : p->text.len;
+    const qw_turn_place *turn = &p->turns[i];
+    const size_t end = i + 1 < p->n_turns ? p->turns[i + 1].offset : p->text.len;
     e->out->starts[i] = e->out->ids.n;
-    if (e->replay && *next_answer < p->answers + p->n_answers && (*next_answer)->turn == i)
-        return encode_answer(e, (*next_answer)++, begin, end);
-    if (p->think <= begin || p->think >= end)
-        return encode(e, begin, end);
-    QW_TRY(encode(e, begin, p->think));
-    e->out->think = e->out->ids.n;
-    e->out->context = context(e);
-    return encode(e, p->think, end);
+    QW_TRY(encode(e, turn->offset, turn->body));
+    e->out->bodies[i] = e->out->ids.n;
+    if (p->think == turn->body) {
+        e->out->think = e->out->ids.n;
+        e->out->context = context(e);
+    }
+    if (*next_answer < p->answers + p->n_answers && (*next_answer)->turn == i)
+        return encode_answer(e, (*next_answer)++, end);
+    return encode(e, turn->body, end);
 }
 
 static qwren_status encode_all(encoder *e)
@@ -149,10 +144,11 @@ qwren_status qw_prompt_ids_encode(qw_prompt_ids *out, const qw_tokenizer *t, con
     *out = (qw_prompt_ids){ .n_turns = p->n_turns };
     qw_hash_init(&e.context);
     out->starts = qw_alloc_array(p->n_turns + 1, sizeof *out->starts);
+    out->bodies = qw_alloc_array(p->n_turns + 1, sizeof *out->bodies);
     out->replayed = qw_calloc(p->n_turns + 1, sizeof *out->replayed);
     e.spans = qw_alloc_array(p->n_untrusted + 1, sizeof *e.spans);
     qwren_status st = QWREN_OK;
-    if (!out->starts || !out->replayed || !e.spans)
+    if (!out->starts || !out->bodies || !out->replayed || !e.spans)
         st = qw_fail_memory(err, (p->n_turns + 1) * sizeof *out->starts, "the turns of a prompt");
     if (st == QWREN_OK)
         st = encode_all(&e);
@@ -165,6 +161,7 @@ void qw_prompt_ids_deinit(qw_prompt_ids *p)
 {
     qw_ids_free(&p->ids);
     qw_free(p->starts);
+    qw_free(p->bodies);
     qw_free(p->replayed);
     *p = (qw_prompt_ids){ 0 };
 }
@@ -173,24 +170,20 @@ void qw_prompt_ids_deinit(qw_prompt_ids *p)
 
 void qw_prompt_ids_expand(qw_prompt_ids *p, const qw_timeline *t)
 {
-    size_t added = 0, span = 0, old_think = p->think;
+    size_t added = 0, span = 0;
     for (size_t i = 0; i <= p->n_turns; i++) {
-        const size_t at = p->starts[i];
-        while (span < t->n_spans && t->spans[span].begin < at + added)
+        while (span < t->n_spans && t->spans[span].begin < p->starts[i] + added)
             added += t->spans[span++].n - 1;
-        p->starts[i] = at + added;
-        if (at <= old_think) /* no picture stands behind the last turn's beginning */
-            p->think = old_think + added;
+        p->starts[i] += added;
+        if (i < p->n_turns)
+            p->bodies[i] += added; /* no picture stands in the words before it */
     }
+    p->think += added; /* nor in the generation prompt */
 }
 
 size_t qw_prompt_ids_boundaries(const qw_prompt_ids *p, size_t *out)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < p->n_turns; i++)
-        if (p->starts[i])
-            out[n++] = p->starts[i];
-    if (p->think && p->think < p->starts[p->n_turns] && (!n || p->think > out[n - 1]))
-        out[n++] = p->think;
-    return n;
+    for (size_t i = 1; i < p->n_turns; i++)
+        out[i - 1] = p->bodies[i];
+    return p->n_turns - 1;
 }

@@ -10,6 +10,7 @@
 typedef struct qw_prompt_ids {
     qw_ids ids;
     size_t *starts; /* [n_turns + 1] where each turn of the prompt begins, and the end */
+    size_t *bodies; /* [n_turns] behind each turn's "<|im_start|>ROLE\n": roles are foreseeable, what follows is where timelines part */
     bool *replayed; /* [n_turns] an answer that is written as it was sampled */
     size_t n_turns;
     size_t think;     /* before the <think> of the generation prompt: where a later request that drops this answer's thought leaves */
@@ -24,8 +25,8 @@ void qw_prompt_ids_deinit(qw_prompt_ids *p);
 
 /* Turns places into those of the timeline that was built of the ids, where pictures are as long as they are. */
 void qw_prompt_ids_expand(qw_prompt_ids *p, const qw_timeline *t);
-/* The lengths at which later requests may leave this timeline: beginnings of turns and `think`, ascending, none of them 0 or the whole. Returns how many there are
- * in out [n_turns + 1]. */
+/* The lengths at which later requests may leave this timeline: the bodies of all turns but the first, ascending (the last one is `think`). Returns how many there are in
+ * out [n_turns]. */
 size_t qw_prompt_ids_boundaries(const qw_prompt_ids *p, size_t *out);
 
 #endif

@@ -107,6 +107,17 @@ static qwren_status read_conversation(qw_request *r, qwren_error *err)
     return QWREN_OK;
 }
 
+static qwren_status read_overflow(qw_request *r, qwren_error *err)
+{
+    static const char *const names[] = { "error", "drop-oldest-turns", "shift" };
+    const qw_json *v = field(r, "overflow");
+    const char *s = qw_json_string(v, NULL);
+    for (int i = 0; s && i < (int)(sizeof names / sizeof *names); i++)
+        if (strcmp(s, names[i]) == 0)
+            r->overflow = i;
+    return !v || r->overflow >= 0 ? QWREN_OK : wrong(err, "overflow", "\"error\", \"drop-oldest-turns\" or \"shift\"");
+}
+
 /* ---- what the sampler needs */
 
 static qwren_status read_sampling(qw_request *r, qwren_error *err)
@@ -186,6 +197,7 @@ static qwren_status read_bias(qw_request *r, qwren_error *err)
 qwren_status qw_request_parse(qw_request *r, const char *text, size_t len, qwren_error *err)
 {
     *r = (qw_request){ .thinking = -1,
+                       .overflow = -1,
                        .add_generation_prompt = true,
                        .max_tokens = -1,
                        .top_k = -1,
@@ -200,6 +212,7 @@ qwren_status qw_request_parse(qw_request *r, const char *text, size_t len, qwren
         return qw_fail(err, QWREN_E_ARGUMENT, "request: must be a JSON object with \"messages\"");
     QW_TRY(read_conversation(r, err));
     QW_TRY(read_flags(r, err));
+    QW_TRY(read_overflow(r, err));
     QW_TRY(read_sampling(r, err));
     QW_TRY(read_stop(r, err));
     return read_bias(r, err);

@@ -6,13 +6,14 @@
 #include "runtime/sampler.h" /* qw_logit_bias */
 
 typedef struct qw_request {
-    qw_json *root;               /* owned; messages and tools point into it */
-    const qw_json *messages;     /* an array; NULL when absent */
-    const qw_json *tools;        /* a non-empty array, or NULL */
-    const char *tool_choice;     /* "auto", "none", "required"; NULL when absent */
-    int thinking;                /* 1, 0; -1 = not said */
-    bool add_generation_prompt;  /* true unless the request says false */
+    qw_json *root;              /* owned; messages and tools point into it */
+    const qw_json *messages;    /* an array; NULL when absent */
+    const qw_json *tools;       /* a non-empty array, or NULL */
+    const char *tool_choice;    /* "auto", "none", "required"; NULL when absent */
+    int thinking;               /* 1, 0; -1 = not said */
+    bool add_generation_prompt; /* true unless the request says false */
     bool add_vision_id;
+    int overflow; /* a qwren_overflow; -1 = not said */
 
     /* Generation. NAN or -1 where the request says nothing. */
     int64_t max_tokens;
@@ -20,9 +21,9 @@ typedef struct qw_request {
     int64_t top_k;
     bool has_seed;
     uint64_t seed;
-    const char **stop;           /* owned array of borrowed strings */
+    const char **stop; /* owned array of borrowed strings */
     size_t n_stop;
-    qw_logit_bias *bias;         /* owned */
+    qw_logit_bias *bias; /* owned */
     size_t n_bias;
 } qw_request;
 

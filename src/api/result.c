@@ -14,7 +14,14 @@ static void join_usage(qw_buf *b, const char *answer, const qwren_stats *s)
     qw_buf_append(b, answer, n ? n - 1 : 0);
     qw_buf_printf(b, ", \"usage\": {\"prompt_tokens\": %zu, \"completion_tokens\": %zu, \"total_tokens\": %zu", s->prompt_tokens,
                   s->completion_tokens, s->prompt_tokens + s->completion_tokens);
-    qw_buf_printf(b, ", \"prompt_tokens_details\": {\"cached_tokens\": %zu, \"image_tokens\": %zu}", s->reused_tokens, s->image_tokens);
+    qw_buf_printf(b, ", \"prompt_tokens_details\": {\"cached_tokens\": %zu, \"image_tokens\": %zu, \"computed_tokens\": %zu",
+                  s->reused_tokens, s->image_tokens, s->computed_tokens);
+    qw_buf_puts(b, ", \"cache_miss_reason\": ");
+    if (s->reuse == QWREN_REUSE_ALL)
+        qw_buf_puts(b, "null");
+    else
+        qw_json_dump_string(b, s->reuse_reason, strlen(s->reuse_reason));
+    qw_buf_printf(b, "}, \"dropped_messages\": %zu, \"shifted_tokens\": %zu", s->dropped_messages, s->shifted_tokens);
     qw_buf_printf(b, ", \"completion_tokens_details\": {\"reasoning_tokens\": %zu}}}", s->reasoning_tokens);
 }
 

@@ -5,8 +5,8 @@
 #include "base/json.h"
 
 struct qwren_result {
-    char *json;            /* the whole result as text */
-    qw_json *root;         /* json parsed; the strings below point into it */
+    char *json;    /* the whole result as text */
+    qw_json *root; /* json parsed; the strings below point into it */
     const char *reasoning, *content, *finish_reason;
     qwren_stats stats;
 };

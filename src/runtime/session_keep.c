@@ -204,6 +204,8 @@ qw_reuse qw_session_reuse(qw_session *s, const qw_timeline *t)
     const size_t own = common_tokens(s, t), live = own == s->n && own < t->n ? own : 0;
     const qw_prefix_match m = find(s, t->keys, t->n, t->n ? t->n - 1 : 0);
     qw_reuse r = { .n_common = own > m.n_common ? own : m.n_common, .why = m.why };
+    if (own == r.n_common && own < s->n && own < t->n && m.length == own)
+        r.why = QW_PREFIX_DIFFERS; /* from this session's own timeline, which the cache knows no further than that */
     if (live && m.length <= live) {
         give_back(s, &m);
         r.length = live;

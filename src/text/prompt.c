@@ -78,10 +78,13 @@ void qw_prompt_note_media(qw_prompt *p, qw_media_kind kind, const qw_json *part,
     add_media(p, (qw_media){ .kind = kind, .url = url, .part = part, .message = message, .offset = p->text.len });
 }
 
-void qw_prompt_begin_turn(qw_prompt *p, size_t first, size_t last)
+void qw_prompt_begin_turn(qw_prompt *p, const char *words, size_t first, size_t last)
 {
+    qw_turn_place t = { .offset = p->text.len, .first = first, .last = last };
+    qw_prompt_trusted(p, words);
+    t.body = p->text.len;
     if (grow(p, (void **)&p->turns, p->n_turns, &p->cap_turns, sizeof *p->turns))
-        p->turns[p->n_turns++] = (qw_turn_place){ .offset = p->text.len, .first = first, .last = last };
+        p->turns[p->n_turns++] = t;
 }
 
 void qw_prompt_extend_turn(qw_prompt *p, size_t last)

@@ -14,8 +14,8 @@ void qw_prompt_number(qw_prompt *p, size_t n);                   /* decimal, tru
 void qw_prompt_note_media(qw_prompt *p, qw_media_kind kind, const qw_json *part, const char *url, size_t message);
 /* Bytes [begin, end) of src with what is known about them; src != dst. A placeholder is either inside the range or outside it. */
 void qw_prompt_append(qw_prompt *dst, const qw_prompt *src, size_t begin, size_t end);
-/* A turn is about to be written that holds the messages first to last (SIZE_MAX: none). */
-void qw_prompt_begin_turn(qw_prompt *p, size_t first, size_t last);
+/* Begins a turn that holds the messages first to last (SIZE_MAX: none), with its own words: "<|im_start|>ROLE\n". */
+void qw_prompt_begin_turn(qw_prompt *p, const char *words, size_t first, size_t last);
 /* It holds one more. */
 void qw_prompt_extend_turn(qw_prompt *p, size_t last);
 /* What the newest turn is. */

@@ -149,9 +149,8 @@ static qwren_status write_system(renderer *r, qwren_error *err)
     bool written = n_tools > 0;
     if (!n_tools && !r->n_leading)
         return QWREN_OK;
-    qw_prompt_begin_turn(r->out, r->n_leading ? 0 : SIZE_MAX, r->n_leading ? r->n_leading - 1 : SIZE_MAX);
+    qw_prompt_begin_turn(r->out, "<|im_start|>system\n", r->n_leading ? 0 : SIZE_MAX, r->n_leading ? r->n_leading - 1 : SIZE_MAX);
     qw_prompt_mark_turn(r->out, true, false);
-    qw_prompt_trusted(r->out, "<|im_start|>system\n");
     if (n_tools)
         qw_prompt_trusted(r->out, tools_before);
     for (size_t i = 0; i < n_tools; i++) {
@@ -219,8 +218,7 @@ static qwren_status write_user(renderer *r, const turn *t, qwren_error *err)
     size_t first = t->n_folds ? r->folds[t->first_fold] : t->message, last = t->message;
     if (last == SIZE_MAX)
         last = r->folds[t->first_fold + t->n_folds - 1];
-    qw_prompt_begin_turn(r->out, first, last);
-    qw_prompt_trusted(r->out, "<|im_start|>user\n");
+    qw_prompt_begin_turn(r->out, "<|im_start|>user\n", first, last);
     for (size_t i = 0; i < t->n_folds; i++)
         QW_TRY(append_joined(r, r->folds[t->first_fold + i], &written, err));
     if (t->message != SIZE_MAX)
@@ -307,8 +305,7 @@ static qwren_status write_assistant(renderer *r, const turn *t, bool after_query
     QW_TRY(render_message(r, t->message, &r->counts, err));
     const char *member = thought_member(message, r->in->strict, &n);
     bool inside = !member && split_thought(r, &begin, &end);
-    qw_prompt_begin_turn(r->out, t->message, t->message);
-    qw_prompt_trusted(r->out, "<|im_start|>assistant\n");
+    qw_prompt_begin_turn(r->out, "<|im_start|>assistant\n", t->message, t->message);
     place.begin = place.thought = place.thought_end = r->out->text.len;
     if (after_query)
         write_thought(r, member, n, inside, begin, end, &place);
@@ -333,12 +330,10 @@ static qwren_status write_tool(renderer *r, size_t i, qwren_error *err)
     bool orphan = i == 0 && r->n_leading == 0;
     QW_TRY(render_message(r, t->message, &r->counts, err));
     if (first)
-        qw_prompt_begin_turn(r->out, t->message, t->message);
+        qw_prompt_begin_turn(r->out, orphan && r->in->strict ? "\n" : "<|im_start|>user\n", t->message, t->message);
     else
         qw_prompt_extend_turn(r->out, t->message);
-    if (first && !(orphan && r->in->strict))
-        qw_prompt_trusted(r->out, "<|im_start|>user");
-    qw_prompt_trusted(r->out, "\n<tool_response>\n");
+    qw_prompt_trusted(r->out, first ? "<tool_response>\n" : "\n<tool_response>\n");
     append_content(r);
     qw_prompt_trusted(r->out, "\n</tool_response>");
     if (last)
@@ -371,8 +366,7 @@ static void write_generation_prompt(renderer *r)
     r->out->think = r->out->text.len;
     if (!r->in->add_generation_prompt)
         return;
-    qw_prompt_begin_turn(r->out, SIZE_MAX, SIZE_MAX);
-    qw_prompt_trusted(r->out, "<|im_start|>assistant\n");
+    qw_prompt_begin_turn(r->out, "<|im_start|>assistant\n", SIZE_MAX, SIZE_MAX);
     r->out->think = r->out->text.len;
     qw_prompt_trusted(r->out, thinking ? "<think>\n" : "<think>\n\n</think>\n\n");
     r->out->in_think = thinking;

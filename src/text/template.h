@@ -43,6 +43,7 @@ typedef struct qw_media {
 /* A turn as it stands in the text. */
 typedef struct qw_turn_place {
     size_t offset;      /* of its <|im_start|> (strict: of a first tool's result, which has none) */
+    size_t body;        /* behind "<|im_start|>ROLE\n" */
     size_t first, last; /* the messages in it; both SIZE_MAX when there are none: tools alone, or the generation prompt */
     bool is_system;
     bool is_query; /* something that a person asked, no tool's result */

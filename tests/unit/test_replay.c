@@ -608,7 +608,7 @@ static void odd_contents_are_cut_alike(void **state)
     qw_replay_free(r);
 }
 
-/* Pictures take their place before the turns that follow them; boundaries are the turns' beginnings and the place before the last <think>. */
+/* Pictures take their place before the turns that follow them; boundaries are where the turns' bodies begin, the last one before the last <think>. */
 static void places_follow_pictures(void **state)
 {
     (void)state;
@@ -634,9 +634,14 @@ static void places_follow_pictures(void **state)
         assert_int_equal(t.ids[p.ids.starts[i]], start);
     assert_int_equal(p.ids.starts[5], t.n);
     assert_int_equal(t.ids[p.ids.think], think);
-    assert_int_equal(qw_prompt_ids_boundaries(&p.ids, bounds), 5);
-    assert_memory_equal(bounds, p.ids.starts + 1, 4 * sizeof *bounds);
-    assert_int_equal(bounds[4], p.ids.think);
+    assert_int_equal(qw_prompt_ids_boundaries(&p.ids, bounds), 4);
+    for (size_t i = 0; i < 4; i++) {
+        qw_ids words = sample(i % 2 ? "<|im_start|>assistant\n" : "<|im_start|>user\n");
+        assert_int_equal(bounds[i], p.ids.starts[i + 1] + words.n);
+        assert_memory_equal(t.ids + p.ids.starts[i + 1], words.data, words.n * sizeof *words.data);
+        qw_ids_free(&words);
+    }
+    assert_int_equal(bounds[3], p.ids.think);
     qw_timeline_deinit(&t);
     free_prompt(&p);
     qw_replay_free(r);
