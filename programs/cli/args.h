@@ -51,6 +51,7 @@ typedef enum cli_id {
     OPT_SAMPLING, /* temperature and its like: known by their key alone */
     OPT_STOP,
     OPT_LOGIT_BIAS,
+    OPT_OVERFLOW,
     OPT_NO_LOOP_GUARD,
     OPT_JSON,
     OPT_THOUGHTS,

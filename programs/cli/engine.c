@@ -39,6 +39,17 @@ qwren_status cli_engine_answer(cli_engine *e, const char *request, qwren_result 
     return st;
 }
 
+/* Never silent: what the model was not told, or no longer knows. */
+static void report_overflow(const cli_engine *e, const qwren_stats *s)
+{
+    const size_t room = qwren_session_capacity(e->session);
+    if (s->dropped_messages)
+        cli_notice("the oldest messages were left out, %zu of them: with all the conversation is longer than the context of %zu tokens",
+                   s->dropped_messages, room);
+    if (s->shifted_tokens)
+        cli_notice("%zu tokens were forgotten while the answer was written: the context of %zu tokens was full", s->shifted_tokens, room);
+}
+
 static void report_end(const cli_engine *e, const qwren_result *r)
 {
     const char *reason = qwren_result_finish_reason(r);
@@ -56,6 +67,7 @@ static void report_end(const cli_engine *e, const qwren_result *r)
 
 void cli_engine_report(const cli_engine *e, const qwren_result *r)
 {
+    report_overflow(e, qwren_result_stats(r));
     report_end(e, r);
     if (cli_has(e->args, OPT_STATS))
         cli_render_stats(qwren_result_stats(r));

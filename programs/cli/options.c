@@ -114,6 +114,9 @@ const cli_option cli_options[] = {
     { OPT_SAMPLING, R | C, 0, "seed", "N", CLI_WHOLE, -EXACT_MAX, EXACT_MAX, "seed", "The same seed gives the same text." },
     { OPT_STOP, R | C, 0, "stop", "TEXT", CLI_LITERAL, 0, 0, NULL, "End the answer before TEXT. May be given several times." },
     { OPT_LOGIT_BIAS, R | C, 0, "logit-bias", "ID:X", CLI_BIAS, 0, 0, NULL, "Add X to the logit of token ID. May be given several times." },
+    { OPT_OVERFLOW, R | C, 0, "overflow", "error|drop-oldest-turns|shift", CLI_CHOICE, 0, 0, "overflow",
+      "What becomes of a conversation that is longer than the context. error, the default: it is refused, and an answer ends where the context does. drop-oldest-turns: the "
+      "oldest questions with their answers are left out, which is told. shift: an answer goes on, half of what is behind the system prompt is forgotten." },
     { OPT_NO_LOOP_GUARD, R | C, 0, "no-loop-guard", NULL, FLAG, "Let an answer that repeats itself go on." },
 
     /* what is shown */

@@ -141,15 +141,16 @@ static void tell_line(const char *name, size_t n, double seconds)
 
 void cli_render_stats(const qwren_stats *s)
 {
-    size_t computed = s->prompt_tokens > s->reused_tokens ? s->prompt_tokens - s->reused_tokens : 0;
     if (s->image_tokens) {
         tell_line("pictures", s->image_tokens, s->image_s);
         cli_tell("\n");
     }
-    tell_line("prompt", computed, s->prefill_s);
+    tell_line("prompt", s->computed_tokens, s->prefill_s);
     if (s->reused_tokens)
         cli_tell("  (%zu known from before)", s->reused_tokens);
     cli_tell("\n");
+    if (s->reuse != QWREN_REUSE_ALL)
+        cli_tell("%-10s %s\n", "", s->reuse_reason);
     tell_line("answer", s->completion_tokens, s->decode_s);
     if (s->reasoning_tokens)
         cli_tell("  (%zu of them thought)", s->reasoning_tokens);

@@ -38,6 +38,17 @@ say '/stats' 'My name is Ada.' 'And what is 2 + 3?' '/stats'
 check "two turns" 0 quietly chat --no-think <typed
 expect "the second turn knows the first: $(cat said)" grep -Eq 'prompt .*\([1-9][0-9]* known from before\)' said
 expect "and says how much room is used" grep -Eq '[1-9][0-9]* of [1-9][0-9]* tokens of room' said
+expect "and why not more was known" grep -q 'message 2 stands without its thought now' said
+
+# ---- longer than the context
+say 'My name is Ada.' 'And what is 2 + 3?' 'Translate red to German.' 'What is 17 + 25?'
+check "a context that is too small" 1 quietly chat --no-think --ctx 64 -n 8 <typed
+expect "refused, with what would help" grep -q 'qwren: the prompt has [0-9]* tokens.*--overflow drop-oldest-turns' said
+timeout 120 "$QWREN" chat -m "$NANO" --greedy -n 8 --no-think --ctx 64 --overflow drop-oldest-turns <typed >out 2>said
+expect "the oldest turns go: $(cat said)" [ "$(grep -c . out)" -ge 4 ]
+expect "and that is told" grep -q '^qwren: the oldest messages were left out, [1-9][0-9]* of them' said
+timeout 120 "$QWREN" run -m "$NANO" --greedy --no-think --ctx 64 -n 120 --no-loop-guard --logit-bias "$(printf '<|im_end|>' | "$QWREN" tokenize -m "$NANO" | tr -d '[] '):-1000" --overflow shift 'Tell me a story.' >out 2>said
+expect "an answer goes on when the context is full: $(cat said)" grep -q '^qwren: [1-9][0-9]* tokens were forgotten' said
 
 say "/image $QW_MODELS/demo/shapes.png" 'What is in the picture?'
 check "a picture" 0 quietly chat --no-think <typed
