@@ -1,4 +1,4 @@
-/* Which checkpoints the prefix cache drops, and what it remembers of them. Tested by tests/unit/test_prefix.c.
+/* Which checkpoints the prefix cache drops, and what it remembers of them. Tested by tests/unit/test_prefix_evict.c.
  *
  * GreedyDual-Size (Cao and Irani, "Cost-Aware WWW Proxy Caching Algorithms", USITS 1997): what is kept has the worth clock + cost / size. The least worthy goes, and the clock
  * is set to its worth: so what is not used falls behind what comes later, the sooner the cheaper it is to make anew. Here the cost is the tokens between a checkpoint and the one

@@ -86,7 +86,7 @@ void qw_prefix_pages(const qw_prefix_node *node, size_t length, qw_page **pages)
         const size_t first = node->begin / QW_KV_PAGE;
         for (size_t i = first; i < end; i++)
             pages[i] = node->pages[i - first];
-        end = first < end ? first : end;
+        end = first;
     }
 }
 

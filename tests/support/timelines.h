@@ -203,4 +203,68 @@ static inline size_t common_keys(const uint64_t *a, size_t n_a, const uint64_t *
     return n;
 }
 
+/* ---- a cache */
+
+/* What a page takes, with what the pages keep about it. */
+static inline size_t page_cost(void)
+{
+    const qw_page_shape s = small_shape();
+    const size_t before = qw_page_live_bytes();
+    qw_page *p;
+    assert_int_equal(qw_page_take(&p, &s, NULL, NULL), QWREN_OK);
+    const size_t bytes = qw_page_live_bytes() - before;
+    qw_page_drop(p, NULL);
+    return bytes;
+}
+
+static inline qw_prefix *new_prefix(size_t budget)
+{
+    const qw_page_shape shape = small_shape();
+    qw_prefix *p;
+    assert_int_equal(qw_prefix_create(&p, &shape, &(qw_prefix_options){ budget }, NULL), QWREN_OK);
+    return p;
+}
+
+/* Timeline s: its keys are i before `from`, and 10000 s + i behind. */
+static inline const uint64_t *line(size_t from, uint64_t s)
+{
+    static uint64_t keys[MAX_KEYS];
+    for (size_t i = 0; i < MAX_KEYS; i++)
+        keys[i] = i + (i >= from ? 10000 * s : 0);
+    return keys;
+}
+
+/* A session that came from nothing makes the first n tokens known. */
+static inline void learn(qw_prefix *p, const uint64_t *keys, size_t n, qw_checkpoint_kind kind)
+{
+    fake *s = fake_new();
+    fake_eval(s, keys, n);
+    assert_int_equal(fake_insert(s, p, n, kind, NULL), QWREN_OK);
+    fake_free(s);
+    qw_prefix_trim(p);
+}
+
+static inline void expect(qw_prefix *p, const uint64_t *keys, size_t n, size_t most, size_t n_common, size_t length, qw_prefix_miss why)
+{
+    fake *s = fake_new();
+    const qw_prefix_match m = fake_find(s, p, keys, n, most);
+    if (m.n_common != n_common || m.length != length || m.why != why)
+        fail_msg("%zu common, length %zu, reason %d instead of %zu, %zu, %d", m.n_common, m.length, m.why, n_common, length, why);
+    fake_free(s);
+    qw_prefix_trim(p);
+}
+
+/* What a budget needs for one checkpoint, with its keys and pages. */
+static inline size_t cost(size_t n)
+{
+    const qw_text_config c = small_config();
+    return qw_page_count(n) * small_shape().bytes + qw_checkpoint_bytes(&c) + n * sizeof(uint64_t);
+}
+
+static inline size_t cost_of_checkpoint(void)
+{
+    const qw_text_config c = small_config();
+    return qw_checkpoint_bytes(&c);
+}
+
 #endif

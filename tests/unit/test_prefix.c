@@ -1,57 +1,8 @@
-/* The prefix cache: examples of each answer, what goes first when room is short, no memory, and thousands of random steps of several sessions beside a plain list of what is
+/* The prefix cache: examples of each answer, no memory, and thousands of random steps of several sessions beside a plain list of what is
  * known. */
 #include "support/timelines.h"
 
 #include "support/fault.h"
-
-/* What a page takes, with what the pages keep about it. */
-static size_t page_cost(void)
-{
-    const qw_page_shape s = small_shape();
-    const size_t before = qw_page_live_bytes();
-    qw_page *p;
-    assert_int_equal(qw_page_take(&p, &s, NULL, NULL), QWREN_OK);
-    const size_t bytes = qw_page_live_bytes() - before;
-    qw_page_drop(p, NULL);
-    return bytes;
-}
-
-static qw_prefix *new_prefix(size_t budget)
-{
-    const qw_page_shape shape = small_shape();
-    qw_prefix *p;
-    assert_int_equal(qw_prefix_create(&p, &shape, &(qw_prefix_options){ budget }, NULL), QWREN_OK);
-    return p;
-}
-
-/* A timeline whose keys are 1000 s + i from `from` on and i before. */
-static const uint64_t *line(size_t from, uint64_t s)
-{
-    static uint64_t keys[MAX_KEYS];
-    for (size_t i = 0; i < MAX_KEYS; i++)
-        keys[i] = i + (i >= from ? 10000 * s : 0);
-    return keys;
-}
-
-/* A session that came from nothing makes the first n tokens known. */
-static void learn(qw_prefix *p, const uint64_t *keys, size_t n, qw_checkpoint_kind kind)
-{
-    fake *s = fake_new();
-    fake_eval(s, keys, n);
-    assert_int_equal(fake_insert(s, p, n, kind, NULL), QWREN_OK);
-    fake_free(s);
-    qw_prefix_trim(p);
-}
-
-static void expect(qw_prefix *p, const uint64_t *keys, size_t n, size_t most, size_t n_common, size_t length, qw_prefix_miss why)
-{
-    fake *s = fake_new();
-    const qw_prefix_match m = fake_find(s, p, keys, n, most);
-    if (m.n_common != n_common || m.length != length || m.why != why)
-        fail_msg("%zu common, length %zu, reason %d instead of %zu, %zu, %d", m.n_common, m.length, m.why, n_common, length, why);
-    fake_free(s);
-    qw_prefix_trim(p);
-}
 
 /* ---- examples */
 
@@ -138,129 +89,6 @@ static void thousands_of_children_are_found(void **state)
     fake_free(s);
     qw_prefix_free(p);
     assert_int_equal(qw_page_live_bytes(), 0);
-}
-
-/* ---- when room is short */
-
-static size_t cost(size_t n)
-{
-    const qw_text_config c = small_config();
-    return qw_page_count(n) * small_shape().bytes + qw_checkpoint_bytes(&c) + n * sizeof(uint64_t);
-}
-
-static size_t cost_of_checkpoint(void)
-{
-    const qw_text_config c = small_config();
-    return qw_checkpoint_bytes(&c);
-}
-
-static void the_one_that_was_not_used_goes(void **state)
-{
-    (void)state;
-    qw_prefix *p = new_prefix(3 * cost(100));
-    for (uint64_t i = 1; i <= 3; i++)
-        learn(p, line(0, i), 100, QW_CHECKPOINT_TURN);
-    for (uint64_t i = 4; i <= 9; i++) {
-        expect(p, line(0, 1), 100, 100, 100, 100, QW_PREFIX_NONE); /* used again and again */
-        learn(p, line(0, i), 100, QW_CHECKPOINT_TURN);
-    }
-    expect(p, line(0, 1), 100, 100, 100, 100, QW_PREFIX_NONE);
-    expect(p, line(0, 9), 100, 100, 100, 100, QW_PREFIX_NONE);
-    expect(p, line(0, 4), 150, 149, 0, 0, QW_PREFIX_EVICTED);
-    expect(p, line(0, 10), 150, 149, 0, 0, QW_PREFIX_DIFFERS);
-    assert_int_equal(qw_prefix_statistics(p).evictions, 6);
-    assert_int_equal(qw_prefix_statistics(p).n_checkpoints, 3);
-    qw_prefix_free(p);
-}
-
-static void what_is_cheap_to_make_again_goes(void **state)
-{
-    (void)state;
-    qw_prefix *p = new_prefix(500 * sizeof(uint64_t) + 3 * cost_of_checkpoint());
-    fake *s = fake_new();
-    fake_eval(s, line(0, 0), 500);
-    for (size_t i = 0; i < 4; i++) { /* 300 is 20 tokens behind 280, which is 200 behind 80, and 500 another 200 */
-        static const size_t at[] = { 300, 80, 500, 280 };
-        assert_int_equal(fake_insert(s, p, at[i], QW_CHECKPOINT_TURN, NULL), QWREN_OK);
-    }
-    expect(p, line(0, 0), 300, 300, 300, 280, QW_PREFIX_EVICTED);
-    expect(p, line(0, 0), 279, 279, 279, 80, QW_PREFIX_NO_CHECKPOINT);
-    expect(p, line(0, 0), 500, 500, 500, 500, QW_PREFIX_NONE);
-    fake_free(s);
-    qw_prefix_free(p);
-}
-
-static void intervals_go_before_turns(void **state)
-{
-    (void)state;
-    qw_prefix *p = new_prefix(500 * sizeof(uint64_t) + 3 * cost_of_checkpoint());
-    fake *s = fake_new();
-    fake_eval(s, line(0, 0), 500);
-    assert_int_equal(fake_insert(s, p, 10, QW_CHECKPOINT_TURN, NULL), QWREN_OK);
-    assert_int_equal(fake_insert(s, p, 400, QW_CHECKPOINT_INTERVAL, NULL), QWREN_OK);
-    assert_int_equal(fake_insert(s, p, 20, QW_CHECKPOINT_TURN, NULL), QWREN_OK);
-    assert_int_equal(fake_insert(s, p, 500, QW_CHECKPOINT_END, NULL), QWREN_OK);
-    expect(p, line(0, 0), 450, 450, 450, 20, QW_PREFIX_EVICTED);
-    expect(p, line(0, 0), 15, 15, 15, 10, QW_PREFIX_NO_CHECKPOINT);
-    fake_free(s);
-    qw_prefix_free(p);
-}
-
-static void a_checkpoint_known_twice_stays_as_the_better_kind(void **state)
-{
-    (void)state;
-    qw_prefix *p = new_prefix(500 * sizeof(uint64_t) + 2 * cost_of_checkpoint());
-    fake *s = fake_new();
-    fake_eval(s, line(0, 0), 500);
-    assert_int_equal(fake_insert(s, p, 250, QW_CHECKPOINT_INTERVAL, NULL), QWREN_OK);
-    assert_int_equal(fake_insert(s, p, 250, QW_CHECKPOINT_IMAGE, NULL), QWREN_OK);
-    assert_int_equal(fake_insert(s, p, 250, QW_CHECKPOINT_INTERVAL, NULL), QWREN_OK);
-    assert_int_equal(qw_prefix_statistics(p).n_checkpoints, 1);
-    assert_int_equal(fake_insert(s, p, 240, QW_CHECKPOINT_INTERVAL, NULL), QWREN_OK);
-    assert_int_equal(fake_insert(s, p, 500, QW_CHECKPOINT_INTERVAL, NULL), QWREN_OK);
-    expect(p, line(0, 0), 300, 300, 300, 250, QW_PREFIX_NO_CHECKPOINT);
-    expect(p, line(0, 0), 249, 249, 249, 0, QW_PREFIX_EVICTED);
-    fake_free(s);
-    qw_prefix_free(p);
-}
-
-static void what_does_not_fit_alone_is_not_kept(void **state)
-{
-    (void)state;
-    qw_prefix *p = new_prefix(cost(100));
-    learn(p, line(0, 1), 100, QW_CHECKPOINT_INTERVAL); /* the newest stays, whatever it is */
-    expect(p, line(0, 1), 100, 100, 100, 100, QW_PREFIX_NONE);
-    assert_int_equal(qw_prefix_statistics(p).bytes, cost(100));
-    learn(p, line(0, 2), 101, QW_CHECKPOINT_TURN);
-    expect(p, line(0, 2), 101, 101, 0, 0, QW_PREFIX_EVICTED);
-    qw_prefix_free(p);
-    p = new_prefix(cost_of_checkpoint());
-    learn(p, line(0, 1), 1, QW_CHECKPOINT_TURN);
-    expect(p, line(0, 1), 1, 1, 0, 0, QW_PREFIX_EVICTED);
-    assert_int_equal(qw_prefix_statistics(p).bytes, 0);
-    assert_int_equal(qw_prefix_statistics(p).n_nodes, 0);
-    qw_prefix_free(p);
-}
-
-static void pages_of_sessions_are_not_counted(void **state)
-{
-    (void)state;
-    qw_prefix *p = new_prefix(MAX_KEYS * sizeof(uint64_t) + 2 * cost_of_checkpoint());
-    fake *s = fake_new();
-    fake_eval(s, line(0, 0), 1500);
-    assert_int_equal(fake_insert(s, p, 1200, QW_CHECKPOINT_TURN, NULL), QWREN_OK);
-    assert_int_equal(fake_insert(s, p, 1500, QW_CHECKPOINT_TURN, NULL), QWREN_OK); /* far more than the budget, but for the pages */
-    assert_int_equal(qw_prefix_statistics(p).bytes, 1500 * sizeof(uint64_t) + 2 * cost_of_checkpoint());
-    assert_int_equal(qw_prefix_statistics(p).n_pages, 3);
-    assert_int_equal(qw_prefix_statistics(p).n_idle_pages, 0);
-    qw_prefix_trim(p);
-    assert_int_equal(qw_prefix_statistics(p).n_checkpoints, 2);
-    fake_drop(s);
-    assert_int_equal(qw_prefix_statistics(p).n_idle_pages, 3);
-    qw_prefix_trim(p);
-    assert_int_equal(qw_prefix_statistics(p).n_checkpoints, 0);
-    fake_free(s);
-    qw_prefix_free(p);
 }
 
 /* ---- a plain list of what is known, from qw_prefix_each() */
@@ -359,6 +187,8 @@ static size_t different_keys(list *l)
         n += l->items[i].n - (i ? common_keys(l->items[i - 1].keys, l->items[i - 1].n, l->items[i].keys, l->items[i].n) : 0);
     return n;
 }
+
+/* ---- figures and the walk */
 
 /* The figures are those of what is there. */
 static void check_statistics(qw_prefix *p, size_t budget)
@@ -702,20 +532,10 @@ static void dropping_works_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_answer_has_its_reason),
-        cmocka_unit_test(sessions_share_pages),
-        cmocka_unit_test(thousands_of_children_are_found),
-        cmocka_unit_test(the_one_that_was_not_used_goes),
-        cmocka_unit_test(what_is_cheap_to_make_again_goes),
-        cmocka_unit_test(intervals_go_before_turns),
-        cmocka_unit_test(a_checkpoint_known_twice_stays_as_the_better_kind),
-        cmocka_unit_test(what_does_not_fit_alone_is_not_kept),
-        cmocka_unit_test(pages_of_sessions_are_not_counted),
-        cmocka_unit_test(the_walk_meets_all_in_order),
-        cmocka_unit_test(it_finds_what_a_plain_list_finds),
-        cmocka_unit_test(a_budget_changes_only_how_much_is_found),
-        cmocka_unit_test(without_memory_nothing_changes),
-        cmocka_unit_test(a_walk_without_memory_says_so),
+        cmocka_unit_test(each_answer_has_its_reason),       cmocka_unit_test(sessions_share_pages),
+        cmocka_unit_test(thousands_of_children_are_found),  cmocka_unit_test(the_walk_meets_all_in_order),
+        cmocka_unit_test(it_finds_what_a_plain_list_finds), cmocka_unit_test(a_budget_changes_only_how_much_is_found),
+        cmocka_unit_test(without_memory_nothing_changes),   cmocka_unit_test(a_walk_without_memory_says_so),
         cmocka_unit_test(dropping_works_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
