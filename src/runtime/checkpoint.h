@@ -26,7 +26,8 @@ typedef struct qw_checkpoint {
     float *
         floats; /* [n_floats] all states in one piece, layer after layer: conv, then recurrent; for files. What fills up to the next 64 bytes is 0 */
     size_t n_floats;
-    _Atomic(size_t) refs; /* private */
+    _Atomic(size_t) refs;         /* private */
+    struct qw_prefix_node *place; /* where the one prefix cache that keeps it has it; under that one's lock */
 } qw_checkpoint;
 
 /* What one takes, all in all; SIZE_MAX when there cannot be so much. */

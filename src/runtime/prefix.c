@@ -4,17 +4,6 @@
 
 #include "base/alloc.h"
 
-#include <pthread.h>
-
-struct qw_prefix {
-    pthread_mutex_t lock; /* for all below */
-    qw_prefix_tree tree;
-    qw_prefix_evictor evictor;
-    uint64_t n_inserted; /* the number of the newest checkpoint, */
-    size_t newest_bytes; /* and what it costs when nobody else holds its pages */
-    uint64_t hits, misses;
-};
-
 qwren_status qw_prefix_create(qw_prefix **out, const qw_page_shape *shape, const qw_prefix_options *opt, qwren_error *err)
 {
     qw_prefix *p = *out = qw_calloc(1, sizeof *p);
@@ -150,88 +139,4 @@ qw_prefix_stats qw_prefix_statistics(qw_prefix *p)
                                 .evictions = p->evictor.evictions };
     pthread_mutex_unlock(&p->lock);
     return s;
-}
-
-/* ---- for a copy on disk */
-
-/* The checkpoint with the lowest number above `last` that is wanted; NULL: none. */
-static qw_prefix_kept *following(qw_prefix *p, uint64_t last, bool unsaved_only, qw_prefix_node **where)
-{
-    qw_prefix_kept *best = NULL;
-    for (qw_prefix_node *node = &p->tree.root; node; node = qw_prefix_next(node))
-        for (size_t i = 0; i < node->n_kept; i++) {
-            qw_prefix_kept *kept = &node->kept[i];
-            if (kept->number > last && !(unsaved_only && kept->saved) && (!best || kept->number < best->number)) {
-                best = kept;
-                *where = node;
-            }
-        }
-    return best;
-}
-
-/* An item in arrays of its own, held. */
-typedef struct held_item {
-    qw_prefix_item item;
-    uint64_t number; /* 0: there is none */
-    uint64_t *keys;
-    qw_page **pages;
-} held_item;
-
-static void release(held_item *h)
-{
-    for (size_t i = 0; i < h->item.n_pages; i++)
-        qw_page_drop(h->pages[i], h);
-    qw_checkpoint_drop(h->item.checkpoint);
-    qw_free(h->keys);
-    qw_free(h->pages);
-}
-
-static qwren_status hold_following(held_item *out, qw_prefix *p, uint64_t last, bool unsaved_only, qwren_error *err)
-{
-    qw_prefix_node *node = NULL;
-    const qw_prefix_kept *kept = following(p, last, unsaved_only, &node);
-    *out = (held_item){ 0 };
-    if (!kept)
-        return QWREN_OK;
-    const size_t n_pages = qw_page_count(kept->length);
-    out->keys = qw_alloc_array(kept->length, sizeof *out->keys);
-    out->pages = qw_alloc_array(n_pages, sizeof *out->pages);
-    if (!out->keys || !out->pages)
-        return qw_fail_memory(err, kept->length * sizeof *out->keys, "the keys of a prefix");
-    qw_prefix_keys(node, kept->length, out->keys);
-    qw_prefix_pages(node, kept->length, out->pages);
-    for (size_t i = 0; i < n_pages; i++)
-        qw_page_hold(out->pages[i]);
-    qw_checkpoint_hold(kept->checkpoint);
-    out->number = kept->number;
-    out->item = (qw_prefix_item){
-        .keys = out->keys, .pages = out->pages, .n_pages = n_pages, .checkpoint = kept->checkpoint, .kind = kept->kind, .saved = kept->saved
-    };
-    return QWREN_OK;
-}
-
-qwren_status qw_prefix_each(qw_prefix *p, bool unsaved_only, qw_prefix_fn fn, void *ctx, qwren_error *err)
-{
-    uint64_t last = 0;
-    for (bool on = true; on;) {
-        held_item h;
-        pthread_mutex_lock(&p->lock);
-        const qwren_status st = hold_following(&h, p, last, unsaved_only, err);
-        pthread_mutex_unlock(&p->lock);
-        on = h.number && fn(ctx, &h.item);
-        last = h.number;
-        release(&h);
-        QW_TRY(st);
-    }
-    return QWREN_OK;
-}
-
-void qw_prefix_mark_saved(qw_prefix *p, const qw_checkpoint *cp)
-{
-    pthread_mutex_lock(&p->lock);
-    for (qw_prefix_node *node = &p->tree.root; node; node = qw_prefix_next(node))
-        for (size_t i = 0; i < node->n_kept; i++)
-            if (node->kept[i].checkpoint == cp)
-                node->kept[i].saved = true;
-    pthread_mutex_unlock(&p->lock);
 }

@@ -25,7 +25,7 @@ qwren_status qw_prefix_create(qw_prefix **out, const qw_page_shape *shape, const
 /* Nobody may be using it. Pages and checkpoints that others hold stay. NULL is allowed. */
 void qw_prefix_free(qw_prefix *p);
 
-/* Remembers that a timeline that begins with keys [cp->length] has these pages [qw_page_count(cp->length)] and this checkpoint (cp->length >= 1, all set). It holds
+/* Remembers that a timeline that begins with keys [cp->length] has these pages [qw_page_count(cp->length)] and this checkpoint (cp->length >= 1, all set; in no other cache). It holds
  * what it keeps and freezes those pages up to the length: the caller is their writer or found them here, and claims again before it writes on. Of what is known
  * already it keeps its own, as the newest; of two kinds the one that stays longer. Others may be dropped to make room, never this one, unless it does not fit even alone; that
  * is no error. Fails for lack of memory only; then the cache is as it was. */
@@ -76,11 +76,10 @@ typedef struct qw_prefix_item {
 } qw_prefix_item;
 /* False ends the walk. */
 typedef bool (*qw_prefix_fn)(void *ctx, const qw_prefix_item *item);
-/* Calls fn for every checkpoint, in the order in which they came; with unsaved_only for those without the mark below. The item is held while fn works, but the cache is
- * not locked: fn may call it, and others do; what they drop meanwhile is left out, and what they add may be met. Fails for lack of memory only (for an array of keys and one
- * of pages), having called fn for some. */
+/* Calls fn for every checkpoint that is there now, in the order in which they came; with unsaved_only for those without the mark below. The item is held while fn works, but the
+ * cache is not locked: fn may call it, and others do; what they drop meanwhile is left out. Fails for lack of memory only (for lists), having called fn for some. */
 qwren_status qw_prefix_each(qw_prefix *p, bool unsaved_only, qw_prefix_fn fn, void *ctx, qwren_error *err);
-/* Marks a checkpoint, which the caller holds, as on disk already. Does nothing when the cache has dropped it meanwhile. */
+/* Marks a checkpoint, which the caller holds, as on disk already. Does nothing when the cache has not kept it or has dropped it. */
 void qw_prefix_mark_saved(qw_prefix *p, const qw_checkpoint *cp);
 
 #endif

@@ -42,14 +42,20 @@ static bool goes_before(const victim *a, const victim *b)
     return a->worth < b->worth || (a->worth == b->worth && a->kept->used < b->kept->used);
 }
 
+/* The length of the last checkpoint on the way before the node's run. */
+static size_t last_before(const qw_prefix_node *node)
+{
+    while (node->parent && !node->parent->n_kept)
+        node = node->parent;
+    return node->parent ? node->parent->kept[node->parent->n_kept - 1].length : 0;
+}
+
 /* The checkpoint that is worth least of all but the one with this number. */
 static victim least_worthy(qw_prefix_tree *t, uint64_t spared)
 {
     victim least = { 0 };
-    for (qw_prefix_node *node = &t->root; node; node = qw_prefix_next(node)) {
-        const qw_prefix_node *up = node->parent;
-        node->before = !up ? 0 : up->n_kept ? up->kept[up->n_kept - 1].length : up->before;
-        for (size_t i = 0, last = node->before; i < node->n_kept; last = node->kept[i++].length) {
+    for (qw_prefix_node *node = t->root.next; node; node = node->next) {
+        for (size_t i = 0, last = last_before(node); i < node->n_kept; last = node->kept[i++].length) {
             qw_prefix_kept *kept = &node->kept[i];
             const double worth = kept->clock + (double)(kept->length - last) / (double)gives_back(t, node, i);
             const victim this = { node, kept, class_of(kept->kind), worth };

@@ -28,10 +28,9 @@ static void merge(qw_prefix_tree *t, qw_prefix_node *node)
         qw_page_unshare(node->pages[shared], &t->pages);
     memcpy(node->pages + shared, child->pages, child->n_pages * sizeof *child->pages);
     memcpy(node->keys + node->n_keys, child->keys, child->n_keys * sizeof *child->keys);
-    memcpy(node->kept + node->n_kept, child->kept, child->n_kept * sizeof *child->kept);
+    qw_prefix_move_kept(node, child->kept, child->n_kept);
     node->n_pages = shared + child->n_pages;
     node->n_keys += child->n_keys;
-    node->n_kept += child->n_kept;
     qw_free(node->children);
     node->children = child->children;
     node->n_children = child->n_children;
@@ -66,28 +65,23 @@ void qw_prefix_take(qw_prefix_tree *t, qw_prefix_node *node, qw_prefix_kept *kep
     const size_t at = (size_t)(kept - node->kept);
     t->bytes -= kept->checkpoint->bytes;
     t->n_checkpoints--;
+    kept->checkpoint->place = NULL;
     qw_checkpoint_drop(kept->checkpoint);
     memmove(kept, kept + 1, (node->n_kept - at - 1) * sizeof *kept);
     node->n_kept--;
     prune(t, node);
 }
 
-/* Last children first, so that no node is left with one that moves. */
 void qw_prefix_tree_free(qw_prefix_tree *t)
 {
-    qw_prefix_node *node = &t->root;
-    for (;;) {
-        while (node->n_children)
-            node = node->children[node->n_children - 1];
-        qw_prefix_node *parent = node->parent;
-        if (!parent)
-            break;
-        while (node->n_kept)
-            qw_checkpoint_drop(node->kept[--node->n_kept].checkpoint);
+    while (t->root.next) {
+        qw_prefix_node *node = t->root.next;
+        for (size_t i = 0; i < node->n_kept; i++) {
+            node->kept[i].checkpoint->place = NULL;
+            qw_checkpoint_drop(node->kept[i].checkpoint);
+        }
         qw_prefix_truncate(t, node, 0);
         qw_prefix_node_free(node);
-        parent->n_children--;
-        node = parent;
     }
     qw_free(t->root.children);
 }

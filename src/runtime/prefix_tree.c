@@ -48,18 +48,6 @@ qw_prefix_place qw_prefix_walk(qw_prefix_tree *t, const uint64_t *keys, size_t n
     return place;
 }
 
-qw_prefix_node *qw_prefix_next(const qw_prefix_node *node)
-{
-    if (node->n_children)
-        return node->children[0];
-    for (; node->parent; node = node->parent) {
-        const size_t i = qw_prefix_child_index(node->parent, node->keys[0]) + 1;
-        if (i < node->parent->n_children)
-            return node->parent->children[i];
-    }
-    return NULL;
-}
-
 /* How many of the node's checkpoints are at <= length. */
 static size_t kept_until(const qw_prefix_node *node, size_t length)
 {
@@ -79,6 +67,8 @@ qw_prefix_kept *qw_prefix_nearest(qw_prefix_place place, size_t most, qw_prefix_
     }
     return NULL;
 }
+
+qw_prefix_kept *qw_prefix_kept_at(const qw_prefix_node *node, size_t length) { return &node->kept[kept_until(node, length) - 1]; }
 
 void qw_prefix_pages(const qw_prefix_node *node, size_t length, qw_page **pages)
 {
@@ -138,6 +128,10 @@ static bool reserve_child(qw_prefix_node *node)
 
 void qw_prefix_node_free(qw_prefix_node *node)
 {
+    if (node->previous)
+        node->previous->next = node->next;
+    if (node->next)
+        node->next->previous = node->previous;
     qw_free(node->keys);
     qw_free(node->pages);
     qw_free(node->kept);
@@ -191,6 +185,14 @@ void qw_prefix_truncate(qw_prefix_tree *t, qw_prefix_node *node, size_t n_keys)
     node->n_keys = n_keys;
 }
 
+void qw_prefix_move_kept(qw_prefix_node *node, const qw_prefix_kept *kept, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        node->kept[node->n_kept++] = kept[i];
+        kept[i].checkpoint->place = node;
+    }
+}
+
 /* There is room, and no other at this length. */
 static void add_kept(qw_prefix_tree *t, qw_prefix_node *node, const qw_prefix_kept *kept)
 {
@@ -198,6 +200,7 @@ static void add_kept(qw_prefix_tree *t, qw_prefix_node *node, const qw_prefix_ke
     memmove(node->kept + at + 1, node->kept + at, (node->n_kept - at) * sizeof *kept);
     node->kept[at] = *kept;
     node->n_kept++;
+    kept->checkpoint->place = node;
     qw_checkpoint_hold(kept->checkpoint);
     t->bytes += kept->checkpoint->bytes;
     t->n_checkpoints++;
@@ -211,6 +214,11 @@ static void add_child(qw_prefix_tree *t, qw_prefix_node *parent, qw_prefix_node 
     parent->children[at] = child;
     parent->n_children++;
     child->parent = parent;
+    child->previous = &t->root;
+    child->next = t->root.next;
+    if (child->next)
+        child->next->previous = child;
+    t->root.next = child;
     t->n_nodes++;
 }
 
@@ -234,8 +242,7 @@ static bool split(qw_prefix_tree *t, qw_prefix_node *node, size_t at)
     lower->room_children = node->room_children;
     for (size_t i = 0; i < lower->n_children; i++)
         lower->children[i]->parent = lower;
-    memcpy(lower->kept, node->kept + n_upper, n_kept * sizeof *lower->kept);
-    lower->n_kept = n_kept;
+    qw_prefix_move_kept(lower, node->kept + n_upper, n_kept);
     extend(t, lower, node->keys + (at - node->begin), qw_prefix_end(node) - at, node->pages + (at / QW_KV_PAGE - node->begin / QW_KV_PAGE));
     qw_prefix_truncate(t, node, at - node->begin);
     node->n_kept = n_upper;

@@ -4,6 +4,8 @@
 
 #include "runtime/prefix.h"
 
+#include <pthread.h>
+
 /* A checkpoint in the tree. */
 typedef struct qw_prefix_kept {
     qw_checkpoint *checkpoint;
@@ -31,7 +33,7 @@ typedef struct qw_prefix_node {
     size_t n_kept, room_kept;
     struct qw_prefix_node **children; /* [n_children] by first key, which is different in each */
     size_t n_children, room_children;
-    size_t before; /* length of the last checkpoint on the way before the run; set by a walk that needs it */
+    struct qw_prefix_node *next, *previous; /* of all nodes, in any order, from the root on */
 } qw_prefix_node;
 
 typedef struct qw_prefix_tree {
@@ -52,10 +54,10 @@ typedef struct qw_prefix_place {
     size_t at;
 } qw_prefix_place;
 qw_prefix_place qw_prefix_walk(qw_prefix_tree *t, const uint64_t *keys, size_t n);
-/* The next node in an order in which parents come before their children; begin with the root, ends with NULL. */
-qw_prefix_node *qw_prefix_next(const qw_prefix_node *node);
 /* The longest checkpoint at <= most keys on the way to a place; NULL: none. *node is where it stands. */
 qw_prefix_kept *qw_prefix_nearest(qw_prefix_place place, size_t most, qw_prefix_node **node);
+/* The node's checkpoint at a length that it has one at. */
+qw_prefix_kept *qw_prefix_kept_at(const qw_prefix_node *node, size_t length);
 /* The qw_page_count(length) pages of the way to a length in the node's run, into pages; not held. */
 void qw_prefix_pages(const qw_prefix_node *node, size_t length, qw_page **pages);
 /* The `length` keys of that way. */
@@ -85,7 +87,9 @@ size_t qw_prefix_child_index(const qw_prefix_node *node, uint64_t key);
 bool qw_prefix_reserve(qw_prefix_node *node, size_t n_keys, size_t n_pages, size_t n_kept);
 /* The run is cut back to so many keys. */
 void qw_prefix_truncate(qw_prefix_tree *t, qw_prefix_node *node, size_t n_keys);
-/* The node's own memory. */
+/* Behind the node's checkpoints come these of another one. There is room. */
+void qw_prefix_move_kept(qw_prefix_node *node, const qw_prefix_kept *kept, size_t n);
+/* The node's own memory; it leaves the list of all. */
 void qw_prefix_node_free(qw_prefix_node *node);
 
 /* ---- what to drop: prefix_evict.c */
@@ -112,5 +116,16 @@ void qw_prefix_shrink(qw_prefix_evictor *e, qw_prefix_tree *t, uint64_t spared);
 void qw_prefix_note_dropped(qw_prefix_evictor *e, size_t length, uint64_t hash);
 /* Whether a checkpoint at one of the lengths from + 1 .. most of these keys was dropped not long ago; `hash` is that of the first `from` keys. */
 bool qw_prefix_was_dropped(const qw_prefix_evictor *e, const uint64_t *keys, size_t from, size_t most, uint64_t hash);
+
+/* ---- the cache: prefix.c, prefix_walk.c */
+
+struct qw_prefix {
+    pthread_mutex_t lock; /* for all below */
+    qw_prefix_tree tree;
+    qw_prefix_evictor evictor;
+    uint64_t n_inserted; /* the number of the newest checkpoint, */
+    size_t newest_bytes; /* and what it costs when nobody else holds its pages */
+    uint64_t hits, misses;
+};
 
 #endif

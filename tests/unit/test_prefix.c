@@ -485,7 +485,7 @@ static void a_walk_without_memory_says_so(void **state)
     qw_prefix *p = new_prefix(SIZE_MAX);
     learn(p, line(0, 0), 700, QW_CHECKPOINT_TURN);
     learn(p, line(0, 0), 900, QW_CHECKPOINT_TURN);
-    assert_int_equal(fault_try_all(walk, p, 1), 4);
+    assert_int_equal(fault_try_all(walk, p, 1), 5);
     assert_int_equal(fault_try_all(create, NULL, 1), 1);
     qw_prefix_free(p);
     fault_remove();
