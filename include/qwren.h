@@ -219,7 +219,10 @@ QWREN_API const char *qwren_kv_type_name(qwren_kv_type type);
 
 /* Memory of one session of n_ctx tokens in bytes: keys and values, which grow with n_ctx; states, which do not; scratch (with 8 bytes a
  * token). The handle itself is not counted. What a session takes is in memory when it is touched: caches as the timeline grows. */
-typedef struct qwren_memory_info { uint64_t kv_bytes, state_bytes, scratch_bytes, total_bytes; } qwren_memory_info;
+typedef struct qwren_memory_info {
+    uint64_t kv_bytes, state_bytes, scratch_bytes, total_bytes;
+    uint64_t spec_bytes; /* what guessing ahead takes besides, when the session does (qwren_spec; without a draft model): not in the total */
+} qwren_memory_info;
 QWREN_API qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx, qwren_kv_type kv_type, qwren_memory_info *out, qwren_error *err);
 
 /* ------------------------------------------------------------------------------------------------------- 4  tokenizer */
@@ -337,11 +340,25 @@ QWREN_API void qwren_parser_free(qwren_parser *p);
 
 /* --------------------------------------------------------------------------------- 7  sessions: tokens in, logits out */
 
+/* Guessing ahead, for qwren_chat: tokens are drafted and verified together in one pass, which takes little longer than a single token. What comes out is the same text, to the token
+ * and for any seed, as without. It takes memory (qwren_memory_info.spec_bytes). */
+typedef enum qwren_spec {
+    QWREN_SPEC_DEFAULT, /* OFF */
+    QWREN_SPEC_OFF,
+    QWREN_SPEC_AUTO,    /* by all that follow; measures what drafts cost and how often they are right, and drafts only where that is faster */
+    QWREN_SPEC_MTP,     /* always by the model's own prediction head; E_ARGUMENT when it has none */
+    QWREN_SPEC_LOOKUP,  /* whenever the text repeats what stands before it: summaries, edited texts, code */
+    QWREN_SPEC_MODEL    /* always by draft_model */
+} qwren_spec;
+
 typedef struct qwren_session_options {
     size_t struct_size;
     size_t n_ctx; /* room in tokens; 0 = the smaller of the model's maximum and 32768 */
     qwren_kv_type kv_type;
     bool allow_overcommit; /* n_ctx may be more than this machine's memory holds, and is so when it is 0: memory is taken as the timeline grows */
+    qwren_spec spec;
+    int max_drafts;                 /* tokens drafted at a time: 1 to 15; 0 = up to 4, of what is looked up 15 */
+    const qwren_model *draft_model; /* with AUTO or MODEL: a smaller model with the same tokens, which must outlive the session; E_ARGUMENT when it has others. May be NULL */
 } qwren_session_options;
 QWREN_API qwren_session_options qwren_session_options_default(void);
 
@@ -420,6 +437,14 @@ typedef enum qwren_reuse {
     QWREN_REUSE_EVICTED  /* a state that was nearer was dropped for lack of room */
 } qwren_reuse;
 
+#define QWREN_DRAFT_PLACES 4
+/* Drafts of one kind. */
+typedef struct qwren_draft_stats {
+    size_t drafted, accepted;                   /* verified, and found right */
+    size_t checked_at[QWREN_DRAFT_PLACES],      /* of a pass's first four drafts: those whose forerunners were all right, */
+        accepted_at[QWREN_DRAFT_PLACES];        /* and which were right themselves */
+} qwren_draft_stats;
+
 typedef struct qwren_stats {
     size_t prompt_tokens, reused_tokens, image_tokens, completion_tokens, reasoning_tokens;
     double image_s, prefill_s, decode_s, first_token_s, total_s;
@@ -428,6 +453,9 @@ typedef struct qwren_stats {
     size_t shifted_tokens;   /* forgotten while the answer was written */
     qwren_reuse reuse;
     char reuse_reason[192];  /* the same as a sentence that names the message: "message 3 is not what was computed before" */
+    size_t decode_passes;    /* of the model while the answer was written: one for each token without guessing ahead; 0: the session does not */
+    double saved_s;          /* by guessing ahead, against passes of one token at their median; negative: lost. The speed-up is (decode_s + saved_s) / decode_s */
+    qwren_draft_stats mtp, lookup, draft_model;
 } qwren_stats;
 
 QWREN_API const char *qwren_result_reasoning(const qwren_result *r);     /* NULL when there is none */

@@ -103,6 +103,9 @@ typedef enum cli_id {
     OPT_EXACT,
     OPT_BASE_EXACT,
     OPT_KV_TYPE,
+    OPT_SPEC,
+    OPT_DRAFT,
+    OPT_DRAFT_MODEL,
     OPT_THREADS,
     OPT_QUIET,
     OPT_HELP

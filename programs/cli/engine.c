@@ -6,20 +6,43 @@
 
 #include <string.h>
 
+static qwren_spec spec_of(const cli_args *a)
+{
+    const char *spec = cli_text(a, OPT_SPEC, "auto");
+    return strcmp(spec, "mtp") == 0      ? QWREN_SPEC_MTP
+           : strcmp(spec, "lookup") == 0 ? QWREN_SPEC_LOOKUP
+           : strcmp(spec, "off") == 0    ? QWREN_SPEC_OFF
+                                         : QWREN_SPEC_AUTO;
+}
+
+/* The session, and the model that drafts for it. */
+static qwren_status open_session(cli_engine *e, qwren_error *err)
+{
+    const cli_args *a = e->args;
+    qwren_session_options opt = cli_session_options(a);
+    const char *draft = cli_text(a, OPT_DRAFT_MODEL, NULL);
+    opt.spec = spec_of(a);
+    opt.max_drafts = (int)cli_number(a, OPT_DRAFT, 0);
+    if (draft)
+        QW_TRY(cli_model_open_word(a, draft, MODEL_WHOLE, &e->draft, err));
+    opt.draft_model = e->draft;
+    return cli_session_create(a, e->model, &opt, &e->session, err);
+}
+
 qwren_status cli_engine_open(cli_engine *e, const cli_args *a, qwren_error *err)
 {
-    const qwren_session_options opt = cli_session_options(a);
     *e = (cli_engine){ .args = a };
     cli_render_init(&e->render, a);
     QW_TRY(cli_settings_init(&e->settings, a, err));
     QW_TRY(cli_model_open(a, MODEL_WHOLE, &e->model, err));
-    return cli_session_create(a, e->model, &opt, &e->session, err);
+    return open_session(e, err);
 }
 
 void cli_engine_close(cli_engine *e)
 {
     qwren_session_free(e->session);
     qwren_model_close(e->model);
+    qwren_model_close(e->draft);
     cli_images_free(&e->images);
     cli_settings_deinit(&e->settings);
     *e = (cli_engine){ 0 };

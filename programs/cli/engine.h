@@ -9,6 +9,7 @@
 typedef struct cli_engine {
     const cli_args *args;
     qwren_model *model;
+    qwren_model *draft; /* --draft-model, or NULL */
     qwren_session *session;
     cli_settings settings;
     cli_images images; /* those of the command line, or of a chat's commands */

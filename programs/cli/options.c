@@ -169,6 +169,12 @@ const cli_option cli_options[] = {
       "kld: the base alone computes with float activations, so that the figures hold what the others' arithmetic costs; the base may be among them." },
     { OPT_KV_TYPE, R | C | L | B, 0, "kv-type", "f16|f32|q8", CLI_CHOICE, 0, 0, NULL,
       "Keep keys and values so; without it f16, or f32 with --exact. q8 takes half the memory." },
+    { OPT_SPEC, R | C, 0, "spec", "auto|mtp|lookup|off", CLI_CHOICE, 0, 0, NULL,
+      "Guess ahead: draft tokens and verify them together. The text is the same. auto, the default, measures and drafts where that is faster; mtp: always by the "
+      "model's prediction head; lookup: where the text repeats what stands before it." },
+    { OPT_DRAFT, R | C, 0, "draft", "N", CLI_WHOLE, 1, 15, NULL, "Draft at most N tokens at a time; without it 4, or 15 of what stands in the prompt." },
+    { OPT_DRAFT_MODEL, R | C, 0, "draft-model", "PATH", TEXT,
+      "A smaller model with the same tokens, which drafts for this one. With --spec mtp or lookup it is not used." },
     { OPT_THREADS, R | C | M | L | E | Q | B, 't', "threads", "N", CLI_WHOLE, 1, 1024, NULL, "Compute with N threads; without it one per physical core." },
     { OPT_QUIET, R | C | T | D | P | L | X | I | M | E | Q | B, 'q', "quiet", NULL, FLAG, "No notices and no progress; errors are still told." },
     { OPT_HELP, R | C | I | M | T | D | P | O | L | X | E | Q | B | H, 'h', "help", NULL, FLAG, "Explain the verb and leave." },

@@ -139,6 +139,28 @@ static void tell_line(const char *name, size_t n, double seconds)
         cli_tell(" %9.1f tokens/s", (double)n / seconds);
 }
 
+static void tell_drafts(const char *name, const qwren_draft_stats *d)
+{
+    if (!d->drafted)
+        return;
+    cli_tell("%-10s %6zu of %zu drafts of %s right", "", d->accepted, d->drafted, name);
+    for (size_t i = 0; i < QWREN_DRAFT_PLACES && d->checked_at[i]; i++)
+        cli_tell("%s %.0f %%", i ? "," : "; by place", 100 * (double)d->accepted_at[i] / (double)d->checked_at[i]);
+    cli_tell("\n");
+}
+
+/* What guessing ahead did. */
+static void tell_ahead(const qwren_stats *s)
+{
+    if (!s->decode_passes || s->decode_s <= 0)
+        return;
+    cli_tell("%-10s %6zu passes %22.2f x as fast as one token at a time\n", "guessed", s->decode_passes,
+             (s->decode_s + s->saved_s) / s->decode_s);
+    tell_drafts("the prediction head", &s->mtp);
+    tell_drafts("what stands before", &s->lookup);
+    tell_drafts("the draft model", &s->draft_model);
+}
+
 void cli_render_stats(const qwren_stats *s)
 {
     if (s->image_tokens) {
@@ -154,5 +176,7 @@ void cli_render_stats(const qwren_stats *s)
     tell_line("answer", s->completion_tokens, s->decode_s);
     if (s->reasoning_tokens)
         cli_tell("  (%zu of them thought)", s->reasoning_tokens);
-    cli_tell("\nfirst token after %.3f s, %.3f s in all\n", s->first_token_s, s->total_s);
+    cli_tell("\n");
+    tell_ahead(s);
+    cli_tell("first token after %.3f s, %.3f s in all\n", s->first_token_s, s->total_s);
 }

@@ -1,5 +1,6 @@
 /* qwren_chat: a conversation in, an answer out. The way of a token from its beginning to its end, step by step; each step is a room of its
  * own (docs/architecture.md). Tested by tests/unit/test_chat.c. */
+#include "api/ahead.h"
 #include "api/answer.h"
 #include "api/chat_prompt.h"
 #include "api/options.h"
@@ -18,6 +19,7 @@
 typedef struct chat {
     const qwren_model *model;
     qw_session *session;
+    qw_speculate *ahead; /* NULL: one token at a time */
     qwren_chat_options opt;
     double began_s;
     qw_chat_prompt prompt;
@@ -131,7 +133,11 @@ static qwren_status compute(chat *c, qwren_error *err)
     const double start = qw_now_s();
     const qw_timeline *t = &c->prompt.timeline;
     const qw_eval_options options = {
-        .boundaries = c->prompt.boundaries, .n_boundaries = c->prompt.n_boundaries, .progress = tell_pass, .progress_ctx = c
+        .boundaries = c->prompt.boundaries,
+        .n_boundaries = c->prompt.n_boundaries,
+        .n_hidden = c->ahead ? qw_speculate_wants(c->ahead) : 0,
+        .progress = tell_pass,
+        .progress_ctx = c,
     };
     if (c->cancelled)
         return QWREN_OK;
@@ -163,6 +169,35 @@ static size_t token_limit(const chat *c)
     return wish >= 0 && (uint64_t)wish < room ? (size_t)wish : room;
 }
 
+/* An answer begins: guessing ahead gets to know the prompt, and the hidden states of its last tokens, which the last pass has left. */
+static void look_ahead(const chat *c)
+{
+    const qw_timeline *t = &c->prompt.timeline;
+    const size_t computed = t->n - c->stats.reused_tokens, wants = c->ahead ? qw_speculate_wants(c->ahead) : 0,
+                 n = wants < computed ? wants : computed;
+    if (!c->ahead)
+        return;
+    qw_spec_forget_counts(qw_speculate_control(c->ahead));
+    qw_speculate_begin(c->ahead, t->ids, t->n, c->model->eos, (size_t)c->model->n_eos);
+    if (n)
+        qw_speculate_saw(c->ahead, t->n - n, t->ids + t->n - n, (const int32_t(*)[3])(t->pos + t->n - n), qw_session_hidden(c->session), n);
+}
+
+static size_t length(const chat *c) { return c->ahead ? qw_speculate_length(c->ahead) : qw_session_length(c->session); }
+
+static qwren_status pick(chat *c, int32_t *id, qwren_error *err)
+{
+    const float *logits = c->ahead ? qw_speculate_logits(c->ahead) : qw_session_logits(c->session),
+                *maxima = c->ahead ? qw_speculate_maxima(c->ahead) : qw_session_maxima(c->session);
+    return qw_sampler_pick(c->sampler, logits, maxima, id, err);
+}
+
+/* The id is computed; at most `more` others will follow it. */
+static qwren_status step(chat *c, int32_t id, size_t more, qwren_error *err)
+{
+    return c->ahead ? qw_speculate_step(c->ahead, id, more, err) : qw_session_step(c->session, id, err);
+}
+
 /* The next id: of the opening once the thought is over, unless the model called by itself; else the sampler's. */
 static qwren_status next_id(chat *c, int32_t *id, qwren_error *err)
 {
@@ -172,13 +207,13 @@ static qwren_status next_id(chat *c, int32_t *id, qwren_error *err)
         *id = c->opening.data[c->n_opened++];
         return QWREN_OK;
     }
-    return qw_sampler_pick(c->sampler, qw_session_logits(c->session), qw_session_maxima(c->session), id, err);
+    return pick(c, id, err);
 }
 
 /* The window is full: half of what is behind the system block is forgotten, if that is wished; else, or when there is nothing to forget, the answer ends. */
 static qwren_status make_room(chat *c, const char **finish, qwren_error *err)
 {
-    const size_t n = qw_session_length(c->session);
+    const size_t n = length(c);
     const qw_shift s = qw_overflow_shift(c->prompt.n_system, n);
     if (n < qw_session_capacity(c->session))
         return QWREN_OK;
@@ -186,17 +221,19 @@ static qwren_status make_room(chat *c, const char **finish, qwren_error *err)
         *finish = "length";
         return QWREN_OK;
     }
+    if (c->ahead)
+        qw_speculate_end(c->ahead);
     QW_TRY(qw_session_shift(c->session, s.keep, s.by, err));
+    if (c->ahead)
+        qw_speculate_shift(c->ahead, s.keep, s.by);
     c->stats.shifted_tokens += s.by;
     return QWREN_OK;
 }
 
 /* Every token of the answer is computed, the last one too: the session ends with the answer. */
-static qwren_status generate(chat *c, const char **finish, qwren_error *err)
+static qwren_status write_answer(chat *c, const char **finish, qwren_error *err)
 {
-    size_t limit = token_limit(c);
-    double start = qw_now_s();
-    *finish = c->cancelled ? "cancelled" : NULL;
+    const size_t limit = token_limit(c);
     while (!*finish) {
         int32_t id = -1;
         QW_TRY(next_id(c, &id, err));
@@ -211,12 +248,26 @@ static qwren_status generate(chat *c, const char **finish, qwren_error *err)
             break;
         qw_sampler_accept(c->sampler, id);
         QW_TRY(qw_answer_push(&c->answer, id, finish, err));
-        QW_TRY(qw_session_step(c->session, id, err));
+        QW_TRY(step(c, id, *finish || limit <= c->answer.n_tokens ? 0 : limit - c->answer.n_tokens, err));
         if (!*finish && c->answer.n_tokens == limit)
             *finish = "length";
     }
-    c->stats.decode_s = qw_now_s() - start;
     return QWREN_OK;
+}
+
+static qwren_status generate(chat *c, const char **finish, qwren_error *err)
+{
+    const double start = qw_now_s();
+    *finish = c->cancelled ? "cancelled" : NULL;
+    if (c->cancelled)
+        return QWREN_OK;
+    look_ahead(c);
+    const qwren_status st = write_answer(c, finish, err);
+    if (c->ahead)
+        qw_speculate_end(c->ahead);
+    qw_ahead_report(c->ahead, &c->stats);
+    c->stats.decode_s = qw_now_s() - start;
+    return st;
 }
 
 /* A later request that brings the answer back shall find it as it was sampled. */
@@ -271,7 +322,7 @@ static void put_away(chat *c)
 
 qwren_status qwren_chat(qwren_session *s, const char *request, const qwren_chat_options *opt, qwren_result **out, qwren_error *err)
 {
-    chat c = { .model = s->model, .session = s->core, .opt = qwren_chat_options_default(), .began_s = qw_now_s() };
+    chat c = { .model = s->model, .session = s->core, .ahead = s->ahead, .opt = qwren_chat_options_default(), .began_s = qw_now_s() };
     *out = NULL;
     QW_TRY(qw_options_read(&c.opt, sizeof c.opt, opt, "qwren_chat_options", err));
     if (!s->model->tokenizer)

@@ -2,6 +2,7 @@
  * tests/unit/test_api_model.c. */
 #include "api/model.h"
 
+#include "api/ahead.h"
 #include "api/options.h"
 #include "api/replay.h"
 #include "api/tokenizer.h"
@@ -199,5 +200,5 @@ qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx, qwren_kv
     out->state_bytes = plan.state_bytes;
     out->scratch_bytes = plan.scratch_bytes;
     out->total_bytes = plan.total_bytes;
-    return QWREN_OK;
+    return qw_ahead_bytes(&m->core, n_ctx, qw_cache_type(&m->core, kv_type), &out->spec_bytes, err);
 }

@@ -2,6 +2,7 @@
  * tests/unit/test_api_session.c and test_api_step.c. */
 #include "api/session.h"
 
+#include "api/ahead.h"
 #include "api/memory.h"
 #include "api/options.h"
 #include "api/pictures.h"
@@ -16,9 +17,10 @@ qwren_session_options qwren_session_options_default(void)
 static qwren_status create(qwren_session *s, const qwren_session_options *opt, qwren_error *err)
 {
     const qw_model *m = &s->model->core;
-    qw_session_options o = { .n_ctx = opt->n_ctx, .kv_type = opt->kv_type };
+    qw_session_options o = { .n_ctx = opt->n_ctx, .kv_type = opt->kv_type, .n_trial = qw_ahead_rows(opt) };
     QW_TRY(qw_caches_of(s->model->caches, m, qw_cache_type(m, opt->kv_type), &o.prefix, err));
-    return qw_session_create(&s->core, m, &o, err);
+    QW_TRY(qw_session_create(&s->core, m, &o, err));
+    return qw_ahead_open(s, opt, err);
 }
 
 qwren_status qwren_session_create(qwren_session **out, const qwren_model *m, const qwren_session_options *opt, qwren_error *err)
@@ -35,6 +37,7 @@ qwren_status qwren_session_create(qwren_session **out, const qwren_model *m, con
     if (!s)
         return qw_fail_memory(err, sizeof *s, "a session");
     s->model = m;
+    s->options = options;
     qwren_status st = create(s, &options, err);
     if (st == QWREN_OK)
         *out = s;
@@ -47,6 +50,7 @@ void qwren_session_free(qwren_session *s)
 {
     if (!s)
         return;
+    qw_ahead_close(s);
     qw_session_free(s->core);
     qw_free(s);
 }
@@ -139,11 +143,14 @@ qwren_status qwren_session_fork(qwren_session **out, qwren_session *s, qwren_err
     if (!f)
         return qw_fail_memory(err, sizeof *f, "a session");
     f->model = s->model;
+    f->options = s->options;
     qwren_status st = qw_session_fork(&f->core, s->core, err);
+    if (st == QWREN_OK)
+        st = qw_ahead_open(f, &f->options, err);
     if (st == QWREN_OK)
         *out = f;
     else
-        qw_free(f);
+        qwren_session_free(f);
     return st;
 }
 

@@ -3,11 +3,15 @@
 #define QW_API_SESSION_H
 
 #include "api/model.h"
+#include "runtime/draft_model.h"
 #include "runtime/session.h"
 
 struct qwren_session {
     const qwren_model *model;
+    qwren_session_options options; /* as it was made with */
     qw_session *core;
+    qw_speculate *ahead;   /* NULL: one token at a time */
+    qw_draft_model *draft; /* what it asks, or NULL */
 };
 
 #endif

@@ -109,7 +109,7 @@ void qw_lookup_cut(qw_lookup *l, size_t n)
     }
 }
 
-void qw_lookup_set(qw_lookup *l, const int32_t *ids, size_t n)
+size_t qw_lookup_set(qw_lookup *l, const int32_t *ids, size_t n)
 {
     size_t common = 0;
     while (common < n && common < l->n && l->ids[common] == ids[common])
@@ -117,6 +117,7 @@ void qw_lookup_set(qw_lookup *l, const int32_t *ids, size_t n)
     qw_lookup_cut(l, common);
     for (size_t i = common; i < n; i++)
         qw_lookup_push(l, ids[i]);
+    return common;
 }
 
 /* How many tokens up to place i are those at the end; a hash may be another's. */

@@ -21,8 +21,8 @@ size_t qw_lookup_length(const qw_lookup *l);
 void qw_lookup_cut(qw_lookup *l, size_t n);
 /* One more; nothing happens when there is no room. A constant number of steps. */
 void qw_lookup_push(qw_lookup *l, int32_t id);
-/* Exactly ids [n]: what they have in common with the present beginning stays. */
-void qw_lookup_set(qw_lookup *l, const int32_t *ids, size_t n);
+/* Exactly ids [n]: what they have in common with the present beginning stays; returns how many tokens that are. */
+size_t qw_lookup_set(qw_lookup *l, const int32_t *ids, size_t n);
 
 /* Where the timeline can go on from. */
 typedef struct qw_lookup_match {

@@ -220,6 +220,13 @@ static qwren_status eval_pass(qw_session *s, const qw_timeline *t, size_t at, si
     return QWREN_OK;
 }
 
+/* Tokens of the next pass of the `left` ones: the last pass has all those whose hidden states are wanted. */
+static size_t pass_length(const qw_session *s, size_t left, size_t n_hidden)
+{
+    const size_t n = left < s->plan.batch ? left : s->plan.batch;
+    return left > n && n_hidden <= n && left - n < n_hidden ? left - n_hidden : n;
+}
+
 qwren_status qw_session_eval(qw_session *s, const qw_timeline *t, size_t first, size_t end, const qw_eval_options *opt, qwren_error *err)
 {
     static const qw_eval_options usual = { 0 };
@@ -228,7 +235,7 @@ qwren_status qw_session_eval(qw_session *s, const qw_timeline *t, size_t first, 
         opt = &usual;
     QW_TRY(check_room(s, end - first, err));
     for (size_t at = first, n; at < end; at += n) {
-        n = end - at < s->plan.batch ? end - at : s->plan.batch;
+        n = pass_length(s, end - at, opt->n_hidden);
         QW_TRY(eval_pass(s, t, at, n, end, opt, err));
         if (opt->all_logits)
             qw_text_logits(s->model->ops, &s->model->text, opt->all_logits + (at - first) * V, &s->scratch.in, n);

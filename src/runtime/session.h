@@ -39,7 +39,7 @@ typedef bool (*qw_eval_fn)(void *ctx, size_t done, size_t total);
 typedef struct qw_eval_options {
     float *all_logits; /* [end - first, V] or NULL: only the last row is computed */
     size_t
-        n_hidden; /* the final hidden states of so many last tokens of the last pass are wanted (qw_session_hidden); SIZE_MAX: of every pass, all; 0 is 1 */
+        n_hidden; /* the final hidden states of so many last tokens (at most those of a pass) are wanted (qw_session_hidden); SIZE_MAX: of every pass, all; 0 is 1 */
     const size_t *
         boundaries; /* [n_boundaries] ascending: lengths of the timeline where another is likely to part from it, so that a checkpoint is wanted there */
     size_t n_boundaries;

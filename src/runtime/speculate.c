@@ -84,7 +84,9 @@ void qw_speculate_begin(qw_speculate *p, const int32_t *ids, size_t n, const int
 {
     p->n_ends = n_ends < MOST_ENDS ? n_ends : MOST_ENDS;
     memcpy(p->ends, ends, p->n_ends * sizeof *ends);
-    qw_lookup_set(p->lookup, ids, n);
+    const size_t before = qw_lookup_length(p->lookup), common = qw_lookup_set(p->lookup, ids, n);
+    if (p->mtp && common < before)
+        qw_draft_mtp_forget(p->mtp);
     if (p->mtp)
         qw_draft_mtp_saw(p->mtp, ids, n);
     look_up(p);

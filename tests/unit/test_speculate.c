@@ -98,9 +98,9 @@ static void start(answering *a, const qw_speculate_options *opt, bool sampled)
     if (!opt)
         return;
     ok(qw_speculate_create(&a->p, &model, a->session, opt, &err), &err);
+    qw_speculate_begin(a->p, prompt.ids, prompt.n, NULL, 0);
     if (qw_speculate_wants(a->p))
         qw_speculate_saw(a->p, 0, prompt.ids, (const int32_t(*)[3])prompt.pos, qw_session_hidden(a->session), prompt.n);
-    qw_speculate_begin(a->p, prompt.ids, prompt.n, NULL, 0);
 }
 
 static void stop(answering *a)
