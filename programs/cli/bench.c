@@ -86,12 +86,17 @@ static qwren_status measure_machine(bench *b, qwren_error *err)
     return QWREN_OK;
 }
 
-/* The peak of memory is that of what runs: a buffer that is gone does not count. */
-static qwren_status measure(bench *b, qwren_model **model, qwren_error *err)
+static qwren_status open_model(bench *b, qwren_model **model, qwren_error *err)
 {
     QW_TRY(qwren_get_cpu_info(&b->cpu, err));
     QW_TRY(cli_has(b->args, OPT_RANDOM) ? make_random(b, model, err) : open_files(b, model, err));
     b->model = *model;
+    return QWREN_OK;
+}
+
+/* The peak of memory is that of what runs: a buffer that is gone does not count. */
+static qwren_status measure(bench *b, qwren_error *err)
+{
     QW_TRY(measure_machine(b, err));
     qw_process_forget_peak();
     QW_TRY(bench_run(b, err));
@@ -108,6 +113,8 @@ static int check_usage(const cli_args *a)
         return cli_usage(a->verb, "--recipe goes with --random");
     if (a->n_words && cli_has(a, OPT_MODEL))
         return cli_usage(a->verb, "the model is named twice: '%s' and '%s'", cli_text(a, OPT_MODEL, ""), a->words[0]);
+    if (cli_has(a, OPT_SPEC) && cli_has(a, OPT_CSV))
+        return cli_usage(a->verb, "--spec is told as text or as --json");
     return cli_has(a, OPT_JSON) && cli_has(a, OPT_CSV) ? cli_usage(a->verb, "--json or --csv, not both") : 0;
 }
 
@@ -126,9 +133,11 @@ int cli_bench(const cli_args *a)
     }
     read_options(b, a);
     cli_interrupt_catch();
-    qwren_status st = measure(b, &model, &err);
-    cli_progress_clear();
+    qwren_status st = open_model(b, &model, &err);
     if (st == QWREN_OK)
+        st = cli_has(a, OPT_SPEC) ? bench_spec(&out, b, &err) : measure(b, &err);
+    cli_progress_clear();
+    if (st == QWREN_OK && !cli_has(a, OPT_SPEC))
         (cli_has(a, OPT_JSON) ? bench_put_json : cli_has(a, OPT_CSV) ? bench_put_csv : bench_put_text)(&out, b);
     status = st == QWREN_OK ? cli_print_taken(&out) : cli_fail(&err);
     cli_interrupt_release();

@@ -49,6 +49,9 @@ typedef struct bench {
 /* Adds the rows that are wanted. E_CANCELLED after Ctrl-C. */
 qwren_status bench_run(bench *b, qwren_error *err);
 
+/* qwren bench --spec: measures guessing ahead, and tells it, as text or JSON. */
+qwren_status bench_spec(qw_buf *out, bench *b, qwren_error *err);
+
 /* Median, and the largest distance of a sample from it as a part of it. */
 double bench_median(const bench_row *r);
 double bench_spread(const bench_row *r);

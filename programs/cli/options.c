@@ -172,6 +172,9 @@ const cli_option cli_options[] = {
     { OPT_SPEC, R | C, 0, "spec", "auto|mtp|lookup|off", CLI_CHOICE, 0, 0, NULL,
       "Guess ahead: draft tokens and verify them together. The text is the same. auto, the default, measures and drafts where that is faster; mtp: always by the "
       "model's prediction head; lookup: where the text repeats what stands before it." },
+    { OPT_SPEC, B, 0, "spec", NULL, FLAG,
+      "Measure guessing ahead instead: what verifying and drafting cost, and, for a model that can chat, how fast and how well it answers the bundled tasks without and with it, "
+      "in turns." },
     { OPT_DRAFT, R | C, 0, "draft", "N", CLI_WHOLE, 1, 15, NULL, "Draft at most N tokens at a time; without it 4, or 15 of what stands in the prompt." },
     { OPT_DRAFT_MODEL, R | C, 0, "draft-model", "PATH", TEXT,
       "A smaller model with the same tokens, which drafts for this one. With --spec mtp or lookup it is not used." },

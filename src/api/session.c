@@ -154,6 +154,15 @@ qwren_status qwren_session_fork(qwren_session **out, qwren_session *s, qwren_err
     return st;
 }
 
+qwren_status qwren_session_measure_ahead(qwren_session *s, size_t n, double *pass_s, double *draft_s, qwren_error *err)
+{
+    *pass_s = *draft_s = 0;
+    if (!s->ahead || !qwren_session_length(s))
+        return qw_fail(err, QWREN_E_ARGUMENT, "qwren_session_measure_ahead: the session %s",
+                       s->ahead ? "is empty; give it tokens first" : "does not guess ahead; make it with a spec");
+    return qw_speculate_measure(s->ahead, n, pass_s, draft_s, err);
+}
+
 /* ---- many at once */
 
 static qwren_status check_step(qwren_session *const *sessions, const int32_t *ids, size_t n, qwren_error *err)

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
+#include <math.h>
 #include <string.h>
 
 #define MOST_ENDS 24
@@ -258,6 +259,30 @@ void qw_speculate_shift(qw_speculate *p, size_t keep, size_t by)
     if (p->mtp)
         qw_draft_mtp_forget(p->mtp);
     look_up(p);
+}
+
+qwren_status qw_speculate_measure(qw_speculate *p, size_t n, double *pass_s, double *draft_s, qwren_error *err)
+{
+    int32_t ids[QW_SPEC_ROWS], pos[QW_SPEC_ROWS][3];
+    const int32_t half = p->model->config.text.vocab_size / 2 + 1, at = qw_session_next_pos(p->session);
+    *pass_s = *draft_s = (double)NAN;
+    for (size_t i = 0; i < n && i < QW_SPEC_ROWS; i++) {
+        ids[i] = (int32_t)(i * 7919 + qw_session_length(p->session) * 31) % half;
+        pos[i][0] = pos[i][1] = pos[i][2] = at + (int32_t)i;
+    }
+    double start = qw_now_s();
+    QW_TRY(qw_session_try(p->session, ids, n, err));
+    *pass_s = qw_now_s() - start;
+    if (!p->mtp)
+        return QWREN_OK;
+    qw_draft_mtp_forget(p->mtp);
+    qw_draft_mtp_note(p->mtp, qw_session_length(p->session), ids, (const int32_t(*)[3])pos, qw_session_hidden(p->session), n);
+    qw_draft_mtp_first(p->mtp, ids[0]);
+    start = qw_now_s();
+    qw_draft_mtp_next(p->mtp);
+    *draft_s = qw_now_s() - start;
+    qw_draft_mtp_forget(p->mtp);
+    return QWREN_OK;
 }
 
 const float *qw_speculate_logits(const qw_speculate *p)
