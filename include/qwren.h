@@ -281,9 +281,10 @@ QWREN_API const uint8_t *qwren_image_pixels(const qwren_image *img);
 QWREN_API qwren_status qwren_image_preprocess(const qwren_model *m, const qwren_image *img, float **patches, size_t *n_rows,
                                               size_t *row_len, int grid[3], qwren_error *err);
 
-/* What the decoder sees in place of the picture's tokens: *rows [n_rows, row_len], out of the image tower. Give back with qwren_free(). */
-QWREN_API qwren_status qwren_image_encode(const qwren_model *m, const qwren_image *img, float **rows, size_t *n_rows, size_t *row_len,
-                                          qwren_error *err);
+/* What the decoder sees in place of the picture's tokens: *rows [n_rows, row_len], out of the image tower. Give back with qwren_free(). A large picture takes minutes:
+ * `progress` (may be NULL) is asked often whether to go on, with the tower's steps. */
+QWREN_API qwren_status qwren_image_encode(const qwren_model *m, const qwren_image *img, qwren_progress_fn progress, void *progress_ctx,
+                                          float **rows, size_t *n_rows, size_t *row_len, qwren_error *err);
 
 /* --------------------------------------------------------------------------------------------- 6  prompts and parsing */
 
@@ -620,7 +621,7 @@ typedef struct qwren_machine_speed {
     double float_ops_per_s;             /* of floats, or of bf16 where the level has that */
     char dot_name[32], float_name[32];  /* the instructions: "vpdpbusd, 512 bits" */
 } qwren_machine_speed;
-/* Takes about a second. n_threads 0 = n_cores. buffer_bytes: what is read over and over; 0 or more than that: 1 GB, less where the machine has not four times as much
+/* Takes about half a second. n_threads 0 = n_cores. buffer_bytes: what is read over and over; 0 or more than that: 1 GB, less where the machine has not four times as much
  * left, 32 MB at least. E_MEMORY, E_ARGUMENT. */
 QWREN_API qwren_status qwren_measure_machine(int n_threads, size_t buffer_bytes, qwren_machine_speed *out, qwren_error *err);
 

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/rng.h"
+#include "interrupt.h"
 #include "models.h"
 #include "progress.h"
 
@@ -229,7 +230,7 @@ static qwren_status encode(void *ctx, qwren_error *err)
     image_run *i = ctx;
     float *rows;
     size_t len;
-    QW_TRY(qwren_image_encode(i->model, i->image, &rows, &i->n_rows, &len, err));
+    QW_TRY(qwren_image_encode(i->model, i->image, cli_progress, NULL, &rows, &i->n_rows, &len, err));
     qwren_free(rows);
     return QWREN_OK;
 }
@@ -261,6 +262,10 @@ static qwren_status time_preparing(bench_row *r, const image_run *i, qwren_error
         int grid[3];
         const double start = qw_now_s();
         QW_TRY(qwren_image_preprocess(i->model, i->image, &patches, &r->patches, &len, grid, err));
+        if (cli_interrupted()) {
+            qwren_free(patches);
+            return qw_fail(err, QWREN_E_CANCELLED, "stopped while preparing a picture");
+        }
         r->prepare_s = fmin(r->prepare_s, qw_now_s() - start);
         qwren_free(patches);
     }

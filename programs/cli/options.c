@@ -66,7 +66,8 @@ const cli_option cli_options[] = {
     /* what is measured */
     { OPT_RANDOM, B, 0, "random", "0.8B|2B|4B|9B|tiny", CLI_CHOICE, 0, 0, NULL,
       "Measure a made-up model with the shape of a published one: no file is needed. tiny is none of them, for tests." },
-    { OPT_RECIPE, B, 0, "recipe", "NAME", TEXT, "--random: the bits of its weights, as qwren quantize gives them: 6bit (the default), 5bit, 4bit, 8bit, 6bit-plain, or bf16." },
+    { OPT_RECIPE, B, 0, "recipe", "6bit|5bit|4bit|8bit|6bit-plain|bf16", CLI_CHOICE, 0, 0, NULL,
+      "--random: the bits of its weights, as qwren quantize gives them; 6bit is the default." },
     { OPT_PROMPTS, B, 'p', "prompt", "N,...", CLI_WHOLES, 0, INT32_MAX, NULL, "Read prompts of so many tokens; without it 512. 0: none." },
     { OPT_DECODE, B, 'n', "decode", "N", CLI_WHOLE, 0, INT32_MAX, NULL, "Decode N tokens; without it 64. 0: none." },
     { OPT_DEPTHS, B, 'd', "depth", "N,...", CLI_WHOLES, 0, INT32_MAX, NULL, "Decode behind so many tokens, which are computed first; without it 0." },

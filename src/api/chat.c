@@ -115,7 +115,7 @@ static qwren_status forgive_cancel(const chat *c, qwren_status st, qwren_error *
 static qwren_status see_pictures(chat *c, qwren_error *err)
 {
     double start = qw_now_s();
-    qw_vision_trace trace = { tell_layer, c };
+    qw_vision_trace trace = { .fn = tell_layer, .ctx = c };
     for (size_t i = 0; i < c->prompt.timeline.n_spans && !c->cancelled; i++) {
         qw_image_span *span = &c->prompt.timeline.spans[i];
         if (span->begin + span->n <= c->stats.reused_tokens)

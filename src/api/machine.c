@@ -3,8 +3,6 @@
 #include "api/model.h"
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/file.h"
-#include "base/machine.h"
 #include "base/processor.h"
 #include "base/thread.h"
 #include "kernels/kernels.h"
@@ -16,13 +14,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BUFFER_BYTES ((size_t)1 << 30) /* caches hold a small part of it, those of a host machine included, which a guest does not see */
+#define BUFFER_BYTES ((size_t)1 << 30)
 #define SMALLEST_BUFFER_BYTES ((size_t)32 << 20)
-#define PIECE_BYTES ((size_t)256 << 10) /* that a thread reads at a time */
-#define PIECES_PER_THREAD 8             /* of the rounds of a peak, so that threads which begin late do less */
+#define PIECES_PER_THREAD 8 /* of the rounds of a peak, so that threads which begin late do less */
 #define PIECE_S 1.5e-3
 #define TRIES 6
-#define READ_S 0.3
+#define READ_S 0.05 /* several times as long while the machine is disturbed */
 
 /* ---- the processor */
 
@@ -44,55 +41,17 @@ qwren_status qwren_get_cpu_info(qwren_cpu_info *out, qwren_error *err)
 
 /* ---- what it can do at most */
 
-typedef struct reading {
-    const qw_kernels *k;
-    const uint8_t *bytes;
-    size_t n;
-    _Atomic uint64_t sum; /* so that reading is not left out */
-} reading;
-
-static void read_pieces(void *ctx, size_t begin, size_t end, int worker)
+/* A buffer of at least 32 MB: what is asked for, or 1 GB. */
+static qwren_status measure_read(double *out, int n_threads, size_t wanted, qwren_error *err)
 {
-    reading *r = ctx;
-    const size_t from = begin * PIECE_BYTES, to = end * PIECE_BYTES < r->n ? end * PIECE_BYTES : r->n;
-    (void)worker;
-    atomic_fetch_add_explicit(&r->sum, r->k->read(r->bytes + from, to - from), memory_order_relaxed);
-}
-
-/* Pieces that are taken in turn, and a stretch for each thread: memory prefers one or the other. The best of several, for whatever disturbs makes it slower. */
-static double best_read(qw_pool *pool, reading *r)
-{
-    const size_t pieces = r->n / PIECE_BYTES, grains[] = { 4, 32, pieces / (size_t)qw_pool_size(pool) + 1 };
-    const double begun = qw_now_s();
-    double best = 0;
-    for (int i = 0; i < TRIES || (i < 3 * TRIES && qw_now_s() - begun < READ_S); i++) {
-        const double start = qw_now_s();
-        qw_parallel_for(pool, pieces, grains[i % 3], read_pieces, r);
-        const double rate = (double)(pieces * PIECE_BYTES) / (qw_now_s() - start);
-        best = rate > best ? rate : best;
-    }
-    return best;
-}
-
-/* What is asked for, but no more than a quarter of what the machine has left. */
-static size_t buffer_bytes_of(size_t wanted)
-{
-    const uint64_t part = qw_machine_get_memory().available / 4;
-    const uint64_t bytes = wanted && wanted < BUFFER_BYTES ? wanted : BUFFER_BYTES, least = SMALLEST_BUFFER_BYTES;
-    return (size_t)(part < bytes ? (part > least ? part : least) : bytes > least ? bytes : least);
-}
-
-static qwren_status measure_read(double *out, qw_pool *pool, const qw_kernels *k, size_t buffer_bytes, qwren_error *err)
-{
-    const size_t bytes = buffer_bytes_of(buffer_bytes);
-    qw_map map;
-    uint8_t *p;
-    QW_TRY(qw_map_make(&map, &p, bytes, err));
-    memset(p, 1, bytes); /* pages of their own */
-    reading r = { k, p, bytes, 0 };
-    *out = best_read(pool, &r);
-    qw_map_close(&map);
-    return QWREN_OK;
+    const size_t bytes = wanted && wanted < BUFFER_BYTES ? wanted : BUFFER_BYTES;
+    qw_ops *ops;
+    qw_read_speed speed;
+    QW_TRY(qw_ops_create(&ops, &(qw_ops_options){ .n_threads = n_threads }, err));
+    const qwren_status st = qw_ops_measure_read(&speed, ops, bytes > SMALLEST_BUFFER_BYTES ? bytes : SMALLEST_BUFFER_BYTES, READ_S, err);
+    *out = speed.bytes_per_s;
+    qw_ops_free(ops);
+    return st;
 }
 
 typedef struct peak_run {
@@ -125,14 +84,16 @@ static uint64_t rounds_of(const qw_peak *peak)
     return rounds;
 }
 
+/* By as many threads as run at one time: more would take as much longer. */
 static double measure_peak(qw_pool *pool, const qw_peak *peak)
 {
+    const int size = qw_pool_size(pool), processors = qw_processor_count(), at_once = size < processors ? size : processors;
     const uint64_t rounds = rounds_of(peak);
     double best = 0;
     for (int i = 0; i < TRIES; i++) {
         peak_run r = { .peak = peak, .rounds = rounds };
         const double start = qw_now_s();
-        qw_parallel_for(pool, PIECES_PER_THREAD * (size_t)qw_pool_size(pool), 1, run_peak, &r);
+        qw_parallel_for(pool, PIECES_PER_THREAD * (size_t)at_once, 1, run_peak, &r);
         const double rate = (double)r.ops / (qw_now_s() - start);
         best = rate > best ? rate : best;
     }
@@ -143,22 +104,23 @@ qwren_status qwren_measure_machine(int n_threads, size_t buffer_bytes, qwren_mac
 {
     qw_cpu_level level;
     qw_pool *pool;
+    double read;
     *out = (qwren_machine_speed){ 0 };
     if (n_threads < 0)
         return qw_fail(err, QWREN_E_ARGUMENT, "n_threads is %d; give a positive number, or 0 for all physical cores", n_threads);
     QW_TRY(qw_cpu_choose(&level, err));
     const qw_kernels k = qw_kernels_of(level);
-    QW_TRY(qw_pool_create(&pool, n_threads ? n_threads : qw_cpu_count(), err));
-    out->n_threads = qw_pool_size(pool);
-    qwren_status st = measure_read(&out->read_bytes_per_s, pool, &k, buffer_bytes, err);
+    n_threads = n_threads ? n_threads : qw_cpu_count();
+    QW_TRY(measure_read(&read, n_threads, buffer_bytes, err));
+    QW_TRY(qw_pool_create(&pool, n_threads, err));
+    out->n_threads = n_threads;
+    out->read_bytes_per_s = read;
     out->dot_ops_per_s = measure_peak(pool, &k.dot_peak);
     out->float_ops_per_s = measure_peak(pool, &k.float_peak);
     snprintf(out->dot_name, sizeof out->dot_name, "%s", k.dot_peak.name);
     snprintf(out->float_name, sizeof out->float_name, "%s", k.float_peak.name);
     qw_pool_free(pool);
-    if (st != QWREN_OK)
-        *out = (qwren_machine_speed){ 0 };
-    return st;
+    return QWREN_OK;
 }
 
 /* ---- what a token costs */

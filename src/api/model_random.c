@@ -154,10 +154,8 @@ static void fill_piece(const making *m, const made *t, size_t begin, size_t end)
 }
 
 /* Pieces of the whole memory; a tensor's piece begins at its own multiple of PIECE_BYTES. */
-static void fill_tensors(void *ctx, size_t begin, size_t end, int worker)
+static void fill_tensors(const making *m, size_t begin, size_t end)
 {
-    const making *m = ctx;
-    (void)worker;
     for (size_t i = 0; i < m->n; i++) {
         const made *t = &m->list[i];
         for (size_t at = 0; at < t->n_bytes; at += PIECE_BYTES) {
@@ -168,13 +166,35 @@ static void fill_tensors(void *ctx, size_t begin, size_t end, int worker)
     }
 }
 
-static qwren_status fill(making *m, int n_threads, qwren_error *err)
+/* Pieces between two questions whether to go on: a small part of a second. */
+#define PORTION 64
+
+typedef struct portion {
+    const making *m;
+    size_t first; /* piece */
+} portion;
+
+static void fill_pieces(void *ctx, size_t begin, size_t end, int worker)
 {
+    const portion *p = ctx;
+    (void)worker;
+    fill_tensors(p->m, p->first + begin, p->first + end);
+}
+
+static qwren_status fill(const making *m, const qwren_model_options *opt, qwren_error *err)
+{
+    const size_t pieces = m->n_bytes / PIECE_BYTES + 1;
+    qwren_status st = QWREN_OK;
     qw_pool *pool;
-    QW_TRY(qw_pool_create(&pool, n_threads ? n_threads : qw_cpu_count(), err));
-    qw_parallel_for(pool, m->n_bytes / PIECE_BYTES + 1, 8, fill_tensors, m);
+    QW_TRY(qw_pool_create(&pool, opt->n_threads ? opt->n_threads : qw_cpu_count(), err));
+    for (size_t at = 0; st == QWREN_OK && at < pieces; at += PORTION) {
+        if (opt->progress && !opt->progress(opt->progress_ctx, "weights", at, pieces))
+            st = qw_fail(err, QWREN_E_CANCELLED, "making up a model was cancelled");
+        else
+            qw_parallel_for(pool, pieces - at < PORTION ? pieces - at : PORTION, 8, fill_pieces, &(portion){ m, at });
+    }
     qw_pool_free(pool);
-    return QWREN_OK;
+    return st;
 }
 
 /* ---- the model of it */
@@ -188,7 +208,7 @@ static qwren_status make_weights(qw_weights **out, making *m, const qwren_model_
         return qw_fail_memory(err, m->n * sizeof *tensors, "the list of tensors");
     qwren_status st = qw_map_make(&memory, &m->bytes, m->n_bytes, err);
     if (st == QWREN_OK && !opt->config_only)
-        st = fill(m, opt->n_threads, err);
+        st = fill(m, opt, err);
     for (size_t i = 0; st == QWREN_OK && i < m->n; i++) {
         const made *t = &m->list[i];
         tensors[i] = (qw_tensor){ .name = t->name,
@@ -210,8 +230,12 @@ static qwren_status make_weights(qw_weights **out, making *m, const qwren_model_
 
 static qwren_status read_recipe(qw_recipe *r, const char *name, bool *is_bf16, qwren_error *err)
 {
+    qwren_error why;
     *is_bf16 = name && strcmp(name, "bf16") == 0;
-    return *is_bf16 ? QWREN_OK : qw_recipe_make(r, &(qw_recipe_wish){ .name = name }, err);
+    if (*is_bf16)
+        return QWREN_OK;
+    const qwren_status st = qw_recipe_make(r, &(qw_recipe_wish){ .name = name }, &why);
+    return st == QWREN_OK ? st : qw_fail(err, st, "%s; a made-up model takes all of them but auto, and bf16", why.text);
 }
 
 static qwren_status make_tensors(qw_weights **out, const qw_config *c, const char *recipe, const qwren_model_options *opt, qwren_error *err)

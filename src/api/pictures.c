@@ -151,8 +151,29 @@ qwren_status qwren_image_preprocess(const qwren_model *m, const qwren_image *img
     return QWREN_OK;
 }
 
-qwren_status qwren_image_encode(const qwren_model *m, const qwren_image *img, float **rows, size_t *n_rows, size_t *row_len,
-                                qwren_error *err)
+/* Who waits for one picture. */
+typedef struct viewer {
+    qwren_progress_fn progress;
+    void *ctx;
+    int done, total; /* steps of the tower */
+} viewer;
+
+static bool still_waits(void *ctx)
+{
+    const viewer *v = ctx;
+    return !v->progress || v->progress(v->ctx, "picture", (uint64_t)v->done, (uint64_t)v->total);
+}
+
+static bool step_done(void *ctx, int step, const float *x, size_t n)
+{
+    viewer *v = ctx;
+    (void)x, (void)n;
+    v->done = step + 1;
+    return still_waits(v);
+}
+
+qwren_status qwren_image_encode(const qwren_model *m, const qwren_image *img, qwren_progress_fn progress, void *progress_ctx, float **rows,
+                                size_t *n_rows, size_t *row_len, qwren_error *err)
 {
     *rows = NULL;
     *n_rows = *row_len = 0;
@@ -161,10 +182,12 @@ qwren_status qwren_image_encode(const qwren_model *m, const qwren_image *img, fl
     if (!m->core.ops)
         return qw_fail(err, QWREN_E_ARGUMENT, "%s was opened with config_only; open it without to see a picture", m->path);
     qw_patch_config c = qw_model_patch_config(&m->core);
+    viewer v = { progress, progress_ctx, 0, m->core.config.vision.depth + 3 };
+    const qw_vision_trace trace = { step_done, &v, still_waits };
     qw_pixels pixels = { 0 };
     qw_grid g;
     QW_TRY(fit(m, img, &pixels, &g, err));
-    qwren_status st = qw_vision_forward(m->core.ops, &m->core.vision, &c, &pixels, g, NULL, rows, n_rows, err);
+    qwren_status st = qw_vision_forward(m->core.ops, &m->core.vision, &c, &pixels, g, &trace, rows, n_rows, err);
     qw_pixels_free(&pixels);
     *row_len = st == QWREN_OK ? (size_t)m->core.config.vision.out_hidden_size : 0;
     return st;

@@ -86,7 +86,7 @@ static bool keep_looking(void *ctx, int step, const float *x, size_t n)
 
 static qwren_status see_pictures(work *w, qw_timeline *t, qw_pictures *p, qwren_error *err)
 {
-    const qw_vision_trace trace = { keep_looking, w };
+    const qw_vision_trace trace = { .fn = keep_looking, .ctx = w };
     for (size_t k = 0; k < t->n_spans; k++)
         QW_TRY(qw_pictures_see(p, &t->spans[k], &trace, err));
     return keep_looking(w, 0, NULL, 0) ? QWREN_OK : qw_fail(err, QWREN_E_CANCELLED, "cancelled while the calibration was read");

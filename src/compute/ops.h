@@ -62,6 +62,16 @@ typedef struct qw_profile {
 /* From now on every operation adds the time that its caller waits for it. For one thread at a time; NULL, the default, ends it. */
 void qw_ops_profile(qw_ops *ops, qw_profile *p);
 
+/* ---- what it can do at most */
+
+typedef struct qw_read_speed {
+    double bytes_per_s; /* by all threads */
+    bool busy;          /* other programs took a part of the processors meanwhile: without them it is faster */
+} qw_read_speed;
+/* The fastest reading of a buffer, over and over for a while that is in proportion to patience_s. buffer_bytes 0 = 128 MB, which caches hold a part of at most; 1 GB is the
+ * most, and a quarter of what the machine has left. E_MEMORY is the only failure. */
+qwren_status qw_ops_measure_read(qw_read_speed *out, qw_ops *ops, size_t buffer_bytes, double patience_s, qwren_error *err);
+
 /* ---- rows of activations as matrix products read them */
 
 /* How many quads of a group of 64 keep 15 bits (kernels/q8.h) depends on what the rows are: one behind a norm, where outliers are rare; four of what a mixer

@@ -18,6 +18,7 @@ typedef struct tower {
     const qw_vision_trace *trace;
     const qw_pixels *pixels;
     qw_grid grid;
+    bool stopped;
     size_t n, D, merged;      /* patches; width; patches that become one token */
     size_t block;             /* patches done at a time: a multiple of `merged` */
     size_t head_dim, quarter; /* of a head: frequencies on each axis */
@@ -140,8 +141,13 @@ static qwren_status tower_init(tower *t, qwren_error *err)
 
 /* ---- the steps, block by block */
 
-/* Patches of the block that begins at `first`; 0 after the last. */
-static size_t block_at(const tower *t, size_t first) { return t->n - first < t->block ? t->n - first : t->block; }
+/* Patches of the block that begins at `first`; 0 after the last, or when nobody waits for the rest. */
+static size_t block_at(tower *t, size_t first)
+{
+    if (first && t->trace && t->trace->poll && !t->stopped)
+        t->stopped = !t->trace->poll(t->trace->ctx);
+    return t->stopped ? 0 : t->n - first < t->block ? t->n - first : t->block;
+}
 
 /* y (+)= w in + bias for n rows of an input */
 static void multiply(tower *t, float *y, const qw_matrix *w, const float *bias, bool add, const qw_input *in, size_t n)
@@ -244,11 +250,16 @@ static void merge(tower *t, float *rows)
 
 /* ---- the whole way */
 
-static qwren_status report(const tower *t, int step, qwren_error *err)
+static qwren_status check_stopped(const tower *t, qwren_error *err)
 {
-    if (!t->trace || t->trace->fn(t->trace->ctx, step, t->x, t->n))
-        return QWREN_OK;
-    return qw_fail(err, QWREN_E_CANCELLED, "reading a picture was cancelled");
+    return t->stopped ? qw_fail(err, QWREN_E_CANCELLED, "reading a picture was cancelled") : QWREN_OK;
+}
+
+static qwren_status report(tower *t, int step, qwren_error *err)
+{
+    if (!t->stopped && t->trace)
+        t->stopped = !t->trace->fn(t->trace->ctx, step, t->x, t->n);
+    return check_stopped(t, err);
 }
 
 static qwren_status tower_run(tower *t, float *rows, qwren_error *err)
@@ -266,7 +277,7 @@ static qwren_status tower_run(tower *t, float *rows, qwren_error *err)
     qw_op_layernorm(t->ops, t->x, t->x, m->norm_w, m->norm_b, t->n, t->D, (float)m->config->layer_norm_eps);
     QW_TRY(report(t, 2 + m->config->depth, err));
     merge(t, rows);
-    return QWREN_OK;
+    return check_stopped(t, err);
 }
 
 void qw_vision_needs(const qw_vision_config *c, qw_ops_needs *needs)

@@ -34,6 +34,7 @@ typedef bool (*qw_vision_trace_fn)(void *ctx, int step, const float *x, size_t n
 typedef struct qw_vision_trace {
     qw_vision_trace_fn fn;
     void *ctx;
+    bool (*poll)(void *ctx); /* or NULL: asked within steps, which may take half a minute each; false stops the work too */
 } qw_vision_trace;
 
 /* One picture: `pixels` already resized to the grid (qw_image_resize); grid.t is 1, since a frame sees nothing but itself: each pair of frames of a

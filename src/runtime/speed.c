@@ -4,7 +4,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/machine.h"
 #include "base/thread.h"
 #include "runtime/memplan.h"
 
@@ -12,19 +11,15 @@
 #include <string.h>
 
 #define PATIENCE_S 0.012
-#define PERSISTENCE 6                    /* times the patience, while the best time stands alone: something else is using the machine */
-#define SAME 1.1                         /* times that differ by less are the same */
-#define BUFFER_BYTES ((size_t)128 << 20) /* when a machine has little left, an eighth of that, */
-#define SMALLEST_BUFFER_BYTES ((size_t)64 << 20) /* but not so little that caches hold it */
-#define DECODE_WEIGHTS ((size_t)4 << 20)         /* of a matrix at most, when one token is timed */
-#define PREFILL_WEIGHTS ((size_t)256 << 10)      /* and when TOKENS are */
-#define ALONE 0.75                               /* of the time that the threads should have computed: with less they were kept from it */
-#define TOKENS 64                                /* stand for a prompt */
-#define FILL 0x3C                                /* in every byte of the made-up data: an ordinary number in all formats */
+#define PERSISTENCE 6                       /* times the patience, while the best time stands alone: something else is using the machine */
+#define SAME 1.1                            /* times that differ by less are the same */
+#define DECODE_WEIGHTS ((size_t)4 << 20)    /* of a matrix at most, when one token is timed */
+#define PREFILL_WEIGHTS ((size_t)256 << 10) /* and when TOKENS are */
+#define TOKENS 64                           /* stand for a prompt */
+#define FILL 0x3C                           /* in every byte of the made-up data: an ordinary number in all formats */
 
 typedef struct bench {
     qw_ops *ops;
-    qw_pool *pool;
     double patience_s;
     char *data;   /* [data_bytes] codes, scales and biases of any matrix that is timed */
     float *x, *y; /* [floats] inputs and outputs */
@@ -244,59 +239,6 @@ static void add_mixing(qw_speed *out, bench *b, const qw_text_config *c, float *
     }
 }
 
-/* ---- the memory */
-
-typedef struct read_run {
-    qw_pool *pool;
-    const uint64_t *words;
-    size_t n;
-    volatile uint64_t sum;
-} read_run;
-
-#define PIECE ((size_t)1 << 17) /* words: a megabyte */
-
-static void read_pieces(void *ctx, size_t begin, size_t end, int worker)
-{
-    read_run *r = ctx;
-    uint64_t sum = 0;
-    for (size_t i = begin; i < end; i++)
-        sum += r->words[i];
-    if (worker == 0)
-        r->sum = sum; /* so that it is computed at all */
-}
-
-static void run_read(void *ctx)
-{
-    read_run *r = ctx;
-    qw_parallel_for(r->pool, r->n, PIECE, read_pieces, r);
-}
-
-static size_t buffer_bytes_for(uint64_t available)
-{
-    const uint64_t part = available / 8;
-    return part < SMALLEST_BUFFER_BYTES ? SMALLEST_BUFFER_BYTES : part > BUFFER_BYTES ? BUFFER_BYTES : (size_t)part;
-}
-
-static qwren_status measure_memory(qw_speed *out, const bench *b, size_t bytes, qwren_error *err)
-{
-    if (!bytes)
-        bytes = buffer_bytes_for(qw_machine_get_memory().available);
-    bytes = (bytes < 8 * PIECE ? 8 * PIECE : bytes) / 8 * 8;
-    uint64_t *words = qw_alloc_aligned(bytes);
-    if (!words)
-        return qw_fail_memory(err, bytes, "a buffer to measure the memory's speed");
-    qw_huge_pages(words, bytes);
-    memset(words, 1, bytes);
-    read_run r = { b->pool, words, bytes / 8, 0 };
-    const double begun_s = qw_now_s(), begun_cpu_s = qw_cpu_s();
-    out->read_bytes_per_s = (double)bytes / larger(best_time(b, run_read, &r), 1e-9);
-    /* Threads that read wait for nobody else; more than there are cores wait for each other. */
-    const int at_once = out->n_threads < qw_cpu_count() ? out->n_threads : qw_cpu_count();
-    out->busy = qw_cpu_s() - begun_cpu_s < ALONE * (qw_now_s() - begun_s) * at_once;
-    qw_free_aligned(words);
-    return QWREN_OK;
-}
-
 /* ---- the whole */
 
 static size_t max(size_t a, size_t b) { return a > b ? a : b; }
@@ -383,11 +325,13 @@ qwren_status qw_speed_estimate(qw_speed *out, const qw_model *m, const qw_speed_
     const qw_text_config *c = &m->config.text;
     const needs n = find_needs(m);
     bench b = { .patience_s = p->patience_s > 0 ? p->patience_s : PATIENCE_S };
+    qw_read_speed read;
     qwren_status st;
     *out = (qw_speed){ .n_threads = p->n_threads > 0 ? p->n_threads : qw_cpu_count() };
-    QW_TRY_GOTO(st, qw_pool_create(&b.pool, out->n_threads, err), done);
-    QW_TRY_GOTO(st, measure_memory(out, &b, p->buffer_bytes, err), done);
     QW_TRY_GOTO(st, qw_ops_create(&b.ops, &(qw_ops_options){ .n_threads = out->n_threads }, err), done);
+    QW_TRY_GOTO(st, qw_ops_measure_read(&read, b.ops, p->buffer_bytes, b.patience_s, err), done);
+    out->read_bytes_per_s = read.bytes_per_s;
+    out->busy = read.busy;
     QW_TRY_GOTO(st,
                 qw_ops_reserve(b.ops,
                                &(qw_ops_needs){ .cols = n.cols,
@@ -403,6 +347,5 @@ qwren_status qw_speed_estimate(qw_speed *out, const qw_model *m, const qw_speed_
         add_up(out);
 done:
     qw_ops_free(b.ops);
-    qw_pool_free(b.pool);
     return st;
 }

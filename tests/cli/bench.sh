@@ -78,11 +78,9 @@ check "no such model" 1 "$QWREN" bench /no/model
 expect "is named" grep -q /no/model err
 check "too deep" 1 "$QWREN" bench -q --random tiny $small -p 0 -n 1 -d 5000
 expect "is said" grep -q 'takes 1 to 4096' err
-check "no such recipe" 1 "$QWREN" bench -q --random tiny --recipe 7bit
-expect "is said" grep -q 'there is no recipe "7bit"' err
 check "no tower" 1 "$QWREN" bench -q $small -p 0 -n 0 --image-size 64 "$QW_TEST_DATA/text/tiny-c/hf"
 expect "is said" grep -q 'no image tower' err
-for words in "--random 3B" "--recipe 4bit" "--random tiny $NANO" "-m a b" "-p 1,,2" "-p 1, " "-p x" "-b 0" "-r 0" "--json --csv"; do
+for words in "--random 3B" "--random tiny --recipe 7bit" "--random tiny --recipe auto" "--recipe 4bit" "--random tiny $NANO" "-m a b" "-p 1,,2" "-p 1, " "-p x" "-b 0" "-r 0" "--json --csv"; do
     # shellcheck disable=SC2086
     check "usage: $words" 2 "$QWREN" bench $words
 done

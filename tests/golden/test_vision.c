@@ -137,7 +137,8 @@ static void check_stages(const tower *t, const qw_pixels *pixels, qw_grid grid, 
     float *rows;
     size_t n_rows;
     qwren_error err = { QWREN_OK, "" };
-    must(qw_vision_forward(t->ops, &t->model, &t->patches, pixels, grid, &(qw_vision_trace){ check_stage, &s }, &rows, &n_rows, &err),
+    must(qw_vision_forward(t->ops, &t->model, &t->patches, pixels, grid, &(qw_vision_trace){ .fn = check_stage, .ctx = &s }, &rows, &n_rows,
+                           &err),
          &err);
     assert_int_equal(s.seen, s.depth + 3);
     check_merged(ref, "merged", rows, n_rows, (size_t)t->config.vision.out_hidden_size);
@@ -403,7 +404,7 @@ static void work_can_be_stopped(void **state)
         size_t n_rows;
         qwren_error err = { QWREN_OK, "" };
         qwren_status st = qw_vision_forward(t.ops, &t.model, &t.patches, &pixels, (qw_grid){ 1, 6, 10 },
-                                            &(qw_vision_trace){ stop_after, &step }, &rows, &n_rows, &err);
+                                            &(qw_vision_trace){ .fn = stop_after, .ctx = &step }, &rows, &n_rows, &err);
         assert_int_equal(st, QWREN_E_CANCELLED);
         assert_null(rows);
     }

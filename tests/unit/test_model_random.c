@@ -2,6 +2,7 @@
 #include "support/nano.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/model.h"
@@ -110,12 +111,53 @@ static void pictures_are_seen(void **state)
     for (size_t i = 0; i < sizeof rgb; i++)
         rgb[i] = (uint8_t)(i * 7);
     assert_int_equal(qwren_image_from_rgb(&img, rgb, 64, 64, 0, NULL), QWREN_OK);
-    assert_int_equal(qwren_image_encode(m, img, &rows, &n, &len, NULL), QWREN_OK);
+    assert_int_equal(qwren_image_encode(m, img, NULL, NULL, &rows, &n, &len, NULL), QWREN_OK);
     assert_int_equal(n, 64); /* at least 65536 pixels: 16 x 16 patches, merged by four */
     assert_int_equal(len, 128);
     for (size_t i = 0; i < n * len; i++)
         assert_true(isfinite(rows[i]) && fabsf(rows[i]) < 100);
     qwren_free(rows);
+    qwren_image_free(img);
+    qwren_model_close(m);
+}
+
+/* Says no at the n-th question. */
+static bool until(void *ctx, const char *what, uint64_t done, uint64_t total)
+{
+    int *left = ctx;
+    assert_true(*what && done <= total);
+    return --*left > 0;
+}
+
+/* At every question; in the end there are no more. */
+static void making_and_seeing_can_be_stopped(void **state)
+{
+    (void)state;
+    qwren_model *m = NULL;
+    qwren_error err = { 0 };
+    int left, asked = 1;
+    qwren_model_options opt = qwren_model_options_default();
+    opt.progress = until;
+    opt.progress_ctx = &left;
+    for (left = asked; qwren_model_random(&m, "tiny", NULL, &opt, &err) != QWREN_OK; left = ++asked) {
+        assert_int_equal(err.code, QWREN_E_CANCELLED);
+        assert_null(m);
+    }
+    assert_in_range(asked, 3, 100);
+    qwren_image *img;
+    float *rows = NULL;
+    size_t n, len;
+    uint8_t *rgb = calloc(1024 * 1024, 3);
+    assert_non_null(rgb);
+    assert_int_equal(qwren_image_from_rgb(&img, rgb, 1024, 1024, 0, NULL), QWREN_OK);
+    asked = 1;
+    for (left = asked; qwren_image_encode(m, img, until, &left, &rows, &n, &len, &err) != QWREN_OK; left = ++asked) {
+        assert_int_equal(err.code, QWREN_E_CANCELLED);
+        assert_true(!rows && n == 0);
+    }
+    assert_in_range(asked, 20, 1000); /* more often than the tower has steps */
+    qwren_free(rows);
+    free(rgb);
     qwren_image_free(img);
     qwren_model_close(m);
 }
@@ -131,6 +173,8 @@ static void what_does_not_exist_is_refused(void **state)
     assert_int_equal(qwren_model_random(&m, NULL, NULL, NULL, &err), QWREN_E_ARGUMENT);
     assert_int_equal(qwren_model_random(&m, "tiny", "7bit", NULL, &err), QWREN_E_ARGUMENT);
     assert_non_null(strstr(err.text, "6bit"));
+    assert_non_null(strstr(err.text, "and bf16"));
+    assert_int_equal(qwren_model_random(&m, "tiny", "auto", NULL, &err), QWREN_E_ARGUMENT);
     qwren_model_options opt = qwren_model_options_default();
     opt.n_threads = -1;
     assert_int_equal(qwren_model_random(&m, "tiny", NULL, &opt, &err), QWREN_E_ARGUMENT);
@@ -141,7 +185,7 @@ static void what_does_not_exist_is_refused(void **state)
     float *rows;
     size_t n, len;
     assert_int_equal(qwren_image_from_rgb(&img, (const uint8_t *)"abc", 1, 1, 0, NULL), QWREN_OK);
-    assert_int_equal(qwren_image_encode(m, img, &rows, &n, &len, &err), QWREN_E_ARGUMENT);
+    assert_int_equal(qwren_image_encode(m, img, NULL, NULL, &rows, &n, &len, &err), QWREN_E_ARGUMENT);
     qwren_image_free(img);
     qwren_model_close(m);
 }
@@ -172,6 +216,7 @@ int main(void)
         cmocka_unit_test(recipes_decide),
         cmocka_unit_test(small_ones_compute),
         cmocka_unit_test(pictures_are_seen),
+        cmocka_unit_test(making_and_seeing_can_be_stopped),
         cmocka_unit_test(what_does_not_exist_is_refused),
         cmocka_unit_test(memory_may_be_short),
     };
