@@ -32,13 +32,14 @@ typedef struct offer {
     const qwren_model *m;
     uint64_t weights;   /* bytes of them that a token reads and that may have to come from the files */
     uint64_t available; /* for both */
+    size_t n_trial;
 } offer;
 
 /* Of a session when it is full; UINT64_MAX: there cannot be such a one. */
 static uint64_t session_bytes(const offer *o, size_t n_ctx, qwren_kv_type type)
 {
     qw_memplan plan;
-    const qwren_status st = qw_memplan_make(&plan, &o->m->core.config.text, n_ctx, qw_cache_type(&o->m->core, type), 0, NULL);
+    const qwren_status st = qw_memplan_make(&plan, &o->m->core.config.text, n_ctx, qw_cache_type(&o->m->core, type), o->n_trial, NULL);
     return st == QWREN_OK ? plan.total_bytes : UINT64_MAX;
 }
 
@@ -125,11 +126,12 @@ static qwren_status check_positions(const qwren_model *m, size_t n_ctx, qwren_er
                    most, factor * trained, factor, factor);
 }
 
-qwren_status qw_memory_check(const qwren_model *m, size_t n_ctx, qwren_kv_type kv_type, uint64_t available, qwren_error *err)
+qwren_status qw_memory_check(const qwren_model *m, size_t n_ctx, qwren_kv_type kv_type, size_t n_trial, uint64_t available,
+                             qwren_error *err)
 {
-    const offer o = { m, m->weights_stay ? 0 : m->info.n_bytes_text, available };
+    const offer o = { m, m->weights_stay ? 0 : m->info.n_bytes_text, available, n_trial };
     qw_memplan plan;
     QW_TRY(check_positions(m, n_ctx, err));
-    QW_TRY(qw_memplan_make(&plan, &m->core.config.text, n_ctx, qw_cache_type(&m->core, kv_type), 0, err));
+    QW_TRY(qw_memplan_make(&plan, &m->core.config.text, n_ctx, qw_cache_type(&m->core, kv_type), n_trial, err));
     return available == QW_NOT_KNOWN || fits(&o, n_ctx, kv_type) ? QWREN_OK : refuse(&o, n_ctx, kv_type, err);
 }

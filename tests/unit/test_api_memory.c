@@ -23,7 +23,7 @@ static size_t most(void) { return (size_t)qwren_model_get_info(model)->max_posit
 
 static void refused(size_t n_ctx, qwren_kv_type type, uint64_t available, const char *word, qwren_error *err)
 {
-    assert_int_equal(qw_memory_check(model, n_ctx, type, available, err), QWREN_E_MEMORY);
+    assert_int_equal(qw_memory_check(model, n_ctx, type, 0, available, err), QWREN_E_MEMORY);
     if (!strstr(err->text, word) || strlen(err->text) + 2 > sizeof err->text)
         fail_msg("\"%s\" has no \"%s\", or is cut", err->text, word);
 }
@@ -34,10 +34,11 @@ static void what_fits_is_taken(void **state)
     qwren_error err = { 0 };
     for (int type = QWREN_KV_DEFAULT; qwren_kv_type_name((qwren_kv_type)type); type++)
         for (size_t n = 1; n <= most(); n = n * 3 + 1) {
-            assert_int_equal(qw_memory_check(model, n, (qwren_kv_type)type, needed(n, (qwren_kv_type)type), &err), QWREN_OK);
+            assert_int_equal(qw_memory_check(model, n, (qwren_kv_type)type, 0, needed(n, (qwren_kv_type)type), &err), QWREN_OK);
             refused(n, (qwren_kv_type)type, needed(n, (qwren_kv_type)type) - 1, "tokens needs ", &err);
         }
-    assert_int_equal(qw_memory_check(model, most(), QWREN_KV_F32, QW_NOT_KNOWN, &err), QWREN_OK);
+    assert_int_equal(qw_memory_check(model, most(), QWREN_KV_F32, 0, QW_NOT_KNOWN, &err), QWREN_OK);
+    assert_int_equal(qw_memory_check(model, 100, QWREN_KV_F16, 16, needed(100, QWREN_KV_F16), &err), QWREN_E_MEMORY); /* drafts */
 }
 
 /* The length in the sentence fits, and the next round one does not. */
@@ -87,7 +88,7 @@ static void weights_that_stay_are_not_counted(void **state)
     qwren_error err = { 0 };
     const uint64_t alone = needed(2048, QWREN_KV_F16) - qwren_model_get_info(model)->n_bytes_text;
     model->weights_stay = true;
-    assert_int_equal(qw_memory_check(model, 2048, QWREN_KV_F16, alone, &err), QWREN_OK);
+    assert_int_equal(qw_memory_check(model, 2048, QWREN_KV_F16, 0, alone, &err), QWREN_OK);
     refused(2048, QWREN_KV_F16, alone - 1, "beside 0.0 MB of weights", &err);
     model->weights_stay = false;
 }
@@ -96,14 +97,14 @@ static void more_positions_than_there_are(void **state)
 {
     (void)state;
     qwren_error err = { 0 };
-    assert_int_equal(qw_memory_check(model, most() + 1, QWREN_KV_DEFAULT, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
+    assert_int_equal(qw_memory_check(model, most() + 1, QWREN_KV_DEFAULT, 0, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
     assert_non_null(strstr(err.text, "takes 1 to 4096; YaRN makes it 8192 with yarn_factor 2 (--yarn 2)"));
-    assert_int_equal(qw_memory_check(model, 4 * most(), QWREN_KV_DEFAULT, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
+    assert_int_equal(qw_memory_check(model, 4 * most(), QWREN_KV_DEFAULT, 0, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
     assert_non_null(strstr(err.text, "--yarn 4"));
-    assert_int_equal(qw_memory_check(model, 4 * most() + 1, QWREN_KV_DEFAULT, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
+    assert_int_equal(qw_memory_check(model, 4 * most() + 1, QWREN_KV_DEFAULT, 0, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
     assert_null(strstr(err.text, "YaRN"));
-    assert_int_equal(qw_memory_check(model, SIZE_MAX, QWREN_KV_DEFAULT, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
-    assert_int_equal(qw_memory_check(model, 0, QWREN_KV_DEFAULT, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
+    assert_int_equal(qw_memory_check(model, SIZE_MAX, QWREN_KV_DEFAULT, 0, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
+    assert_int_equal(qw_memory_check(model, 0, QWREN_KV_DEFAULT, 0, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
 }
 
 static void types_have_names(void **state)
