@@ -147,6 +147,10 @@ typedef struct qwren_model_options {
     double yarn_factor;         /* more positions than the training had, by YaRN, so many times: 1 to 4; 0 = as the files say. Answers to short texts lose a little */
     size_t cache_bytes;         /* what the prefix cache that all sessions of the model share may hold, for each type of keys and values: a beginning that one of them
                                  * has computed is not computed again by any. 0 = a quarter of the memory that is free, at most 1 GB; 1 = nothing is kept */
+    const char *cache_dir;      /* folder where the prefix cache is kept between runs; made when it is not there. Any number of processes and models may share one, and what they
+                                 * find damaged in it they do without. What a chat computed is written when it ends, everything else when its session is freed.
+                                 * NULL: nowhere */
+    uint64_t cache_dir_bytes;   /* what the files in it may take together, whatever models they are of; what was not used for the longest time goes first. 0 = 4 GB */
 } qwren_model_options;
 QWREN_API qwren_model_options qwren_model_options_default(void);
 
@@ -388,6 +392,15 @@ QWREN_API qwren_status qwren_session_step_many(qwren_session *const *sessions, c
 QWREN_API qwren_status qwren_session_rewind(qwren_session *s, size_t n, qwren_error *err);
 /* A second session that stands where this one does and goes its own way: what lies before is shared, its own memory is for states and scratch. Free it as any other. s is not changed, but used. */
 QWREN_API qwren_status qwren_session_fork(qwren_session **out, qwren_session *s, qwren_error *err);
+/* Makes the file at `path` hold the session: its tokens, keys and values, states, and the states between turns to which it can go back (docs/session-file.md). A file that holds a beginning of it already,
+ * of an earlier save, is appended to. Whatever happens to this process meanwhile, the file holds what the last complete save left. E_ARGUMENT: the file is of another model, or of the
+ * same one with other arithmetic or kv_type. E_IO: it cannot be written, or another process is saving to it. E_FORMAT: it is something else. */
+QWREN_API qwren_status qwren_session_save(qwren_session *s, const char *path, qwren_error *err);
+/* The session becomes what the file holds, with all of its tokens: none is computed again. The logits are NULL until a token is computed. E_ARGUMENT: it is of another model, which the message names.
+ * E_LIMIT: the session has no room for so many tokens. E_FORMAT, E_UNSUPPORTED: it is damaged in its beginning, or of a newer version. The session is as it was then. */
+QWREN_API qwren_status qwren_session_load(qwren_session *s, const char *path, qwren_error *err);
+/* What is in a file of a session, without its model: *json (qwren_free()) is {"model", "tokens", "pictures": [{"begin", "tokens", "hash"}], "states": [{"tokens", "kind"}], "bytes", "used_bytes"}. */
+QWREN_API qwren_status qwren_session_inspect(const char *path, char **json, qwren_error *err);
 /* For measuring: the session becomes n tokens long with copies of the keys and values that its first 512 tokens have; it has a multiple of 512. What is computed behind them takes the
  * time and memory that it would take behind n tokens, and means nothing. E_ARGUMENT, E_LIMIT, E_MEMORY: the session is as it was. */
 QWREN_API qwren_status qwren_session_stretch(qwren_session *s, size_t n, qwren_error *err);

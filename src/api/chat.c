@@ -331,5 +331,6 @@ qwren_status qwren_chat(qwren_session *s, const char *request, const qwren_chat_
         return qw_fail(err, QWREN_E_ARGUMENT, "qwren_chat: the request is NULL; give a JSON object with \"messages\"");
     qwren_status st = answer_request(&c, request, out, err);
     put_away(&c);
+    qw_session_keep_on_disk(s);
     return st;
 }

@@ -8,7 +8,11 @@
 #include "api/tokenizer.h"
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/utf8.h"
 #include "runtime/session.h"
+
+#include <stdio.h>
+#include <string.h>
 
 #define MOST_YARN 4 /* what the model card has tried: 1,010,000 tokens */
 
@@ -107,6 +111,25 @@ static qwren_status open_tokenizer(qwren_model *m, const qwren_model_options *op
     return qw_replay_create(&m->replay, QW_REPLAY_BYTES, err);
 }
 
+/* "qwren-nano (custom, 6bit)" */
+static void write_name(char *name, size_t size, const qwren_model *m)
+{
+    const char *base = qw_path_base(m->path), *recipe = m->info.recipe;
+    const int n = snprintf(name, size, "%.*s", (int)size / 2, *base ? base : m->path);
+    name[qw_utf8_complete_prefix(name, (size_t)n)] = '\0';
+    snprintf(name + strlen(name), size - strlen(name), " (%s%s%.20s)", m->info.size_name, recipe ? ", " : "", recipe ? recipe : "");
+}
+
+qwren_status qw_model_share(qwren_model *m, const qwren_model_options *opt, qwren_error *err)
+{
+    char name[96];
+    write_name(name, sizeof name, m);
+    const qw_caches_options o = {
+        .bytes = opt->cache_bytes, .dir = opt->config_only ? NULL : opt->cache_dir, .dir_bytes = opt->cache_dir_bytes, .name = name
+    };
+    return qw_caches_create(&m->caches, &o, err);
+}
+
 qwren_status qw_model_check_options(const qwren_model_options *opt, qwren_error *err)
 {
     if (opt->n_threads < 0)
@@ -138,7 +161,7 @@ static qwren_status open_model(qwren_model *m, const char *path, const qwren_mod
         return qw_fail_memory(err, strlen(path) + 1, "a path");
     QW_TRY(qw_model_init(&m->core, path, &params, err));
     QW_TRY(qw_model_describe(m, err));
-    QW_TRY(qw_caches_create(&m->caches, opt->cache_bytes, err));
+    QW_TRY(qw_model_share(m, opt, err));
     return open_tokenizer(m, opt, err);
 }
 

@@ -29,6 +29,8 @@ struct qwren_model {
 qwren_model *qw_model_new(qwren_error *err);
 qwren_status qw_kv_type_check(qwren_kv_type type, qwren_error *err);
 qwren_status qw_model_check_options(const qwren_model_options *opt, qwren_error *err);
+/* What its sessions share. The model has been described. */
+qwren_status qw_model_share(qwren_model *m, const qwren_model_options *opt, qwren_error *err);
 /* Fills info, tensors and records. */
 qwren_status qw_model_describe(qwren_model *m, qwren_error *err);
 const char *qw_layout_name(qw_layout layout); /* "Hugging Face", "MLX", "GGUF" */

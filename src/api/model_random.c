@@ -272,8 +272,8 @@ static qwren_status make_model(qwren_model *m, const qw_config *c, const char *s
                                .made_config = c };
     QW_TRY(make_tensors(&params.made_weights, c, recipe, opt, err));
     QW_TRY(qw_model_init(&m->core, m->path, &params, err));
-    QW_TRY(qw_caches_create(&m->caches, opt->cache_bytes, err));
-    return qw_model_describe(m, err);
+    QW_TRY(qw_model_describe(m, err));
+    return qw_model_share(m, opt, err);
 }
 
 qwren_status qwren_model_random(qwren_model **out, const char *shape, const char *recipe, const qwren_model_options *opt, qwren_error *err)

@@ -18,7 +18,8 @@ static qwren_status create(qwren_session *s, const qwren_session_options *opt, q
 {
     const qw_model *m = &s->model->core;
     qw_session_options o = { .n_ctx = opt->n_ctx, .kv_type = opt->kv_type, .n_trial = qw_ahead_rows(opt) };
-    QW_TRY(qw_caches_of(s->model->caches, m, qw_cache_type(m, opt->kv_type), &o.prefix, err));
+    s->type = qw_cache_type(m, opt->kv_type);
+    QW_TRY(qw_caches_of(s->model->caches, m, s->type, &o.prefix, &o.disk, err));
     QW_TRY(qw_session_create(&s->core, m, &o, err));
     return qw_ahead_open(s, opt, err);
 }
@@ -51,6 +52,8 @@ void qwren_session_free(qwren_session *s)
     if (!s)
         return;
     qw_ahead_close(s);
+    if (s->core)
+        qw_session_keep_on_disk(s);
     qw_session_free(s->core);
     qw_free(s);
 }
@@ -144,6 +147,7 @@ qwren_status qwren_session_fork(qwren_session **out, qwren_session *s, qwren_err
         return qw_fail_memory(err, sizeof *f, "a session");
     f->model = s->model;
     f->options = s->options;
+    f->type = s->type;
     qwren_status st = qw_session_fork(&f->core, s->core, err);
     if (st == QWREN_OK)
         st = qw_ahead_open(f, &f->options, err);

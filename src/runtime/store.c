@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -110,6 +111,15 @@ static qwren_status check_head(const qw_store *s, const file_head *h, size_t n, 
     return QWREN_OK;
 }
 
+/* It is shown to people. */
+static bool is_printable(const char *s)
+{
+    for (const char *p = s; *p; p++)
+        if ((unsigned char)*p < ' ')
+            return false;
+    return qw_utf8_is_valid(s, strlen(s));
+}
+
 static qwren_status read_head(qw_store *s, uint32_t kind, qwren_error *err)
 {
     file_head h = { 0 };
@@ -121,6 +131,8 @@ static qwren_status read_head(qw_store *s, uint32_t kind, qwren_error *err)
     memcpy(s->head.key, h.key, sizeof h.key);
     memcpy(s->head.about, h.about, sizeof h.about);
     s->head.about[sizeof s->head.about - 1] = '\0';
+    if (!is_printable(s->head.about))
+        strcpy(s->head.about, "a model without a name");
     s->at = sizeof h;
     return QWREN_OK;
 }

@@ -1,0 +1,299 @@
+/* Sessions in files and the cache's folder behind the public API: another process goes on where this one was, with pictures too, and computes nothing twice. Opening the model anew stands for a new process. */
+#include "support/nano.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/dir.h"
+#include "base/file.h"
+#include "base/json.h"
+
+static char folder[] = "/tmp/qwren-test-XXXXXX";
+static char path[sizeof folder + 32], cache[sizeof folder + 32];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(path, sizeof path, "%s/session", folder);
+    snprintf(cache, sizeof cache, "%s/cache", folder);
+    return 0;
+}
+
+static int remove_files(void **state)
+{
+    (void)state;
+    qw_names names;
+    unlink(path);
+    if (qw_dir_list(&names, cache, NULL, NULL) == QWREN_OK)
+        for (size_t i = 0; i < names.n; i++) {
+            char *file = qw_path_join(cache, names.at[i]);
+            unlink(file);
+            qw_free(file);
+        }
+    qw_names_deinit(&names);
+    rmdir(cache);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    return rmdir(folder);
+}
+
+static qwren_model *open_model(bool with_dir, qwren_arithmetic arithmetic)
+{
+    qwren_model_options opt = qwren_model_options_default();
+    qwren_model *m = NULL;
+    qwren_error err = { 0 };
+    opt.n_threads = 2;
+    opt.cache_bytes = 64 << 20;
+    opt.arithmetic = arithmetic;
+    opt.cache_dir = with_dir ? cache : NULL;
+    if (qwren_model_open(&m, NANO, &opt, &err) != QWREN_OK)
+        fail_msg("%s", err.text);
+    return m;
+}
+
+static char *content_of(const qwren_result *r) { return qw_strdup(qwren_result_content(r) ? qwren_result_content(r) : ""); }
+
+/* Asks, and checks how much was there already; the answer's text (qw_free). */
+static char *ask(qwren_session *s, const char *request, size_t reused)
+{
+    qwren_chat_options opt = nano_greedy();
+    qwren_result *r = nano_ask(s, &opt, request);
+    if (qwren_result_stats(r)->reused_tokens != reused)
+        fail_msg("%zu of %zu tokens were reused, not %zu", qwren_result_stats(r)->reused_tokens, qwren_result_stats(r)->prompt_tokens,
+                 reused);
+    char *text = content_of(r);
+    qwren_result_free(r);
+    return text;
+}
+
+#define FIRST "{'messages': [{'role': 'user', 'content': 'What is 17 + 25?'}], 'max_tokens': 24, 'enable_thinking': false}"
+
+/* The question that follows on FIRST and its answer. */
+static char *second(const char *answer)
+{
+    return nano_text(
+        "{'messages': [{'role': 'user', 'content': 'What is 17 + 25?'}, {'role': 'assistant', 'content': '%s'}, {'role': 'user', "
+        "'content': 'And 3 more?'}], 'max_tokens': 24, 'enable_thinking': false}",
+        answer);
+}
+
+static void save(qwren_session *s)
+{
+    qwren_error err = { 0 };
+    if (qwren_session_save(s, path, &err) != QWREN_OK)
+        fail_msg("%s", err.text);
+}
+
+static void load(qwren_session *s)
+{
+    qwren_error err = { 0 };
+    if (qwren_session_load(s, path, &err) != QWREN_OK)
+        fail_msg("%s", err.text);
+}
+
+/* llama.cpp's slot files hold no states of this family, so a session that it restores reuses nothing. Ours reuses every token. */
+static void a_restored_session_reuses_every_token(void **state)
+{
+    (void)state;
+    qwren_model *m = open_model(false, QWREN_ARITHMETIC_DEFAULT);
+    qwren_session *s = nano_session(m, 0);
+    char *answer = ask(s, FIRST, 0), *request = second(answer);
+    const size_t n = qwren_session_length(s);
+    save(s);
+    char *uninterrupted = ask(s, request, n);
+    qwren_session_free(s);
+    qwren_model_close(m);
+
+    m = open_model(false, QWREN_ARITHMETIC_DEFAULT);
+    s = nano_session(m, 0);
+    load(s);
+    assert_int_equal(qwren_session_length(s), n);
+    assert_null(qwren_session_logits(s));
+    char *resumed = ask(s, request, n);
+    assert_string_equal(resumed, uninterrupted);
+    qw_free(resumed);
+
+    qwren_session *fork = NULL;
+    load(s);
+    assert_int_equal(qwren_session_fork(&fork, s, NULL), QWREN_OK);
+    resumed = ask(fork, request, n);
+    assert_string_equal(resumed, uninterrupted);
+    qwren_session_free(fork);
+    qwren_session_free(s);
+    qwren_model_close(m);
+    qw_free(resumed);
+    qw_free(uninterrupted);
+    qw_free(request);
+    qw_free(answer);
+}
+
+static void a_picture_comes_back_too(void **state)
+{
+    (void)state;
+    char *url = nano_data_url(PICTURE);
+    char *request =
+        nano_text("{'messages': [{'role': 'user', 'content': [{'type': 'image_url', 'image_url': {'url': '%s'}}, {'type': 'text', 'text': "
+                  "'What is shown?'}]}], 'max_tokens': 8, 'enable_thinking': false}",
+                  url);
+    qwren_model *m = open_model(false, QWREN_ARITHMETIC_DEFAULT);
+    qwren_session *s = nano_session(m, 0);
+    char *answer = ask(s, request, 0);
+    const size_t n = qwren_session_length(s);
+    save(s);
+    char *more = nano_text(
+        "{'messages': [{'role': 'user', 'content': [{'type': 'image_url', 'image_url': {'url': '%s'}}, {'type': 'text', 'text': "
+        "'What is shown?'}]}, {'role': 'assistant', 'content': '%s'}, {'role': 'user', 'content': 'How many?'}], 'max_tokens': 8, "
+        "'enable_thinking': false}",
+        url, answer);
+    char *uninterrupted = ask(s, more, n);
+    qwren_session_free(s);
+    qwren_model_close(m);
+
+    char *json;
+    assert_int_equal(qwren_session_inspect(path, &json, NULL), QWREN_OK);
+    qw_json *v;
+    assert_int_equal(qw_json_parse(&v, json, strlen(json), "info", NULL), QWREN_OK);
+    assert_int_equal(qw_json_int(qw_json_get(v, "tokens"), -1), n);
+    assert_int_equal(qw_json_size(qw_json_get(v, "pictures")), 1);
+    assert_true(qw_json_int(qw_json_get(qw_json_at(qw_json_get(v, "pictures"), 0), "tokens"), 0) > 3);
+    assert_true(qw_json_size(qw_json_get(v, "states")) >= 2);
+    assert_non_null(strstr(qw_json_string(qw_json_get(v, "model"), NULL), "qwren-nano"));
+    qw_json_free(v);
+    qwren_free(json);
+
+    m = open_model(false, QWREN_ARITHMETIC_DEFAULT);
+    s = nano_session(m, 0);
+    load(s);
+    char *resumed = ask(s, more, n);
+    assert_string_equal(resumed, uninterrupted);
+    qwren_session_free(s);
+    qwren_model_close(m);
+    qw_free(resumed);
+    qw_free(uninterrupted);
+    qw_free(more);
+    qw_free(answer);
+    qw_free(request);
+    qw_free(url);
+}
+
+static void what_does_not_belong_is_refused(void **state)
+{
+    (void)state;
+    qwren_error err;
+    char *json;
+    qwren_model *m = open_model(false, QWREN_ARITHMETIC_DEFAULT);
+    qwren_session *s = nano_session(m, 0);
+    qw_free(ask(s, FIRST, 0));
+    save(s);
+    qwren_session_free(s);
+    qwren_model_close(m);
+
+    m = open_model(false, QWREN_ARITHMETIC_EXACT);
+    s = nano_session(m, 0);
+    assert_int_equal(qwren_session_load(s, path, &err), QWREN_E_ARGUMENT);
+    assert_non_null(strstr(err.text, "belongs to qwren-nano"));
+    assert_non_null(strstr(err.text, "f16 cache, default arithmetic"));
+    assert_non_null(strstr(err.text, "f32 cache, exact arithmetic"));
+    assert_int_equal(qwren_session_save(s, path, &err), QWREN_E_ARGUMENT);
+    assert_int_equal(qwren_session_load(s, "/nowhere", &err), QWREN_E_IO);
+    assert_int_equal(qwren_session_save(s, "/nowhere/at/all", &err), QWREN_E_IO);
+    assert_int_equal(qwren_session_load(s, NULL, &err), QWREN_E_ARGUMENT);
+    assert_int_equal(qwren_session_save(s, NULL, &err), QWREN_E_ARGUMENT);
+    assert_int_equal(qwren_session_inspect(NULL, &json, &err), QWREN_E_ARGUMENT);
+    assert_int_equal(qwren_session_inspect(NANO "/config.json", &json, &err), QWREN_E_FORMAT);
+    assert_null(json);
+    qwren_session_free(s);
+    qwren_model_close(m);
+}
+
+/* ---- the folder */
+
+static void the_next_run_finds_what_this_one_computed(void **state)
+{
+    (void)state;
+    qwren_model *m = open_model(true, QWREN_ARITHMETIC_DEFAULT);
+    qwren_session *s = nano_session(m, 0);
+    char *answer = ask(s, FIRST, 0), *request = second(answer);
+    const size_t n = qwren_session_length(s);
+    char *uninterrupted = ask(s, request, n);
+    qwren_session_free(s);
+    qwren_model_close(m);
+
+    m = open_model(true, QWREN_ARITHMETIC_DEFAULT);
+    s = nano_session(m, 0);
+    qwren_chat_options opt = nano_greedy();
+    qwren_result *r = nano_ask(s, &opt, request);
+    assert_string_equal(qwren_result_content(r), uninterrupted);
+    assert_true(qwren_result_stats(r)->reused_tokens >= n);
+    qwren_result_free(r);
+    qwren_session_free(s);
+    qwren_model_close(m);
+    qw_free(uninterrupted);
+    qw_free(request);
+    qw_free(answer);
+}
+
+/* What was answered is on disk before the process dies. */
+static void a_process_that_dies_leaves_what_it_had_finished(void **state)
+{
+    (void)state;
+    const pid_t child = fork();
+    if (child == 0) {
+        qwren_model *m = open_model(true, QWREN_ARITHMETIC_DEFAULT);
+        qwren_session *s = nano_session(m, 0);
+        qw_free(ask(s, FIRST, 0));
+        _exit(0); /* without freeing anything */
+    }
+    waitpid(child, NULL, 0);
+    qwren_model *m = open_model(true, QWREN_ARITHMETIC_DEFAULT);
+    qwren_session *s = nano_session(m, 0);
+    qwren_chat_options opt = nano_greedy();
+    qwren_result *r = nano_ask(s, &opt, FIRST);
+    assert_true(qwren_result_stats(r)->reused_tokens > 0);
+    assert_true(qwren_result_stats(r)->reused_tokens + 8 >= qwren_result_stats(r)->prompt_tokens);
+    qwren_result_free(r);
+    qwren_session_free(s);
+    qwren_model_close(m);
+}
+
+static void a_folder_that_cannot_be_made_is_an_error(void **state)
+{
+    (void)state;
+    qwren_model_options opt = qwren_model_options_default();
+    qwren_model *m;
+    qwren_error err;
+    opt.cache_dir = "/nowhere/at/all";
+    assert_int_equal(qwren_model_open(&m, NANO, &opt, &err), QWREN_E_IO);
+    assert_non_null(strstr(err.text, "/nowhere/at/all"));
+    opt.cache_dir = NANO "/config.json";
+    qwren_session *s = NULL;
+    const qwren_status st = qwren_model_open(&m, NANO, &opt, &err);
+    assert_true(st == QWREN_E_IO || qwren_session_create(&s, m, NULL, &err) == QWREN_E_IO);
+    qwren_model_close(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_restored_session_reuses_every_token, remove_files),
+        cmocka_unit_test_teardown(a_picture_comes_back_too, remove_files),
+        cmocka_unit_test_teardown(what_does_not_belong_is_refused, remove_files),
+        cmocka_unit_test_teardown(the_next_run_finds_what_this_one_computed, remove_files),
+        cmocka_unit_test_teardown(a_process_that_dies_leaves_what_it_had_finished, remove_files),
+        cmocka_unit_test_teardown(a_folder_that_cannot_be_made_is_an_error, remove_files),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
