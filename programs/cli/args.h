@@ -9,6 +9,7 @@ typedef struct cli_args cli_args;
 typedef enum cli_verb_id {
     VERB_RUN,
     VERB_CHAT,
+    VERB_SESSION,
     VERB_INSPECT,
     VERB_DOCTOR,
     VERB_QUANTIZE,
@@ -26,7 +27,7 @@ typedef enum cli_verb_id {
 
 typedef struct cli_verb {
     const char *name, *summary;
-    const char *synopsis[4];       /* what stands behind the name, one per way of use; NULL-terminated */
+    const char *synopsis[5];       /* what stands behind the name, one per way of use; NULL-terminated */
     const char *description;       /* lines that begin with a blank are kept as they are, the others are filled */
     const char *exit_status;       /* behind "Exit status: " */
     size_t max_words;              /* arguments that are no options */
@@ -98,6 +99,10 @@ typedef enum cli_id {
     OPT_CTX,
     OPT_YARN,
     OPT_CACHE_MEM,
+    OPT_CACHE_DIR,
+    OPT_CACHE_DIR_MEM,
+    OPT_SESSION,
+    OPT_TOKENS,
     OPT_OVERCOMMIT,
     OPT_DETERMINISTIC,
     OPT_EXACT,

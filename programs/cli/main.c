@@ -41,6 +41,24 @@ const cli_verb cli_verbs[VERB_COUNT] = {
         "Ctrl-C stops an answer without leaving. Answers go to standard output, everything else to standard error, so that a script can talk as "
         "well; its mistakes are told, do not end the chat, and make the exit status 1.",
         DONE, 0, cli_chat_run },
+    [VERB_SESSION] = {
+        "session", "keep a session in a file, and go on from it",
+        { "save [OPTION]... FILE PROMPT|-", "load [OPTION]... FILE PROMPT|-", "info [--json] FILE", "fork [--tokens N] [OPTION]... FILE NEW" },
+        "A session file holds the tokens of a conversation with all that was computed of them: keys and values, states, the states between turns, and which pictures were seen. Whoever "
+        "goes on from it computes new tokens only, and gets the same answer, to the bit, as if the program had never stopped.\n"
+        "\n"
+        "  save  answer as qwren run does, going on from FILE if it is there, and save to FILE\n"
+        "  load  the same from FILE, which stays as it is\n"
+        "  info  show what is in FILE; needs no model\n"
+        "  fork  make the session file NEW that begins as FILE does\n"
+        "\n"
+        "Saving again appends what is new. A program that dies while it saves leaves what was saved before, and damage is noticed. A file belongs to one model, "
+        "arithmetic and type of keys and values; to others it says whose it is. docs/session-file.md gives every byte.\n"
+        "\n"
+        "  qwren session save tools.qwren --request agent.json -n 1\n"
+        "  qwren session load tools.qwren --request agent-with-question.json --stats\n"
+        "  qwren session fork tools.qwren other.qwren",
+        ANSWERED, 3, cli_session },
     [VERB_INSPECT] = {
         "inspect", "show what a model is: architecture, tensors, bytes, memory",
         { "[OPTION]... [MODEL]", "--cpu [--json]" },

@@ -1,7 +1,8 @@
 /* All options of all verbs: what the parser accepts, what --help and the man pages say. An order of use: the help shows them in this order. */
 #include "args.h"
 
-#define R (1u << VERB_RUN)
+#define R (1u << VERB_RUN | S) /* a session answers as run does */
+#define S (1u << VERB_SESSION)
 #define C (1u << VERB_CHAT)
 #define I (1u << VERB_INSPECT)
 #define T (1u << VERB_TOKENIZE)
@@ -162,6 +163,13 @@ const cli_option cli_options[] = {
       "perplexity: move each window on by N tokens; without it half a window. Tokens that an earlier window scored are context." },
     { OPT_CACHE_MEM, R | C, 0, "cache-mem", "MB", CLI_WHOLE, 0, 1 << 30, NULL,
       "Keep what was computed of conversations, to go on from there, in up to so many million bytes; without it a quarter of the free memory, at most 1 GB. 0: nothing." },
+    { OPT_CACHE_DIR, R | C, 0, "cache-dir", "DIR", TEXT,
+      "Keep what was computed of conversations also in this folder, for later runs, which go on from there. Any number of processes and models may use it at once. What was not used for "
+      "the longest time goes first." },
+    { OPT_CACHE_DIR_MEM, R | C, 0, "cache-dir-mem", "MB", CLI_WHOLE, 1, 1 << 30, NULL, "What the files in that folder may take together, in million bytes; without it 4000." },
+    { OPT_SESSION, R & ~S, 0, "session", "FILE", TEXT,
+      "Begin with the session that FILE holds, if it is there, and save it to FILE afterwards: a prompt that begins as that one did is not computed again. See qwren session." },
+    { OPT_TOKENS, S, 0, "tokens", "N", CLI_WHOLE, 1, INT32_MAX, NULL, "fork: only the first N tokens." },
     { OPT_MLOCK, R | C, 0, "mlock", NULL, FLAG, "Keep the weights in memory: the system may not page them out." },
     { OPT_DETERMINISTIC, R | C | L | E | B, 0, "deterministic", NULL, FLAG,
       "The same numbers on every processor with AVX2, AVX-512 or NEON. For any number of threads, and whatever else is computed, they are the same anyway." },

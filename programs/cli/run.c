@@ -1,5 +1,6 @@
 /* qwren run: one prompt, one request, or a request a line. Tested by tests/cli/run.sh, jsonl.sh, interrupt.sh and files.sh. */
 #include "base/alloc.h"
+#include "base/file.h"
 #include "engine.h"
 #include "input.h"
 #include "interrupt.h"
@@ -125,7 +126,34 @@ static qwren_status answer_line(void *ctx, const qw_json *line, qw_buf *out, qwr
     return st;
 }
 
+/* The session's file. For one who is going to save to it a new name is no mistake, nor is a file whose first saving was interrupted. */
+static qwren_status restore(const cli_engine *e, const char *from, const char *to, qwren_error *err)
+{
+    if (!from || (to && strcmp(from, to) == 0 && !qw_file_exists(from)))
+        return QWREN_OK;
+    const qwren_status st = qwren_session_load(e->session, from, err);
+    if (st != QWREN_E_FORMAT || !to || strcmp(from, to) != 0)
+        return st;
+    cli_notice("%s; a new one begins", err->text);
+    return QWREN_OK;
+}
+
+/* An answer that was stopped is saved too: as far as it came, it need not be computed again. */
+static int save(const cli_engine *e, const char *to, int status)
+{
+    qwren_error err;
+    if (!to || (status != 0 && status != 130) || qwren_session_save(e->session, to, &err) == QWREN_OK)
+        return status;
+    return cli_fail(&err);
+}
+
 int cli_run(const cli_args *a)
+{
+    const char *file = cli_text(a, OPT_SESSION, NULL);
+    return cli_run_in(a, file, file);
+}
+
+int cli_run_in(const cli_args *a, const char *from, const char *to)
 {
     cli_engine e;
     qwren_error err;
@@ -133,10 +161,10 @@ int cli_run(const cli_args *a)
     if (status)
         return status;
     cli_interrupt_catch();
-    if (cli_engine_open(&e, a, &err) != QWREN_OK)
+    if (cli_engine_open(&e, a, &err) != QWREN_OK || restore(&e, from, to, &err) != QWREN_OK)
         status = cli_fail(&err);
     else
-        status = cli_has(a, OPT_JSONL) ? cli_each_line(cli_file_word(a), true, answer_line, &e) : run_once(&e);
+        status = save(&e, to, cli_has(a, OPT_JSONL) ? cli_each_line(cli_file_word(a), true, answer_line, &e) : run_once(&e));
     cli_engine_close(&e);
     return status;
 }

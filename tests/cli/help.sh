@@ -9,7 +9,7 @@ check version 0 "$QWREN" --version
 expect "--version" grep -q '^qwren [0-9]*\.[0-9]*\.[0-9]*$' out
 
 verbs=$(sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p' program)
-expect "all verbs are listed" [ "$(echo "$verbs" | tr '\n' ' ')" = "run chat inspect doctor quantize tokenize detokenize template parse logits preprocess eval bench help " ]
+expect "all verbs are listed" [ "$(echo "$verbs" | tr '\n' ' ')" = "run chat session inspect doctor quantize tokenize detokenize template parse logits preprocess eval bench help " ]
 
 render() { # page: as a person would read it
     if command -v groff >/dev/null; then
