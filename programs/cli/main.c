@@ -47,7 +47,7 @@ const cli_verb cli_verbs[VERB_COUNT] = {
         "A session file holds the tokens of a conversation with all that was computed of them: keys and values, states, the states between turns, and which pictures were seen. Whoever "
         "goes on from it computes new tokens only, and gets the same answer, to the bit, as if the program had never stopped.\n"
         "\n"
-        "  save  answer as qwren run does, going on from FILE if it is there, and save to FILE\n"
+        "  save  answer as qwren run does, from FILE if it is there, and save to FILE\n"
         "  load  the same from FILE, which stays as it is\n"
         "  info  show what is in FILE; needs no model\n"
         "  fork  make the session file NEW that begins as FILE does\n"

@@ -76,7 +76,7 @@ static void put_option(qw_buf *out, const cli_option *o)
 }
 
 #define OF(verb) (1u << (verb))
-#define TALKING (OF(VERB_RUN) | OF(VERB_CHAT))
+#define TALKING (OF(VERB_RUN) | OF(VERB_SESSION) | OF(VERB_CHAT))
 
 /* `verbs`: bits of those whose page it is; without any that a variable matters to there is no such section. */
 static void environment(qw_buf *out, unsigned verbs)

@@ -40,7 +40,7 @@ for verb in $verbs; do
     expect "$verb: QWREN_MODEL goes with -m" [ "$speaks" -eq "$(grep -c '^ *-m, --model' text)" ]
     case $verb in
     chat) variables=4 ;;
-    run) variables=3 ;;
+    run | session) variables=3 ;;
     inspect | doctor | logits | bench) variables=2 ;; # and QWREN_CPU, for what computes
     eval | quantize) variables=1 ;;
     *) variables=$speaks ;;
