@@ -69,7 +69,7 @@ static qwren_status open_draft(qwren_session *s, const qwren_session_options *op
     const qwren_model *d = opt->draft_model;
     qw_prefix *prefix = NULL;
     QW_TRY(check_draft(s->model, d, err));
-    QW_TRY(qw_caches_of(d->caches, &d->core, qw_cache_type(&d->core, opt->kv_type), &prefix, err));
+    QW_TRY(qw_caches_of(d->caches, &d->core, qw_cache_type(&d->core, opt->kv_type), &prefix, NULL, err));
     return qw_draft_model_create(&s->draft, &d->core, qw_session_capacity(s->core), opt->kv_type, prefix, err);
 }
 

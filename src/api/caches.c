@@ -134,7 +134,8 @@ qwren_status qw_caches_of(qw_caches *c, const qw_model *m, qw_kv_type type, qw_p
     pthread_mutex_lock(&c->lock);
     const qwren_status st = make(c, &c->of_type[type], m, type, err);
     *prefix = c->of_type[type].prefix;
-    *disk = c->of_type[type].disk;
+    if (disk)
+        *disk = c->of_type[type].disk;
     pthread_mutex_unlock(&c->lock);
     return st;
 }

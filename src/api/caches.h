@@ -17,7 +17,7 @@ typedef struct qw_caches_options {
 /* Makes the folder. Free with qw_caches_free(), after all sessions. */
 qwren_status qw_caches_create(qw_caches **out, const qw_caches_options *opt, qwren_error *err);
 void qw_caches_free(qw_caches *c); /* NULL is allowed */
-/* The cache for this type, and its place on disk (NULL without a folder); by any thread. */
+/* The cache for this type, and its place on disk (NULL without a folder; disk may be NULL); by any thread. */
 qwren_status qw_caches_of(qw_caches *c, const qw_model *m, qw_kv_type type, qw_prefix **prefix, qw_prefix_disk **disk, qwren_error *err);
 /* The head of files of this model and type, but for their kind; by any thread. */
 qwren_status qw_caches_head(qw_caches *c, const qw_model *m, qw_kv_type type, qw_store_head *out, qwren_error *err);
