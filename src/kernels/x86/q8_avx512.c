@@ -1,39 +1,11 @@
 /* Weights times activations in eight bits, level avx512 with VNNI and VBMI. One token: 16 rows at a time straight from their bytes, two rows in a register, so that
  * decoding is limited by the memory. More tokens: 16 rows are unpacked once (q8panel_avx512.c multiplies them by all tokens). Everything is a template over the
  * type (q8unpack_avx512.h). Tested by tests/unit/test_kernels_q8_levels.c. */
-#include "kernels/x86/q8unpack_avx512.h"
+#include "kernels/x86/q8rows_avx512.h"
 
 #include "kernels/levels.h"
 
 #define PANELS 4 /* that are unpacked together when there are many tokens: what they hold stays in the second cache */
-
-/* Of a whole matrix, computed once. */
-typedef struct layout {
-    const qw_matrix *w;
-    size_t row_bytes, scale_bytes; /* of a row: its codes, its scales */
-} layout;
-
-static layout layout_of(const qw_matrix *w)
-{
-    return (layout){ w, qw_matrix_row_bytes(w), w->scales ? w->cols / (size_t)w->group * qw_type_block_bytes(w->scale_type) : 0 };
-}
-
-/* A panel of up to n rows: 16, or one. */
-INLINE q8_rows rows_of(const layout *l, size_t first, size_t n)
-{
-    const qw_matrix *w = l->w;
-    q8_rows rows = { .w = w, .n = 1, .at = (const uint8_t *)w->data + first * l->row_bytes };
-    if (w->scales) {
-        rows.scales = (const char *)w->scales + first * l->scale_bytes;
-        rows.biases = (const char *)w->biases + first * l->scale_bytes;
-    }
-    if (n >= ROWS) {
-        rows.n = ROWS;
-        rows.stride = l->row_bytes;
-        rows.scale_stride = l->scale_bytes;
-    }
-    return rows;
-}
 
 /* One group of 16 rows. Pair p of 0..3 of eight e is a register with rows 8 e + p and 8 e + p + 4: addresses that a quarter and the stride make. */
 typedef struct sixteen {
@@ -47,56 +19,9 @@ INLINE sixteen sixteen_at(const uint8_t *at, size_t stride)
     return (sixteen){ { at, at + 4 * stride, at + 8 * stride, at + 12 * stride }, stride };
 }
 
-INLINE q8_pair pair_of(qw_type t, const sixteen *s, size_t e, size_t p, size_t m, const q8_control *c, bool last)
+INLINE q8_pair pair_of(qw_type t, const sixteen *s, size_t e, size_t p, size_t m, const q8_control *c)
 {
-    return q8_unpack(t, s->quarter[2 * e] + p * s->stride, s->quarter[2 * e + 1] + p * s->stride, m, c, last);
-}
-
-/* ---- ahead of the loads: the rows of the next panel stand behind this one's without a gap, so its bytes are asked for in their order, evenly: a burst would
- * stand in the way of the loads. The processor drops some of what it is asked for, so every line is asked for twice, a panel and two before it is read: a quarter
- * faster than once, for any distance. */
-
-typedef struct ahead {
-    const char *codes, *scales, *biases;            /* of the next panel */
-    size_t panel_bytes, panel_scales, group_scales; /* bytes of 16 rows: codes and scales; the scales of one group */
-} ahead;
-
-static ahead ahead_of(const layout *l, size_t row)
-{
-    const qw_matrix *w = l->w;
-    if (row + ROWS > w->rows)
-        row = w->rows - (w->rows < ROWS ? w->rows : ROWS);
-    ahead p = { .codes = (const char *)w->data + row * l->row_bytes, .panel_bytes = ROWS * l->row_bytes };
-    if (w->scales) {
-        p.scales = (const char *)w->scales + row * l->scale_bytes;
-        p.biases = (const char *)w->biases + row * l->scale_bytes;
-        p.panel_scales = ROWS * l->scale_bytes;
-        p.group_scales = p.panel_scales / (w->cols / QW_Q8_GROUP);
-    }
-    return p;
-}
-
-INLINE void fetch_twice(const char *p, size_t further)
-{
-    _mm_prefetch(p, _MM_HINT_T1);
-    _mm_prefetch(p + further, _MM_HINT_T1);
-}
-
-INLINE size_t code_step(qw_type t) { return 4 * q8_offset(t, 4); } /* bytes of codes of a group of 16 rows */
-
-/* Part i of 8 of group g. far_alone: codes of the panel after the next one alone; those of the next are asked for by who multiplies this one. */
-INLINE void fetch(const ahead *p, qw_type t, size_t g, size_t i, const bool far_alone)
-{
-    UNROLL
-    for (size_t byte = 64 * i; byte < code_step(t); byte += 512) {
-        const char *code = p->codes + g * code_step(t) + byte;
-        if (far_alone)
-            _mm_prefetch(code + p->panel_bytes, _MM_HINT_T1);
-        else
-            fetch_twice(code, p->panel_bytes);
-    }
-    if (q8_affine_bits(t) && i % 4 == 1)
-        fetch_twice((i < 4 ? p->scales : p->biases) + g * p->group_scales, p->panel_scales);
+    return q8_unpack(t, s->quarter[2 * e] + p * s->stride, s->quarter[2 * e + 1] + p * s->stride, m, c);
 }
 
 /* ---- one token */
@@ -110,7 +35,7 @@ INLINE __m512i twice(const int8_t *p) { return _mm512_broadcast_i64x4(_mm256_loa
 
 /* Sums of the units of a group for 16 rows, I of q8.h. */
 INLINE void group_sums(__m512i *sums, qw_type t, size_t unit, bool fixed, const q8_rows *rows, const one *x, size_t g, const q8_control *c,
-                       const ahead *next, bool last)
+                       const q8_ahead *next)
 {
     const sixteen s = sixteen_at(rows->at + q8_offset(t, g), rows->stride);
     const __m512i low[2] = { twice(x->low + g * 64), twice(x->low + g * 64 + 32) };
@@ -125,8 +50,8 @@ INLINE void group_sums(__m512i *sums, qw_type t, size_t unit, bool fixed, const 
         __m512i acc[2][4];
         UNROLL
         for (size_t p = 0; p < 4; p++) {
-            const q8_pair pair = pair_of(t, &s, eight, p, g % 4, c, last);
-            fetch(next, t, g, 4 * eight + p, false);
+            const q8_pair pair = pair_of(t, &s, eight, p, g % 4, c);
+            q8_fetch(next, t, g, 4 * eight + p, false);
             __m512i a = zero, b = zero;
             if (fixed) {
                 a = _mm512_dpbusd_epi32(a, pair.half[0], high[0]);
@@ -168,27 +93,22 @@ INLINE __m512 add_group(__m512 y, const __m512i *sums, size_t unit, const qw_q8_
     return y;
 }
 
-INLINE __m512 rows_times_token(qw_type t, size_t unit, bool fixed, const q8_rows *given, const one *token, const ahead *given_next)
+INLINE __m512 rows_times_token(qw_type t, size_t unit, bool fixed, const q8_rows *given, const one *token, const q8_ahead *given_next)
 {
     const q8_rows own = *given, *rows = &own; /* copies: addresses stay in registers */
     const one x_own = *token, *x = &x_own;
-    const ahead next_own = *given_next, *next = &next_own;
+    const q8_ahead next_own = *given_next, *next = &next_own;
     const q8_control control = q8_control_of(t), *c = &control;
-    const size_t groups = rows->w->cols / QW_Q8_GROUP, whole = groups - (q8_reaches_beyond(t) ? 1 : 0);
+    const size_t groups = rows->w->cols / QW_Q8_GROUP;
     float scales[BATCH_UNITS * ROWS], biases[BATCH_UNITS * ROWS];
     __m512 y = _mm512_setzero_ps();
     __m512i sums[4];
     for (size_t begin = 0; begin < groups; begin += BATCH) {
-        const size_t end = begin + BATCH < groups ? begin + BATCH : groups, end_whole = end < whole ? end : whole;
+        const size_t end = begin + BATCH < groups ? begin + BATCH : groups;
         qw_q8_scales_avx512(rows, begin, end - begin, scales, biases);
         const float *s = scales, *b = biases;
-        size_t g = begin;
-        for (; g < end_whole; g++, s += 64 / unit * ROWS, b += 64 / unit * ROWS) {
-            group_sums(sums, t, unit, fixed, rows, x, g, c, next, false);
-            y = add_group(y, sums, unit, x->groups + g, s, b);
-        }
-        if (q8_reaches_beyond(t) && g < end) {
-            group_sums(sums, t, unit, fixed, rows, x, g, c, next, true);
+        for (size_t g = begin; g < end; g++, s += 64 / unit * ROWS, b += 64 / unit * ROWS) {
+            group_sums(sums, t, unit, fixed, rows, x, g, c, next);
             y = add_group(y, sums, unit, x->groups + g, s, b);
         }
     }
@@ -206,7 +126,7 @@ static void spread_high(int8_t *high, const qw_q8_matmul *a)
             memcpy(high + 4 * fixes->quad, fixes->high, 4);
 }
 
-typedef __m512 rows_fn(const q8_rows *rows, const one *x, const ahead *next);
+typedef __m512 rows_fn(const q8_rows *rows, const one *x, const q8_ahead *next);
 
 static void one_token(const qw_q8_matmul *a, rows_fn *plain, rows_fn *fixed)
 {
@@ -214,10 +134,10 @@ static void one_token(const qw_q8_matmul *a, rows_fn *plain, rows_fn *fixed)
     const one x = { a->x->low + at * QW_Q8_GROUP, a->scratch, a->x->groups + at };
     if (n_fix && !a->ready)
         spread_high(a->scratch, a);
-    const layout l = layout_of(a->w);
+    const q8_layout l = q8_layout_of(a->w);
     for (size_t r = 0, n; r < a->n_rows; r += n) {
-        const q8_rows rows = rows_of(&l, a->first + r, a->n_rows - r);
-        const ahead next = ahead_of(&l, a->first + r + ROWS);
+        const q8_rows rows = q8_rows_of(&l, a->first + r, a->n_rows - r);
+        const q8_ahead next = q8_ahead_of(&l, a->first + r + ROWS);
         const __m512 y = (n_fix ? fixed : plain)(&rows, &x, &next);
         n = rows.n;
         const __mmask16 mask = (__mmask16)((1U << n) - 1);
@@ -229,15 +149,15 @@ static void one_token(const qw_q8_matmul *a, rows_fn *plain, rows_fn *fixed)
 /* ---- more tokens */
 
 /* Group g of 16 rows into codes [16 quads][16 rows][4]: transposed in lanes, then lanes of the two halves of the rows are put together. */
-INLINE void unpack_group(uint8_t *codes, qw_type t, const q8_rows *rows, size_t g, const q8_control *c, const ahead *next, bool last,
+INLINE void unpack_group(uint8_t *codes, qw_type t, const q8_rows *rows, size_t g, const q8_control *c, const q8_ahead *next,
                          const bool few)
 {
     const sixteen s = sixteen_at(rows->at + q8_offset(t, g), rows->stride);
     __m512i v[2][2][4]; /* [half][rows 0..7, 8..15][pair] */
     UNROLL
     for (size_t p = 0; p < 8; p++) {
-        const q8_pair pair = pair_of(t, &s, p / 4, p % 4, g % 4, c, last);
-        fetch(next, t, g, p, few);
+        const q8_pair pair = pair_of(t, &s, p / 4, p % 4, g % 4, c);
+        q8_fetch(next, t, g, p, few);
         v[0][p / 4][p % 4] = pair.half[0];
         v[1][p / 4][p % 4] = pair.half[1];
     }
@@ -253,18 +173,16 @@ INLINE void unpack_group(uint8_t *codes, qw_type t, const q8_rows *rows, size_t 
     }
 }
 
-INLINE void unpack_panel(const q8_panel *panel, qw_type t, size_t unit, const q8_rows *rows, const q8_control *c, const ahead *next,
+INLINE void unpack_panel(const q8_panel *panel, qw_type t, size_t unit, const q8_rows *rows, const q8_control *c, const q8_ahead *next,
                          const bool few)
 {
-    const size_t groups = rows->w->cols / QW_Q8_GROUP, whole = groups - (q8_reaches_beyond(t) ? 1 : 0);
+    const size_t groups = rows->w->cols / QW_Q8_GROUP;
     for (size_t g = 0; g < groups; g += BATCH) {
         const size_t at = g * (64 / unit) * ROWS;
         qw_q8_scales_avx512(rows, g, groups - g < BATCH ? groups - g : BATCH, panel->scales + at, panel->biases + at);
     }
-    for (size_t g = 0; g < whole; g++)
-        unpack_group(panel->codes + g * 64 * ROWS, t, rows, g, c, next, false, few);
-    if (q8_reaches_beyond(t))
-        unpack_group(panel->codes + whole * 64 * ROWS, t, rows, whole, c, next, true, few);
+    for (size_t g = 0; g < groups; g++)
+        unpack_group(panel->codes + g * 64 * ROWS, t, rows, g, c, next, few);
 }
 
 /* Panel i of scratch. */
@@ -293,19 +211,19 @@ INLINE void tokens(const qw_q8_matmul *a, qw_type t, size_t unit, const bool few
 {
     const size_t at_once = few ? ROWS : PANELS * ROWS;
     const q8_control c = q8_control_of(t);
-    const layout l = layout_of(a->w);
+    const q8_layout l = q8_layout_of(a->w);
     for (size_t row = 0, n; row < a->n_rows; row += n) {
         const size_t left = a->n_rows - row;
         q8_panel panels[PANELS];
-        ahead next = { 0 };
+        q8_ahead next = { 0 };
         n = left < ROWS ? 1 : left < at_once ? left / ROWS * ROWS : at_once;
         for (size_t r = 0; r < n; r += ROWS) {
-            const q8_rows rows = rows_of(&l, a->first + row + r, n - r);
-            next = ahead_of(&l, a->first + row + r + ROWS);
+            const q8_rows rows = q8_rows_of(&l, a->first + row + r, n - r);
+            next = q8_ahead_of(&l, a->first + row + r + ROWS);
             panels[r / ROWS] = panel_at(a->scratch, r / ROWS, a->w->cols, unit);
             unpack_panel(&panels[r / ROWS], t, unit, &rows, &c, &next, few);
         }
-        multiply_panels(a, panels, row, n, few ? next.codes : NULL, code_step(t));
+        multiply_panels(a, panels, row, n, few ? next.codes : NULL, q8_code_step(t));
     }
 }
 
@@ -313,12 +231,24 @@ INLINE void tokens(const qw_q8_matmul *a, qw_type t, size_t unit, const bool few
 
 typedef void tokens_fn(const qw_q8_matmul *a);
 
+/* Panels as one stream where there is one (q8few_avx512.c), the rest by way of unpacked ones. */
+static void few_tokens(const qw_q8_matmul *a, tokens_fn *few)
+{
+    qw_q8_matmul rest = *a;
+    const size_t done = qw_q8_few_avx512(a);
+    rest.y += done;
+    rest.first += done;
+    rest.n_rows -= done;
+    if (rest.n_rows)
+        few(&rest);
+}
+
 static void matmul(const qw_q8_matmul *a, rows_fn *plain, rows_fn *fixed, tokens_fn *few, tokens_fn *many)
 {
     if (a->n_tokens > QW_Q8_TOKENS)
         many(a);
     else if (a->n_tokens > 1)
-        few(a);
+        few_tokens(a, few);
     else if (a->n_tokens == 1)
         one_token(a, plain, fixed);
 }
@@ -326,11 +256,11 @@ static void matmul(const qw_q8_matmul *a, rows_fn *plain, rows_fn *fixed, tokens
 /* Functions of their own: in one, the loops would fight for registers. */
 #define APART static __attribute__((noinline))
 #define DEFINE(type, u)                                                                        \
-  APART __m512 plain_##type##_##u(const q8_rows *r, const one *x, const ahead *next)           \
+  APART __m512 plain_##type##_##u(const q8_rows *r, const one *x, const q8_ahead *next)        \
   {                                                                                            \
     return rows_times_token(QW_TYPE_##type, u, false, r, x, next);                             \
   }                                                                                            \
-  APART __m512 fixed_##type##_##u(const q8_rows *r, const one *x, const ahead *next)           \
+  APART __m512 fixed_##type##_##u(const q8_rows *r, const one *x, const q8_ahead *next)        \
   {                                                                                            \
     return rows_times_token(QW_TYPE_##type, u, true, r, x, next);                              \
   }                                                                                            \

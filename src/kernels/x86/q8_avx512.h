@@ -40,6 +40,11 @@ void qw_q8_scales_avx512(const q8_rows *rows, size_t group, size_t n, float *sca
 void qw_q8_panel_avx512(const qw_q8_matmul *a, const q8_panel *panel, size_t row, size_t rows, size_t token, size_t n, const char *next,
                         size_t next_bytes);
 
+/* The whole panels of a product of 2..QW_Q8_FEW tokens with an affine type in units of 64; other products not at all. Returns the rows that are done. Called for every
+ * product of up to QW_Q8_TOKENS tokens, for what it makes ready of them. */
+#define QW_Q8_FEW 6
+size_t qw_q8_few_avx512(const qw_q8_matmul *a);
+
 void qw_quantize_avx512(const qw_q8_quantize *a);
 
 /* t[l] of four vectors: dword q of lane l of a, b, c, d: a 4 x 4 transposition in each lane. */

@@ -26,17 +26,18 @@ INLINE size_t q8_affine_bits(qw_type t)
                                   : 0;
 }
 
-/* Loads of these reach beyond a group of 64: the last group of a row takes masks. */
-INLINE bool q8_reaches_beyond(qw_type t) { return t == QW_TYPE_AFFINE3 || t == QW_TYPE_AFFINE5 || t == QW_TYPE_AFFINE6; }
+/* Half a group of a row comes in a load of so many bytes: the first half's begins with the group, the second half's ends with it, so that nothing beyond is read. */
+INLINE size_t q8_half_load(size_t bits) { return bits < 4 ? 16 : 32; }
+INLINE size_t q8_second_half(size_t bits) { return 8 * bits - q8_half_load(bits); }
 
 INLINE q8_control q8_control_of(qw_type t)
 {
     const size_t bits = q8_affine_bits(t);
     uint8_t index[2][64], shifts[64];
     for (size_t i = 0; i < 64; i++) {
-        const size_t eight = i / 8 % 4, byte = i % 8 < bits ? i % 8 : 0;
+        const size_t eight = i / 8 % 4, byte = i % 8 < bits ? i % 8 : 0, before = q8_half_load(bits) - 4 * bits;
         index[0][i] = (uint8_t)(i / 32 * 64 + eight * bits + byte);
-        index[1][i] = (uint8_t)(i / 32 * 64 + (eight + 4) * bits + byte);
+        index[1][i] = (uint8_t)(index[0][i] + before);
         shifts[i] = (uint8_t)(i % 8 * bits);
     }
     return (q8_control){ { _mm512_loadu_si512(index[0]), _mm512_loadu_si512(index[1]) },
@@ -50,27 +51,24 @@ INLINE __m512i two_halves(const uint8_t *a, const uint8_t *b)
     return _mm512_inserti64x4(low, _mm256_loadu_si256((const __m256i *)(const void *)b), 1);
 }
 
-/* The bytes of 64 codes and perhaps some more. */
-INLINE __m512i affine_bytes(size_t bits, const uint8_t *p, bool last)
+/* Not the whole group at once: loads of 512 bits take two of the ports through which dot products get their values, and three times as long across a line. */
+INLINE __m512i affine_bytes(size_t bits, const uint8_t *p)
 {
-    if (bits == 2)
-        return _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)p));
-    if (bits == 4 || (bits == 3 && !last))
-        return _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)p));
-    if (last)
-        return _mm512_maskz_loadu_epi8((1ULL << 8 * bits) - 1, p);
-    return _mm512_loadu_si512(p);
+    return bits < 4 ? _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)p))
+                    : _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
-INLINE q8_pair unpack_affine(qw_type t, const uint8_t *a, const uint8_t *b, const q8_control *c, bool last)
+INLINE q8_pair unpack_affine(qw_type t, const uint8_t *a, const uint8_t *b, const q8_control *c)
 {
     const size_t bits = q8_affine_bits(t);
     if (bits == 8)
         return (q8_pair){ { two_halves(a, b), two_halves(a + 32, b + 32) } };
-    const __m512i x = affine_bytes(bits, a, last), y = affine_bytes(bits, b, last);
     q8_pair p;
-    for (int i = 0; i < 2; i++)
-        p.half[i] = _mm512_and_si512(_mm512_multishift_epi64_epi8(c->shifts, _mm512_permutex2var_epi8(x, c->index[i], y)), c->mask);
+    for (size_t h = 0; h < 2; h++) {
+        const size_t at = h ? q8_second_half(bits) : 0;
+        const __m512i bytes = _mm512_permutex2var_epi8(affine_bytes(bits, a + at), c->index[h], affine_bytes(bits, b + at));
+        p.half[h] = _mm512_and_si512(_mm512_multishift_epi64_epi8(c->shifts, bytes), c->mask);
+    }
     return p;
 }
 
@@ -144,11 +142,11 @@ INLINE size_t q8_offset(qw_type t, size_t g)
     }
 }
 
-/* The group at a and b (q8_offset); m: its number in its block. `last`: nothing may be read beyond it. */
-INLINE q8_pair q8_unpack(qw_type t, const uint8_t *a, const uint8_t *b, size_t m, const q8_control *c, bool last)
+/* The group at a and b (q8_offset); m: its number in its block. */
+INLINE q8_pair q8_unpack(qw_type t, const uint8_t *a, const uint8_t *b, size_t m, const q8_control *c)
 {
     if (q8_affine_bits(t))
-        return unpack_affine(t, a, b, c, last);
+        return unpack_affine(t, a, b, c);
     if (t == QW_TYPE_Q4_K || t == QW_TYPE_Q5_K)
         return unpack_k45(t, a, b, m);
     if (t == QW_TYPE_Q6_K)
