@@ -145,8 +145,8 @@ typedef struct qwren_model_options {
     bool lock_memory;           /* the weights must stay in memory and are never paged out (mlock); QWREN_E_LIMIT when the system does not allow it */
     qwren_arithmetic arithmetic;
     double yarn_factor;         /* more positions than the training had, by YaRN, so many times: 1 to 4; 0 = as the files say. Answers to short texts lose a little */
-    size_t cache_bytes;         /* what the prefix cache that all sessions of the model share may hold, for each type of keys and values: a beginning that one of them
-                                 * has computed is not computed again by any. 0 = a quarter of the memory that is free, at most 1 GB; 1 = nothing is kept */
+    size_t cache_bytes;         /* what the prefix cache that all sessions of the model share may hold beside what they use themselves, for each type of keys and values: a
+                                 * beginning that one of them has computed is not computed again by any. 0 = a quarter of the memory that is free, at most 1 GB; 1 = nothing is kept */
     const char *cache_dir;      /* folder where the prefix cache is kept between runs; made when it is not there. Any number of processes and models may share one, and what they
                                  * find damaged in it they do without. What a chat computed is written when it ends, everything else when its session is freed.
                                  * NULL: nowhere */
