@@ -18,7 +18,7 @@ static void fill_matmul(qw_kernels *k)
 
 static void fill_attend(qw_kernels *k)
 {
-    for (qw_kv_type t = 0; t < QW_KV_BF16; t++) {
+    for (qw_kv_type t = 0; t < QW_KV_PAIRS; t++) {
         k->kv_append[t] = qw_kv_append_ref;
         k->attend[t] = qw_attend_ref;
         k->attend_split[t] = qw_attend_split_ref;

@@ -65,7 +65,7 @@ typedef struct qw_kernels {
     /* log_decay = neg_exp_a * ln(1 + e^(a + dt_bias)), beta = sigmoid(b): [n, heads], neg_exp_a and dt_bias [heads]; log_decay may be a, beta may be b */
     void (*delta_gates)(float *log_decay, float *beta, const float *a, const float *b, const float *neg_exp_a, const float *dt_bias,
                         size_t n, size_t heads);
-    /* Keys and values (kv.h); NULL for BF16 where the processor has no such product. */
+    /* Keys and values (kv.h); NULL for PAIRS where the processor has no such product. */
     void (*kv_append[QW_KV_TYPES])(const qw_kv_append_args *a);
     void (*attend[QW_KV_TYPES])(const qw_attend_args *a);
     /* parts [n_tokens * n_heads, qw_attend_part_floats(head_dim)] of split number `split` */

@@ -5,13 +5,19 @@
  *   | block 0: keys [head_dim][16 positions], key scales [16], values [16 positions][padded], value scales [16] | block 1 | ...
  *
  * Keys lie with the positions in the lanes: the scores of 16 keys are one vector, and a query's value is broadcast to all of them. Values are rows, padded with
- * zeros to whole vectors: padded = head_dim rounded up to 16. Each of the four parts begins on a multiple of 64 bytes. Only Q8 has scales.
+ * zeros to whole vectors: padded = head_dim rounded up to 16. Each of the four parts begins on a multiple of 64 bytes. Only Q8 and Q4 have scales.
  *
- *   F32   as they come
- *   F16   rounded to the nearest, of two the even
- *   Q8    8 bits: scale = largest magnitude of the row / 127 (0 below 1e-30; NaN, with all codes 0, when a value is not finite), code = x * (1 / scale) rounded likewise
- *   BF16  keys as pairs of dimensions [(head_dim + 1) / 2][16][2], values as pairs of positions [8][padded][2]: what a bf16 dot product takes. For the image tower, where
- *         kernels.h has slots for it.
+ *   F32    as they come
+ *   F16    rounded to the nearest, of two the even
+ *   BF16   likewise
+ *   Q8     8 bits: scale = largest magnitude of the row / 127 (0 below 1e-30; NaN, with all codes 0, when a value is not finite), code = x * (1 / scale) rounded likewise
+ *   Q4     4 bits, and a scale in F16 for each group of QW_KV_GROUP dimensions of a row: scale = the group's value of the largest magnitude (of two the negative one) / -8,
+ *          rounded; code = x * (1 / scale) rounded likewise, from -8 to 7, and kept + 8. NaN as in Q8. Keys are turned by qw_kv_rotate() before: a dimension that
+ *          is much larger than others, as keys have them, would leave the others of its group no codes.
+ *          keys [(head_dim + 1) / 2][16 positions]: an even dimension in the low half of a byte, the next one in the high half; key scales [groups][16];
+ *          values [16 positions][groups][16]: dimension i of a group in the low half, i + 16 in the high one; value scales [groups][16].
+ *   PAIRS  of BF16: keys as pairs of dimensions [(head_dim + 1) / 2][16][2], values as pairs of positions [8][padded][2]: what a bf16 dot product takes. For the image
+ *          tower, where kernels.h has slots for it.
  *
  * The cache of a layer is its heads one after the other. A head lies in one piece, or in pages of QW_KV_PAGE positions each, which need not follow each other; both
  * hold the same bytes. Tested by tests/unit/test_kernels_attn.c. */
@@ -22,9 +28,10 @@
 #include <stdint.h>
 
 #define QW_KV_BLOCK 16
+#define QW_KV_GROUP 32
 #define QW_KV_PAGE 512 /* whole blocks, and whole tiles of attention */
 
-typedef enum qw_kv_type { QW_KV_F32, QW_KV_F16, QW_KV_Q8, QW_KV_BF16, QW_KV_TYPES } qw_kv_type;
+typedef enum qw_kv_type { QW_KV_F32, QW_KV_F16, QW_KV_BF16, QW_KV_Q8, QW_KV_Q4, QW_KV_PAIRS, QW_KV_TYPES } qw_kv_type;
 
 typedef struct qw_kv {
     qw_kv_type type;
@@ -52,6 +59,10 @@ size_t qw_kv_bytes(qw_kv_type type, size_t head_dim, size_t capacity);
 void qw_kv_get(const qw_kv *kv, size_t pos, float *k, float *v);
 /* The other way, in plain C: one row becomes a position. */
 void qw_kv_put(const qw_kv *kv, size_t pos, const float *k, const float *v);
+
+/* Rows of x [head_dim][lanes], one in each lane, times an orthogonal matrix that is its own inverse: of Hadamard's, over pieces of the largest power of two up to 256
+ * that divides head_dim. Nothing changes when that is less than QW_KV_GROUP. Scores remain when queries are turned too. */
+void qw_kv_rotate(float *x, size_t head_dim, size_t lanes);
 
 /* Where the parts of a block begin, in bytes from its own begin. */
 typedef struct qw_kv_layout {

@@ -101,16 +101,20 @@ static void run_append(const qw_kernels *k, check_run *r)
     "kv_append", #type, "Gvalue/s", limit, QW_KV_##type, make_rows, run_append, here \
   }
 
-/* Sums in another order than plain C's: 1e-5 of the largest. BF16 is compared with floats. */
+/* Sums in another order than plain C's: 1e-5 of the largest. PAIRS is compared with floats. */
 const check_case check_attn_cases[] = {
     APPEND(F32, 0),
     APPEND(F16, 0),
+    APPEND(BF16, 0),
     APPEND(Q8, 0),
-    APPEND(BF16, 0x1p-8),
+    APPEND(Q4, 0),
+    APPEND(PAIRS, 0x1p-8),
     ATTEND("F32 decode", DECODE, F32, 1e-5),
     ATTEND("F16 decode", DECODE, F16, 1e-5),
+    ATTEND("BF16 decode", DECODE, BF16, 1e-5),
     ATTEND("Q8 decode", DECODE, Q8, 1e-5),
+    ATTEND("Q4 decode", DECODE, Q4, 1e-5),
     ATTEND("F32 tower", TOWER, F32, 1e-5),
-    ATTEND("BF16 tower", TOWER, BF16, 0.02),
+    ATTEND("PAIRS tower", TOWER, PAIRS, 0.02),
     { NULL, NULL, NULL, 0, 0, NULL, NULL, NULL },
 };

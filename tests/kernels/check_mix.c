@@ -123,7 +123,9 @@ static void run_conv(const qw_kernels *k, check_run *r)
 const check_case check_mix_cases[] = {
     { "attend", "F32", "GFLOP/s", 3e-6, QW_KV_F32, make_attention, run_attention, NULL },
     { "attend", "F16", "GFLOP/s", 3e-6, QW_KV_F16, make_attention, run_attention, NULL },
+    { "attend", "BF16", "GFLOP/s", 3e-6, QW_KV_BF16, make_attention, run_attention, NULL },
     { "attend", "Q8", "GFLOP/s", 3e-6, QW_KV_Q8, make_attention, run_attention, NULL },
+    { "attend", "Q4", "GFLOP/s", 3e-6, QW_KV_Q4, make_attention, run_attention, NULL },
     { "delta", "1 token", "GFLOP/s", 3e-6, 1, make_delta, run_delta, NULL },
     { "delta", "64 tokens", "GFLOP/s", 3e-6, 64, make_delta, run_delta, NULL },
     { "delta", "", "GFLOP/s", 3e-6, 0, make_delta, run_delta, NULL },

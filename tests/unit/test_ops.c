@@ -372,7 +372,7 @@ static void attend(qw_ops *ops, timeline *t, qw_kv_type type, qw_input *out, siz
 static void a_query_has_one_answer(void **state)
 {
     (void)state;
-    for (qw_kv_type type = 0; type < QW_KV_BF16; type++) {
+    for (qw_kv_type type = 0; type < QW_KV_PAIRS; type++) {
         inputs whole = make_inputs(LONG), piece = make_inputs(LONG);
         qw_ops *one = device(1, QWREN_ARITHMETIC_DEFAULT), *many = device(3, QWREN_ARITHMETIC_DEFAULT);
         timeline t = make_timeline(type, false);

@@ -107,7 +107,9 @@ static double distance(const float *x, const float *y)
  * square root of two, as may be the row that it was of. In floats: the angle's own rounding, and one multiplication more. */
 static double error_of(qw_kv_type t)
 {
-    static const double error[] = { [QW_KV_F32] = 1e-6, [QW_KV_F16] = 4 * 0x1p-11, [QW_KV_Q8] = 4 * 0.5 / 127 };
+    static const double error[] = {
+        [QW_KV_F32] = 1e-6, [QW_KV_F16] = 4 * 0x1p-11, [QW_KV_BF16] = 4 * 0x1p-8, [QW_KV_Q8] = 4 * 0.5 / 127, [QW_KV_Q4] = 4 * 0.2
+    };
     return error[t];
 }
 
@@ -158,7 +160,7 @@ static void moved_positions_are_as_fresh_ones(void **state)
     qw_ops *ops;
     assert_int_equal(qw_ops_create(&ops, &(qw_ops_options){ .n_threads = 3 }, NULL), QWREN_OK);
     assert_int_equal(qw_ops_reserve(ops, &(qw_ops_needs){ .cols = HD, .head_dim = HD, .heads_per_kv = 1 }, NULL), QWREN_OK);
-    for (qw_kv_type type = 0; type < QW_KV_BF16; type++)
+    for (qw_kv_type type = 0; type < QW_KV_PAIRS; type++)
         for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
             const size_t from = cases[c].from, n = cases[c].n, by = cases[c].by;
             cache moved = make_cache(type), fresh = make_cache(type);

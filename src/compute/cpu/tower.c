@@ -82,7 +82,7 @@ void qw_op_linear_gelu(qw_ops *ops, qw_input *out, const qw_matrix *w, const flo
 
 static qw_kv_type cache_type(const qw_ops *ops)
 {
-    return ops->arithmetic == QWREN_ARITHMETIC_DEFAULT && ops->kernels.attend[QW_KV_BF16] ? QW_KV_BF16 : QW_KV_F32;
+    return ops->arithmetic == QWREN_ARITHMETIC_DEFAULT && ops->kernels.attend[QW_KV_PAIRS] ? QW_KV_PAIRS : QW_KV_F32;
 }
 
 size_t qw_op_tower_cache(const qw_ops *ops, size_t head_dim, size_t n) { return qw_kv_bytes(cache_type(ops), head_dim, n); }

@@ -39,6 +39,11 @@ void qw_kv_append_ref(const qw_kv_append_args *a);
 void qw_kv_widen_keys(const qw_kv *kv, size_t block, float *out);           /* [head_dim][16] */
 void qw_kv_widen_values(const qw_kv *kv, size_t pos, size_t n, float *out); /* [n][padded] */
 
+/* kv_q4.c: a row of a block; a number of it, of keys as they are kept */
+void qw_kv_q4_put(char *block, const qw_kv_layout *l, size_t head_dim, size_t lane, const float *k, const float *v);
+float qw_kv_q4_key(const char *block, const qw_kv_layout *l, size_t lane, size_t d);
+float qw_kv_q4_value(const char *block, const qw_kv_layout *l, size_t lane, size_t d);
+
 /* attn.c, conv.c, delta.c */
 void qw_attend_ref(const qw_attend_args *a);
 void qw_attend_split_ref(const qw_attend_args *a, size_t split, float *parts);

@@ -1,10 +1,10 @@
 /* Attention for one type of cache, included once for each: ATTN_NAME, ATTN_VALUE (what is stored), ATTN_LOAD (sixteen of them as floats), ATTN_SCALED (rows have
- * scales). A type whose values are pairs (ATTN_PAIRS) brings its own pack_NAME, score_NAME, mix_NAME, and weights_NAME, which makes pairs of weights. Tested by
- * tests/unit/test_kernels_attn.c. */
+ * scales). A type that is otherwise (ATTN_OWN) brings its own pack_NAME, score_NAME and mix_NAME; one whose values are pairs (ATTN_PAIRS) weights_NAME too, which makes
+ * pairs of weights. Tested by tests/unit/test_kernels_attn.c. */
 
 #define ATTN(name) ATTN_CONCAT(name, ATTN_NAME)
 
-#ifndef ATTN_PAIRS
+#ifndef ATTN_OWN
 
 /* s[i][16 b + lane] of n queries and n_blocks blocks of keys, numbers that the compiler knows: one vector of keys for each dimension and block, one broadcast for
  * each dimension and query, n * n_blocks sums. */
@@ -181,7 +181,7 @@ static void ATTN(take_split)(const qw_attend_args *a, size_t split, size_t first
     }
 }
 
-#ifdef ATTN_PAIRS
+#ifdef ATTN_OWN
 #  define ATTN_PACK ATTN(pack)
 #else
 #  define ATTN_PACK attn_pack
@@ -200,4 +200,5 @@ static void ATTN(attend_split)(const qw_attend_args *a, size_t split, float *par
 #undef ATTN_VALUE
 #undef ATTN_LOAD
 #undef ATTN_SCALED
+#undef ATTN_OWN
 #undef ATTN_PAIRS

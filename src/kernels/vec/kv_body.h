@@ -21,12 +21,15 @@ static void kv_row_f32(char *key, char *value, size_t head_dim, size_t padded, c
         v16_store(row + d, kv_load(v, d, head_dim));
 }
 
-static void kv_row_f16(char *key, char *value, size_t head_dim, size_t padded, const float *k, const float *v)
+/* Sixteen values in 16 bits each. */
+typedef void kv_store_fn(uint16_t *p, v16 x);
+
+static inline void kv_row_16(char *key, char *value, size_t head_dim, size_t padded, const float *k, const float *v, kv_store_fn *store)
 {
     uint16_t *to = (uint16_t *)(void *)key, *row = (uint16_t *)(void *)value, half[16];
     for (size_t d = 0; d < padded; d += 16) {
-        v16_store_f16(row + d, kv_load(v, d, head_dim));
-        v16_store_f16(half, kv_load(k, d, head_dim));
+        store(row + d, kv_load(v, d, head_dim));
+        store(half, kv_load(k, d, head_dim));
         for (size_t i = 0; i < 16 && d + i < head_dim; i++)
             to[(d + i) * QW_KV_BLOCK] = half[i];
     }
@@ -66,16 +69,19 @@ static void kv_append_f32(const qw_kv_append_args *a)
     }
 }
 
-static void kv_append_f16(const qw_kv_append_args *a)
+static inline void kv_append_16(const qw_kv_append_args *a, kv_store_fn *store)
 {
     const qw_kv_layout l = qw_kv_layout_of(QW_KV_F16, a->kv->head_dim);
     for (size_t t = 0; t < a->n; t++) {
         const size_t lane = (a->pos + t) % QW_KV_BLOCK;
         char *block = qw_kv_block_at(a->kv, l.bytes, a->pos + t);
-        kv_row_f16(block + 2 * lane, block + l.values + 2 * lane * l.padded, a->kv->head_dim, l.padded, a->k + t * a->k_stride,
-                   a->v + t * a->v_stride);
+        kv_row_16(block + 2 * lane, block + l.values + 2 * lane * l.padded, a->kv->head_dim, l.padded, a->k + t * a->k_stride,
+                  a->v + t * a->v_stride, store);
     }
 }
+
+static void kv_append_f16(const qw_kv_append_args *a) { kv_append_16(a, v16_store_f16); }
+static void kv_append_bf16(const qw_kv_append_args *a) { kv_append_16(a, v16_store_bf16); }
 
 static void kv_append_q8(const qw_kv_append_args *a)
 {

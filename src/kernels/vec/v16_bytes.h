@@ -13,6 +13,7 @@ typedef uint8x16_t b16;
 static inline b16 b16_load(const uint8_t *p) { return vld1q_u8(p); }
 static inline b16 b16_and(b16 x, uint8_t mask) { return vandq_u8(x, vdupq_n_u8(mask)); }
 static inline b16 b16_or(b16 x, b16 y) { return vorrq_u8(x, y); }
+static inline b16 b16_sub(b16 x, uint8_t y) { return vsubq_u8(x, vdupq_n_u8(y)); }
 static inline b16 b16_shr(b16 x, int n) { return vshlq_u8(x, vdupq_n_s8((int8_t)-n)); } /* of each byte; n < 8 */
 static inline b16 b16_shl(b16 x, int n) { return vshlq_u8(x, vdupq_n_s8((int8_t)n)); }
 static inline v16 v16_from_u8(b16 x)
@@ -45,6 +46,7 @@ typedef __m128i b16;
 static inline b16 b16_load(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
 static inline b16 b16_and(b16 x, uint8_t mask) { return _mm_and_si128(x, _mm_set1_epi8((char)mask)); }
 static inline b16 b16_or(b16 x, b16 y) { return _mm_or_si128(x, y); }
+static inline b16 b16_sub(b16 x, uint8_t y) { return _mm_sub_epi8(x, _mm_set1_epi8((char)y)); }
 static inline b16 b16_shr(b16 x, int n) { return b16_and(_mm_srli_epi16(x, n), (uint8_t)(0xFF >> n)); } /* of each byte; n < 8 */
 static inline b16 b16_shl(b16 x, int n) { return b16_and(_mm_slli_epi16(x, n), (uint8_t)(0xFF << n)); }
 

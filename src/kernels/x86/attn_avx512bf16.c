@@ -22,7 +22,7 @@ static inline __m512bh pairs_at(const void *p) { return (__m512bh)_mm512_loadu_s
 static inline uint16_t bf16_of(float x) { return (uint16_t)_mm_cvtsi128_si32((__m128i)_mm_cvtneps_pbh(_mm_set_ss(x))); }
 
 /* groups [(head_dim + 1) / 2][ATTN_QUERIES] of pairs of dimensions, as far apart as those of floats */
-static void pack_bf16(const qw_attend_args *a, size_t first, size_t n, float *out)
+static void pack_pairs(const qw_attend_args *a, size_t first, size_t n, float *out)
 {
     const size_t hd = a->kv->head_dim;
     for (size_t i = 0; i < n; i++) {
@@ -33,7 +33,7 @@ static void pack_bf16(const qw_attend_args *a, size_t first, size_t n, float *ou
     }
 }
 
-ATTN_INLINE void score_bf16(const attn_tile *t, const float *packed, float (*s)[ATTN_TILE], size_t b0, size_t n, size_t n_blocks)
+ATTN_INLINE void score_pairs(const attn_tile *t, const float *packed, float (*s)[ATTN_TILE], size_t b0, size_t n, size_t n_blocks)
 {
     const char *at = t->at + b0 * t->layout->bytes;
     const uint32_t *q = (const uint32_t *)(const void *)packed;
@@ -59,7 +59,7 @@ ATTN_INLINE void score_bf16(const attn_tile *t, const float *packed, float (*s)[
 }
 
 /* The weights of a query become pairs in the same place. */
-static void weights_bf16(const attn_tile *t, float (*p)[ATTN_TILE], size_t n, const size_t *n_keys)
+static void weights_pairs(const attn_tile *t, float (*p)[ATTN_TILE], size_t n, const size_t *n_keys)
 {
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < n_keys[i]; j += ATTN_BLOCK)
@@ -68,8 +68,8 @@ static void weights_bf16(const attn_tile *t, float (*p)[ATTN_TILE], size_t n, co
 }
 
 /* begin is even; of the last pair, when end is odd, the second value may be anything, and is made 0. */
-ATTN_INLINE void mix_bf16(const attn_tile *t, float *o, size_t o_stride, const float (*p)[ATTN_TILE], const float *keep, size_t begin,
-                          size_t end, size_t d0, size_t n, size_t n_vectors)
+ATTN_INLINE void mix_pairs(const attn_tile *t, float *o, size_t o_stride, const float (*p)[ATTN_TILE], const float *keep, size_t begin,
+                           size_t end, size_t d0, size_t n, size_t n_vectors)
 {
     __m512 sum[ATTN_QUERIES][ATTN_VECTORS];
     ATTN_UNROLL for (size_t i = 0; i < n; i++)
@@ -97,7 +97,8 @@ ATTN_INLINE void mix_bf16(const attn_tile *t, float *o, size_t o_stride, const f
     }
 }
 
-#define ATTN_NAME bf16
+#define ATTN_NAME pairs
+#define ATTN_OWN
 #define ATTN_PAIRS
 #include "kernels/vec/attn_type_body.h"
 
@@ -136,10 +137,10 @@ static void put_values(char *row, size_t head_dim, const float *v, const float *
     }
 }
 
-static void append_bf16(const qw_kv_append_args *a)
+static void append_pairs(const qw_kv_append_args *a)
 {
     const size_t hd = a->kv->head_dim;
-    const qw_kv_layout l = qw_kv_layout_of(QW_KV_BF16, hd);
+    const qw_kv_layout l = qw_kv_layout_of(QW_KV_PAIRS, hd);
     for (size_t t = 0; t < a->n; t++) {
         const size_t lane = (a->pos + t) % ATTN_BLOCK;
         char *block = qw_kv_block_at(a->kv, l.bytes, a->pos + t), *row = block + l.values + lane / 2 * l.padded * 4;
@@ -157,7 +158,7 @@ static void append_bf16(const qw_kv_append_args *a)
 
 void qw_attn_avx512bf16(qw_kernels *k)
 {
-    k->kv_append[QW_KV_BF16] = append_bf16;
-    k->attend[QW_KV_BF16] = attend_bf16;
-    k->attend_split[QW_KV_BF16] = attend_split_bf16;
+    k->kv_append[QW_KV_PAIRS] = append_pairs;
+    k->attend[QW_KV_PAIRS] = attend_pairs;
+    k->attend_split[QW_KV_PAIRS] = attend_split_pairs;
 }
