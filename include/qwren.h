@@ -215,7 +215,9 @@ typedef enum qwren_kv_type {
     QWREN_KV_DEFAULT, /* F16, or F32 when the model's arithmetic is exact */
     QWREN_KV_F16,
     QWREN_KV_F32,
-    QWREN_KV_Q8       /* eight bits and a scale for each head of a token */
+    QWREN_KV_Q8,      /* eight bits and a scale for each head of a token */
+    QWREN_KV_BF16,
+    QWREN_KV_Q4       /* four bits and a 16-bit scale for each 32 values; keys are turned first, so that large ones among them cost the others little */
 } qwren_kv_type;
 
 /* "f16" and so on; NULL for a number that is none of them. They are numbered from 0 on without gaps. */
@@ -538,6 +540,7 @@ typedef struct qwren_eval_options {
     size_t max_lines;              /* comparison: only so many of the lines, spread evenly; 0 = all */
     qwren_progress_fn progress;    /* may be NULL: "tokens" or "lines", done of total */
     void *progress_ctx;
+    qwren_kv_type kv_type;         /* of the model's caches; comparison: of the models', not of the base's */
 } qwren_eval_options;
 QWREN_API qwren_eval_options qwren_eval_options_default(void);
 

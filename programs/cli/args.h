@@ -134,8 +134,8 @@ typedef struct cli_option {
     const char *name, *argument;
     cli_kind kind;
     double min, max;
-    const char *key; /* the field of a chat request that it fills; NULL: none */
-    const char *help;
+    const char *key;  /* the field of a chat request that it fills; NULL: none */
+    const char *help; /* NULL: another name of the option before, which is not told of */
 } cli_option;
 extern const cli_option cli_options[];
 extern const size_t cli_n_options;

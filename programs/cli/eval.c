@@ -109,6 +109,7 @@ static qwren_status measure(const cli_args *a, const char *model_word, const cha
     size_t len = 0;
     opt.n_ctx = (size_t)cli_number(a, OPT_CTX, 0);
     opt.stride = (size_t)cli_number(a, OPT_STRIDE, 0);
+    opt.kv_type = cli_kv_type(a);
     opt.progress = cli_progress;
     QW_TRY(cli_read(file, &text, &len, err));
     qwren_status st = cli_check_utf8(text, len, cli_source_name(file), err);

@@ -150,6 +150,7 @@ static qwren_status run(job *j, const char *const *words, size_t n, qwren_error 
     qwren_eval_options opt = qwren_eval_options_default();
     cli_images none = { 0 };
     opt.progress = cli_progress;
+    opt.kv_type = cli_kv_type(j->args);
     opt.max_lines = (size_t)cli_number(j->args, OPT_LIMIT, 0);
     opt.load_image = cli_images_load;
     opt.load_ctx = &none;

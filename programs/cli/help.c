@@ -85,7 +85,7 @@ void cli_help_verb(qw_buf *out, const cli_verb *verb)
     fill_lines(out, verb->description);
     qw_buf_puts(out, "\nOptions:\n");
     for (size_t i = 0; i < cli_n_options; i++)
-        if (cli_options[i].verbs >> (verb - cli_verbs) & 1)
+        if (cli_options[i].help && cli_options[i].verbs >> (verb - cli_verbs) & 1)
             put_option(out, &cli_options[i]);
     qw_buf_puts(out, "\nExit status: ");
     fill(out, verb->exit_status, strlen(verb->exit_status), strlen("Exit status: "), 2);

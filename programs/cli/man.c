@@ -132,7 +132,7 @@ void cli_man_verb(qw_buf *out, const cli_verb *verb)
     paragraphs(out, verb->description);
     qw_buf_puts(out, ".SH OPTIONS\n");
     for (size_t i = 0; i < cli_n_options; i++)
-        if (cli_options[i].verbs >> (verb - cli_verbs) & 1)
+        if (cli_options[i].help && cli_options[i].verbs >> (verb - cli_verbs) & 1)
             put_option(out, &cli_options[i]);
     qw_buf_puts(out, ".SH EXIT STATUS\n");
     escape_text(out, verb->exit_status);

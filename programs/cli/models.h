@@ -27,7 +27,7 @@ qwren_status cli_tokenizer_open(const cli_args *a, qwren_tokenizer **out, qwren_
 /* The same in exact arithmetic, whatever the command line says. */
 qwren_status cli_model_open_exact(const cli_args *a, const char *word, cli_model_use use, qwren_model **out, qwren_error *err);
 qwren_kv_type cli_kv_type(const cli_args *a);
-/* A session's options: --ctx, --kv-type, --overcommit. */
+/* A session's options: --ctx, --kv, --overcommit. */
 qwren_session_options cli_session_options(const cli_args *a);
 /* The session; with --ctx it is told what it takes. */
 qwren_status cli_session_create(const cli_args *a, const qwren_model *m, const qwren_session_options *opt, qwren_session **out,

@@ -176,8 +176,9 @@ const cli_option cli_options[] = {
     { OPT_EXACT, R | C | L | E | B, 0, "exact", NULL, FLAG, "Compute with float activations: slower, for measuring what the faster way costs." },
     { OPT_BASE_EXACT, E, 0, "base-exact", NULL, FLAG,
       "kld: the base alone computes with float activations, so that the figures hold what the others' arithmetic costs; the base may be among them." },
-    { OPT_KV_TYPE, R | C | L | B, 0, "kv-type", "f16|f32|q8", CLI_CHOICE, 0, 0, NULL,
-      "Keep keys and values so; without it f16, or f32 with --exact. q8 takes half the memory." },
+    { OPT_KV_TYPE, R | C | L | E | B, 0, "kv", "f16|bf16|q8|q4|f32", CLI_CHOICE, 0, 0, NULL,
+      "Keep keys and values so; without it f16, or f32 with --exact. q8 takes half the memory, q4 little more than a quarter. eval kld: the base keeps its own." },
+    { OPT_KV_TYPE, R | C | L | B, 0, "kv-type", "f16|bf16|q8|q4|f32", CLI_CHOICE, 0, 0, NULL, NULL },
     { OPT_SPEC, R | C, 0, "spec", "auto|mtp|lookup|off", CLI_CHOICE, 0, 0, NULL,
       "Guess ahead: draft tokens and verify them together. The text is the same. auto, the default, measures and drafts where that is faster; mtp: always by the "
       "model's prediction head; lookup: where the text repeats what stands before it." },

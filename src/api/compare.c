@@ -77,6 +77,7 @@ static qwren_status comparison_init(comparison *c, const qwren_model *base, cons
     for (; c->n_rivals < n; c->n_rivals++) {
         QW_TRY(check_rival(base, models[c->n_rivals], err));
         QW_TRY(qw_reader_init(&c->rivals[c->n_rivals].reader, models[c->n_rivals], err));
+        c->rivals[c->n_rivals].reader.kv_type = c->opt.kv_type;
     }
     return QWREN_OK;
 }
@@ -244,6 +245,7 @@ qwren_status qwren_eval_compare(const qwren_model *base, const qwren_model *cons
     for (size_t i = 0; i < n_models; i++)
         out[i] = (qwren_comparison){ 0 };
     QW_TRY(qw_options_read(&c.opt, sizeof c.opt, opt, "qwren_eval_options", err));
+    QW_TRY(qw_kv_type_check(c.opt.kv_type, err));
     c.no_pictures = !lines && !base->core.has_vision;
     if (!lines)
         lines = qw_evaluation_default(&len);

@@ -8,7 +8,8 @@
 /* A model on its way through one text after the other. */
 typedef struct qw_reader {
     const qwren_model *model;
-    qw_session *session; /* as large as the longest text so far */
+    qwren_kv_type kv_type; /* of the session, once there is one */
+    qw_session *session;   /* as large as the longest text so far */
     float *logits;       /* [QW_READER_ROWS, vocab_size] */
     qw_pictures pictures;
     qw_timeline timeline; /* of the text that is read */

@@ -12,10 +12,8 @@
 #define MOST_YARN 4
 
 static const char *const type_names[] = {
-    [QWREN_KV_DEFAULT] = "default",
-    [QWREN_KV_F16] = "f16",
-    [QWREN_KV_F32] = "f32",
-    [QWREN_KV_Q8] = "q8",
+    [QWREN_KV_DEFAULT] = "default", [QWREN_KV_F16] = "f16",   [QWREN_KV_F32] = "f32",
+    [QWREN_KV_Q8] = "q8",           [QWREN_KV_BF16] = "bf16", [QWREN_KV_Q4] = "q4",
 };
 #define N_TYPES ((int)(sizeof type_names / sizeof *type_names))
 
@@ -79,7 +77,7 @@ static const char *amount(char buf[AMOUNT_BYTES], uint64_t bytes)
     return buf;
 }
 
-/* " or 262144 with keys and values as q8 or q4 (kv_type; --kv-type)": those with which all of it fits. */
+/* " or 262144 with keys and values as q8 or q4 (kv_type; --kv)": those with which all of it fits. */
 static void put_types(qw_buf *out, const offer *o, size_t n_ctx, bool first)
 {
     int n = 0;
@@ -91,7 +89,7 @@ static void put_types(qw_buf *out, const offer *o, size_t n_ctx, bool first)
         qw_buf_printf(out, "%s%s", n > 1 ? " or " : "", type_names[type]);
     }
     if (n)
-        qw_buf_puts(out, " (kv_type; --kv-type)");
+        qw_buf_puts(out, " (kv_type; --kv)");
 }
 
 static qwren_status refuse(const offer *o, size_t n_ctx, qwren_kv_type type, qwren_error *err)

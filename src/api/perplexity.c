@@ -124,12 +124,14 @@ qwren_status qwren_eval_perplexity(const qwren_model *m, const char *text, size_
     scoring s = { .opt = qwren_eval_options_default() };
     *out = (qwren_perplexity){ 0 };
     QW_TRY(qw_options_read(&s.opt, sizeof s.opt, opt, "qwren_eval_options", err));
+    QW_TRY(qw_kv_type_check(s.opt.kv_type, err));
     if (!text)
         return qw_fail(err, QWREN_E_ARGUMENT, "qwren_eval_perplexity: text is NULL");
     len = len == SIZE_MAX ? strlen(text) : len;
     if (!qw_utf8_is_valid(text, len))
         return qw_fail(err, QWREN_E_FORMAT, "the text is not valid UTF-8; convert it, for example with iconv");
     qwren_status st = qw_reader_init(&s.reader, m, err);
+    s.reader.kv_type = s.opt.kv_type;
     if (st == QWREN_OK)
         st = encode(&s, text, len, err);
     if (st == QWREN_OK)

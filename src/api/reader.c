@@ -46,7 +46,8 @@ static qwren_status make_room(qw_reader *r, size_t n, qwren_error *err)
         room *= 2;
     qw_session_free(r->session);
     r->session = NULL;
-    return qw_session_create(&r->session, &r->model->core, &(qw_session_options){ .n_ctx = room < most ? room : most }, err);
+    const qw_session_options opt = { .n_ctx = room < most ? room : most, .kv_type = r->kv_type };
+    return qw_session_create(&r->session, &r->model->core, &opt, err);
 }
 
 qwren_status qw_reader_open(qw_reader *r, const qw_sample *s, const qwren_model *like, qwren_error *err)

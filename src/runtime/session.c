@@ -18,6 +18,8 @@ qw_kv_type qw_cache_type(const qw_model *m, qwren_kv_type wanted)
     case QWREN_KV_F32: return QW_KV_F32;
     case QWREN_KV_F16: return QW_KV_F16;
     case QWREN_KV_Q8: return QW_KV_Q8;
+    case QWREN_KV_BF16: return QW_KV_BF16;
+    case QWREN_KV_Q4: return QW_KV_Q4;
     default: return m->arithmetic == QWREN_ARITHMETIC_EXACT ? QW_KV_F32 : QW_KV_F16;
     }
 }

@@ -50,11 +50,13 @@ for way in deterministic exact; do
 done
 expect "float products are held against floats" [ "$("$QWREN" bench -q --json --random tiny -r 1 -t 1 -p 8 -n 0 --exact | grep -o '"peak": "[a-z]*"')" = '"peak": "float"' ]
 
-for type in f32 f16 q8; do
-    check "keys and values of $type" 0 "$QWREN" bench -q --json --random tiny -r 1 -t 1 -p 0 -n 1 -d 64 --kv-type $type
+for type in f32 f16 q8 q4; do
+    check "keys and values of $type" 0 "$QWREN" bench -q --json --random tiny -r 1 -t 1 -p 0 -n 1 -d 64 --kv $type
     expect "take less than the wider ones: $(bytes 1) bytes a token" holds "$(bytes 1) < ${wider:-1e9}"
     wider=$(bytes 1)
 done
+check "the option's older name" 0 "$QWREN" bench -q --json --random tiny -r 1 -t 1 -p 0 -n 1 -d 64 --kv-type bf16
+expect "means the same: bf16 is as large as f16" holds "$(bytes 1) > $wider"
 
 # ---- where the time goes
 check "profile" 0 "$QWREN" bench -q --profile $small --random tiny -p 8 -n 2 --image-size 256
