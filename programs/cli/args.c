@@ -1,5 +1,5 @@
-/* The command line -> what was given (args.h): joined letters, joined values, "=", "--", and complaints that say what would be right. Tested by
- * tests/cli/usage.sh. */
+/* The command line -> what was given (args.h): joined letters, joined values, "=", "--", and complaints that say what would be right.
+ * Tested by tests/cli/usage.sh. */
 #include "args.h"
 
 #include "base/alloc.h"

@@ -70,7 +70,8 @@ static qwren_status open_files(bench *b, qwren_model **out, qwren_error *err)
 
 /* ---- the whole */
 
-/* Of a buffer as large as what a token reads, so that caches help both alike. Twice, before and after, so that a noisy moment does not lower the limits. */
+/* Of a buffer as large as what a token reads, so that caches help both alike. Twice, before and after, so that a noisy moment does not
+ * lower the limits. */
 static qwren_status measure_machine(bench *b, qwren_error *err)
 {
     qwren_machine_speed s;

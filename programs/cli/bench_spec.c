@@ -1,5 +1,6 @@
-/* qwren bench --spec: guessing ahead (bench.h). What it costs can be measured with any model, how often drafts are right only with one that says something: qwren-nano, or any other
- * that can chat, answers the bundled tasks without and with it, in turns, so that what disturbs the machine disturbs all alike. Tested by tests/cli/bench_spec.sh. */
+/* qwren bench --spec: guessing ahead (bench.h). What it costs can be measured with any model, how often drafts are right only with one that
+ * says something: qwren-nano, or any other that can chat, answers the bundled tasks without and with it, in turns, so that what disturbs
+ * the machine disturbs all alike. Tested by tests/cli/bench_spec.sh. */
 #include "bench.h"
 #include "eval.h"
 #include "images.h"

@@ -1,5 +1,5 @@
-/* Line editing (edit.h) over libedit's own interface. Ctrl-C is a key while a line is typed, no signal: libedit would go on reading after one. Tested
- * by tests/cli/terminal.sh and chat.sh. */
+/* Line editing (edit.h) over libedit's own interface. Ctrl-C is a key while a line is typed, no signal: libedit would go on reading after
+ * one. Tested by tests/cli/terminal.sh and chat.sh. */
 #include "edit.h"
 
 #include "base/alloc.h"

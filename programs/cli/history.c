@@ -1,5 +1,5 @@
-/* The history's file (history.h). A chat does not fail for its sake: what cannot be read is empty, what cannot be written is a notice. Tested by
- * tests/cli/terminal.sh. */
+/* The history's file (history.h). A chat does not fail for its sake: what cannot be read is empty, what cannot be written is a notice.
+ * Tested by tests/cli/terminal.sh. */
 #include "history.h"
 
 #include "base/alloc.h"

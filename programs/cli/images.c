@@ -1,4 +1,5 @@
-/* URLs of pictures -> pictures (images.h). data: URLs are the library's. No connection is ever opened. Tested by tests/cli/run.sh and files.sh. */
+/* URLs of pictures -> pictures (images.h). data: URLs are the library's. No connection is ever opened. Tested by tests/cli/run.sh and
+ * files.sh. */
 #include "images.h"
 
 #include "base/affix.h"

@@ -9,8 +9,8 @@ void cli_interrupt_catch(void);   /* from now on; forgets an earlier one */
 void cli_interrupt_release(void); /* back to ending the program */
 bool cli_interrupted(void);
 
-/* For work that would leave something behind: SIGTERM and SIGHUP ask it to stop as well, until cli_ends_pass(), which ends the program the way
- * they do if one of them came. */
+/* For work that would leave something behind: SIGTERM and SIGHUP ask it to stop as well, until cli_ends_pass(), which ends the program the
+ * way they do if one of them came. */
 void cli_ends_hold(void);
 void cli_ends_pass(void);
 

@@ -1,4 +1,5 @@
-/* .npy (npy.h): magic, version, header length, a Python dictionary filled up to 128 bytes, then the numbers. Tested by tests/cli/arrays.sh. */
+/* .npy (npy.h): magic, version, header length, a Python dictionary filled up to 128 bytes, then the numbers. Tested by
+ * tests/cli/arrays.sh. */
 #include "npy.h"
 
 #include "base/alloc.h"

@@ -26,8 +26,8 @@ static void on_log(void *ctx, qwren_log_level level, const char *text)
         cli_notice("%s", text);
 }
 
-/* A descriptor that came closed would be given to the next file that is opened, and be written to. /dev/null opened the wrong way round keeps
- * the place, and answers every use with the error that a closed one gives. */
+/* A descriptor that came closed would be given to the next file that is opened, and be written to. /dev/null opened the wrong way round
+ * keeps the place, and answers every use with the error that a closed one gives. */
 static void hold_place(int fd, int mode)
 {
     if (fcntl(fd, F_GETFD) != -1)

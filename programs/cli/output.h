@@ -11,8 +11,8 @@ int cli_output_end(int status);
 void cli_quiet(bool quiet);
 bool cli_is_quiet(void);
 
-/* stdout. A failed write is told once, whatever follows is dropped. A terminal gets U+FFFD for control characters other than \n and \t, and whole
- * characters must come in one piece; files and pipes get the bytes. */
+/* stdout. A failed write is told once, whatever follows is dropped. A terminal gets U+FFFD for control characters other than \n and \t, and
+ * whole characters must come in one piece; files and pipes get the bytes. */
 void cli_out(const char *text, size_t n);
 void cli_puts(const char *s);
 qwren_status cli_out_takes_bytes(qwren_error *err); /* refuses a terminal */

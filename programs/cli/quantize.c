@@ -1,5 +1,5 @@
-/* qwren quantize: a checkpoint -> a smaller one. The library does the work; here are its options, what is told when it stops, and the end summary
- * (quantize_report.c). Tested by tests/cli/quantize.sh. */
+/* qwren quantize: a checkpoint -> a smaller one. The library does the work; here are its options, what is told when it stops, and the end
+ * summary (quantize_report.c). Tested by tests/cli/quantize.sh. */
 #include "quantize_report.h"
 
 #include "base/alloc.h"

@@ -1,4 +1,5 @@
-/* Options -> fields of a request (request.h). The table of options knows which field an option fills. Tested by tests/cli/run.sh and jsonl.sh. */
+/* Options -> fields of a request (request.h). The table of options knows which field an option fills. Tested by tests/cli/run.sh and
+ * jsonl.sh. */
 #include "request.h"
 
 #include "base/alloc.h"

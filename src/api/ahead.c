@@ -1,4 +1,5 @@
-/* Guessing ahead (ahead.h): which drafters the options mean, and what is told of them. The guessing itself is runtime/speculate.c. Tested by tests/unit/test_chat_ahead.c. */
+/* Guessing ahead (ahead.h): which drafters the options mean, and what is told of them. The guessing itself is runtime/speculate.c. Tested
+ * by tests/unit/test_chat_ahead.c. */
 #include "api/ahead.h"
 
 #include "api/tokenizer.h"

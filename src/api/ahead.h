@@ -4,7 +4,8 @@
 
 #include "api/session.h"
 
-/* Sets s->ahead (NULL when nothing is to be guessed) and s->draft; s->model and s->core are set. qw_ahead_close() may be called after a failure. */
+/* Sets s->ahead (NULL when nothing is to be guessed) and s->draft; s->model and s->core are set. qw_ahead_close() may be called after a
+ * failure. */
 qwren_status qw_ahead_open(qwren_session *s, const qwren_session_options *opt, qwren_error *err);
 void qw_ahead_close(qwren_session *s);
 /* Rows on trial that the session needs for it: 0 when nothing is to be guessed. */

@@ -1,5 +1,5 @@
-/* Ids of an answer -> text -> events (answer.h). Behind the sampler, before the caller's event function: detokenizer, stop strings, output parser and
- * loop guard in their order. Tested by tests/unit/test_chat.c. */
+/* Ids of an answer -> text -> events (answer.h). Behind the sampler, before the caller's event function: detokenizer, stop strings, output
+ * parser and loop guard in their order. Tested by tests/unit/test_chat.c. */
 #include "api/answer.h"
 
 #include "api/tokenizer.h"

@@ -26,12 +26,14 @@ typedef struct qw_answer {
     size_t n_tokens, n_reasoning;
 } qw_answer;
 
-/* in_think: the prompt ended inside an open <think>. The request is borrowed. qw_answer_deinit() may be called after a failure, and on a zeroed struct. */
+/* in_think: the prompt ended inside an open <think>. The request is borrowed. qw_answer_deinit() may be called after a failure, and on a
+ * zeroed struct. */
 qwren_status qw_answer_init(qw_answer *a, const qwren_model *m, const qw_request *r, bool in_think, const qwren_chat_options *opt,
                             qwren_error *err);
 void qw_answer_deinit(qw_answer *a);
 
-/* The next id, which ends no answer by itself. *finish is set to "stop", "loop" or "cancelled" when the answer ends here, and left alone otherwise. */
+/* The next id, which ends no answer by itself. *finish is set to "stop", "loop" or "cancelled" when the answer ends here, and left alone
+ * otherwise. */
 qwren_status qw_answer_push(qw_answer *a, int32_t id, const char **finish, qwren_error *err);
 /* Whether the answer stands inside a thought; whether it has begun a call. */
 bool qw_answer_in_think(const qw_answer *a);

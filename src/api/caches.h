@@ -1,4 +1,5 @@
-/* What the sessions of a model share: a prefix cache for each type of keys and values, made when the first session asks for it, and the folder where it is kept between runs. Private to src/api. */
+/* What the sessions of a model share: a prefix cache for each type of keys and values, made when the first session asks for it, and the
+ * folder where it is kept between runs. Private to src/api. */
 #ifndef QW_API_CACHES_H
 #define QW_API_CACHES_H
 

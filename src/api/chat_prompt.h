@@ -1,5 +1,5 @@
-/* A request -> the timeline that its prompt is: rendered, tokenised with the answers that are known, cut to the context when that is wished, its pictures loaded. The first half
- * of qwren_chat; nothing is computed here. Private to src/api. */
+/* A request -> the timeline that its prompt is: rendered, tokenised with the answers that are known, cut to the context when that is
+ * wished, its pictures loaded. The first half of qwren_chat; nothing is computed here. Private to src/api. */
 #ifndef QW_API_CHAT_PROMPT_H
 #define QW_API_CHAT_PROMPT_H
 

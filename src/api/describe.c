@@ -1,4 +1,5 @@
-/* What is in a checkpoint: qwren_model_info and its tensors, for inspect and doctor. Tested by tests/unit/test_api_model.c and tests/cli/inspect.sh. */
+/* What is in a checkpoint: qwren_model_info and its tensors, for inspect and doctor. Tested by tests/unit/test_api_model.c and
+ * tests/cli/inspect.sh. */
 #include "api/model.h"
 #include "base/alloc.h"
 #include "base/log.h"

@@ -1,4 +1,5 @@
-/* qwren_doctor: the steps of the examination, from the headers to the values. Tested by tests/unit/test_doctor.c and tests/cli/doctor.sh. */
+/* qwren_doctor: the steps of the examination, from the headers to the values. Tested by tests/unit/test_doctor.c and
+ * tests/cli/doctor.sh. */
 #include "api/doctor.h"
 
 #include "api/options.h"

@@ -27,7 +27,8 @@ typedef struct qw_finding {
     char *text;
 } qw_finding;
 
-/* What the reference vectors tell about step i: the embeddings, then each layer. Differences are relative: root mean square over that of what is compared with. */
+/* What the reference vectors tell about step i: the embeddings, then each layer. Differences are relative: root mean square over that of
+ * what is compared with. */
 typedef struct qw_reference_step {
     double difference; /* of what is computed now from what was computed when the model was made */
     double drift;      /* of that from the source */

@@ -1,6 +1,7 @@
-/* Doctor lets the model compute. With the vectors that quantize stored (check.safetensors: "ids" [n], "source.hidden" and "quantised.hidden" [layers + 1, n, H],
- * "source.logits" and "quantised.logits" [V]) every layer is compared with itself of then, and its distance from the source is told; without them a few ids show
- * whether the numbers stay finite. Tested by tests/unit/test_doctor.c and tests/cli/doctor.sh. */
+/* Doctor lets the model compute. With the vectors that quantize stored (check.safetensors: "ids" [n], "source.hidden" and
+ * "quantised.hidden" [layers + 1, n, H], "source.logits" and "quantised.logits" [V]) every layer is compared with itself of then, and its
+ * distance from the source is told; without them a few ids show whether the numbers stay finite. Tested by tests/unit/test_doctor.c and
+ * tests/cli/doctor.sh. */
 #include "api/doctor.h"
 #include "base/alloc.h"
 #include "base/file.h"

@@ -1,5 +1,5 @@
-/* Doctor's look at the values: every tensor is decoded once, and compared with what quantize wrote down about it. Tested by tests/unit/test_doctor.c and
- * tests/cli/doctor.sh. */
+/* Doctor's look at the values: every tensor is decoded once, and compared with what quantize wrote down about it. Tested by
+ * tests/unit/test_doctor.c and tests/cli/doctor.sh. */
 #include "api/doctor.h"
 #include "base/hash.h"
 #include "quant/stats.h"
@@ -94,7 +94,8 @@ static qwren_status check_width(qw_doctor *d, const qw_logical *t, const qw_reco
                           t->tensor->file_name, qw_type_bits(t->type), t->group, QW_RECORDS_FILE, r->bits, r->group);
 }
 
-/* | |q| - |w| | <= |q - w|: codes cannot be farther from the source in size than in value. Rounding of the record's digits is allowed for. */
+/* | |q| - |w| | <= |q - w|: codes cannot be farther from the source in size than in value. Rounding of the record's digits is allowed
+ * for. */
 static qwren_status check_size(qw_doctor *d, const qw_logical *t, const qw_record *r, const qw_stats *s, qwren_error *err)
 {
     const double is = qw_stats_rms(s), most = r->error * r->rms * 1.0001 + 1e-6 * r->rms;

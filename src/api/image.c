@@ -1,4 +1,5 @@
-/* qwren_image: decoded pixels as the public API shows them (qwren.h section 5). The work is done in src/image. Tested by tests/unit/test_image_api.c. */
+/* qwren_image: decoded pixels as the public API shows them (qwren.h section 5). The work is done in src/image. Tested by
+ * tests/unit/test_image_api.c. */
 #include "api/image.h"
 
 #include "api/options.h"

@@ -1,5 +1,5 @@
-/* The machine as the public API tells it (qwren.h, section 12): its processor, what it can do at most, and what a token asks of it. Tested by
- * tests/unit/test_api_machine.c. */
+/* The machine as the public API tells it (qwren.h, section 12): its processor, what it can do at most, and what a token asks of it. Tested
+ * by tests/unit/test_api_machine.c. */
 #include "api/model.h"
 #include "base/alloc.h"
 #include "base/clock.h"

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* data:image/<kind>[;name=value]...;base64,<data> (RFC 2397). Which kind it is, the bytes say. Percent-encoded bodies are not used for pictures by
- * any client. */
+/* data:image/<kind>[;name=value]...;base64,<data> (RFC 2397). Which kind it is, the bytes say. Percent-encoded bodies are not used for
+ * pictures by any client. */
 static qwren_status decode_data_url(qwren_image **out, const char *url, size_t index, qwren_error *err)
 {
     char where[48];

@@ -1,6 +1,6 @@
-/* qwren_model_random: a published shape with made-up weights, for measuring without a download. The tensors of the shape get the bits of a recipe, all bytes lie
- * in one piece of memory, and the rest is what opening does with files. Sizes of numbers are those that keep a forward pass in order: rows of a matrix
- * have about the length 1. Tested by tests/unit/test_model_random.c. */
+/* qwren_model_random: a published shape with made-up weights, for measuring without a download. The tensors of the shape get the bits of a
+ * recipe, all bytes lie in one piece of memory, and the rest is what opening does with files. Sizes of numbers are those that keep a
+ * forward pass in order: rows of a matrix have about the length 1. Tested by tests/unit/test_model_random.c. */
 #include "api/model.h"
 #include "api/options.h"
 #include "base/alloc.h"

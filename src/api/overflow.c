@@ -1,5 +1,5 @@
-/* Policies for a conversation that is longer than the context (overflow.h). Between the template, which knows the turns, and chat.c. Tested by
- * tests/unit/test_overflow.c. */
+/* Policies for a conversation that is longer than the context (overflow.h). Between the template, which knows the turns, and chat.c. Tested
+ * by tests/unit/test_overflow.c. */
 #include "api/overflow.h"
 
 #include "base/alloc.h"
@@ -69,8 +69,8 @@ size_t qw_overflow_reserve(size_t capacity, int64_t max_tokens)
     return wish ? wish : 1;
 }
 
-/* The next number of exchanges at or above n_dropped at which their text crosses a multiple of `unit` tokens; n_dropped when there is none. Counted from the oldest one, so
- * that it stays where it is while the conversation grows. */
+/* The next number of exchanges at or above n_dropped at which their text crosses a multiple of `unit` tokens; n_dropped when there is none.
+ * Counted from the oldest one, so that it stays where it is while the conversation grows. */
 static size_t round_up(const qw_exchanges *e, size_t n_dropped, size_t unit)
 {
     size_t sum = 0;

@@ -1,5 +1,5 @@
-/* A rendered prompt -> token ids (prompt_ids.h). Between the template and the timeline: turn by turn, and within a turn that is a known answer piece by piece. Tested by
- * tests/unit/test_replay.c. */
+/* A rendered prompt -> token ids (prompt_ids.h). Between the template and the timeline: turn by turn, and within a turn that is a known
+ * answer piece by piece. Tested by tests/unit/test_replay.c. */
 #include "api/prompt_ids.h"
 
 #include "base/alloc.h"
@@ -83,7 +83,8 @@ static qwren_status find_answer(encoder *e, const qw_answer_place *a, qw_replay_
     return qw_replay_find(e->replay, &key, context(e), ids, found, e->err);
 }
 
-/* The body of an answer's turn, as it was sampled when that is known. Pieces end behind "</think>\n\n", where no token goes on, and before <|im_end|>. */
+/* The body of an answer's turn, as it was sampled when that is known. Pieces end behind "</think>\n\n", where no token goes on, and before
+ * <|im_end|>. */
 static qwren_status encode_answer(encoder *e, const qw_answer_place *a, size_t end)
 {
     qw_replay_ids ids = { 0 };

@@ -1,4 +1,5 @@
-/* qwren_quantize: opens the source, makes samples of the calibration's lines, and lets src/convert do the rest. Tested by tests/unit/test_quantize.c. */
+/* qwren_quantize: opens the source, makes samples of the calibration's lines, and lets src/convert do the rest. Tested by
+ * tests/unit/test_quantize.c. */
 #include "api/options.h"
 #include "api/sample.h"
 #include "api/tokenizer.h"

@@ -1,5 +1,5 @@
-/* A sampled answer -> what replay.c keeps of it. Behind the last token of an answer, when the parser has said what a client will be told. Each part is kept only after its
- * ids were decoded and compared with that. Tested by tests/unit/test_replay.c. */
+/* A sampled answer -> what replay.c keeps of it. Behind the last token of an answer, when the parser has said what a client will be told.
+ * Each part is kept only after its ids were decoded and compared with that. Tested by tests/unit/test_replay.c. */
 #include "api/replay.h"
 
 #include "api/tokenizer.h"
@@ -103,7 +103,8 @@ static qwren_status append_words(cutter *c, qw_ids *out, const char *words)
 
 /* ---- a text that ids spell */
 
-/* Of ids [begin, end), those that lie in c->text's bytes [0, to) altogether; *bytes is where the last of them ends, which is no character's middle. */
+/* Of ids [begin, end), those that lie in c->text's bytes [0, to) altogether; *bytes is where the last of them ends, which is no character's
+ * middle. */
 static size_t ids_within(const cutter *c, size_t begin, size_t end, size_t to, size_t *bytes)
 {
     const char *s = qw_buf_text(&c->text);
@@ -194,8 +195,8 @@ static qwren_status cut_content(cutter *c, size_t begin)
 
 /* ---- thoughts */
 
-/* The prompt held an empty block already: blanks before the content are taken to it. A model that writes tags of its own there has another block than the
- * template's, so that only what is behind it can be replayed. */
+/* The prompt held an empty block already: blanks before the content are taken to it. A model that writes tags of its own there has another
+ * block than the template's, so that only what is behind it can be replayed. */
 static qwren_status cut_without_thought(cutter *c)
 {
     size_t begin = skip_blanks(c, 0), close = find_tag(c, begin, QW_TAG_THINK_END);

@@ -1,4 +1,5 @@
-/* Chat requests: JSON text -> checked values (request.h). The first stop of qwren_chat and qwren_render. Tested by tests/unit/test_chat_errors.c. */
+/* Chat requests: JSON text -> checked values (request.h). The first stop of qwren_chat and qwren_render. Tested by
+ * tests/unit/test_chat_errors.c. */
 #include "api/request.h"
 
 #include "base/alloc.h"

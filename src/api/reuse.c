@@ -1,4 +1,5 @@
-/* Why a prompt was not known (reuse.h): tokens are brought back to the messages that they came from. Tested by tests/unit/test_chat_reuse.c. */
+/* Why a prompt was not known (reuse.h): tokens are brought back to the messages that they came from. Tested by
+ * tests/unit/test_chat_reuse.c. */
 #include "api/reuse.h"
 
 #include <stdio.h>

@@ -12,8 +12,8 @@ typedef struct qw_sampling_defaults {
     bool thinks_by_default, thinking, has_images;
 } qw_sampling_defaults;
 
-/* Value by value: the request, then generation_config.json, then the model card. A greedy answer (by wish, or by do_sample false) is the most likely text as the
- * reference's generate() makes it: the card's penalties, which are meant for sampling, are left out. */
+/* Value by value: the request, then generation_config.json, then the model card. A greedy answer (by wish, or by do_sample false) is the
+ * most likely text as the reference's generate() makes it: the card's penalties, which are meant for sampling, are left out. */
 qw_sampling qw_sampling_choose(const qw_request *r, const qw_sampling_defaults *d);
 
 #endif

@@ -15,7 +15,8 @@ struct qwren_session {
     qw_kv_type type;       /* of its keys and values */
 };
 
-/* Writes what was computed to the cache's folder, if there is one. A disk that is full or gone costs nobody an answer: it is told to the log. */
+/* Writes what was computed to the cache's folder, if there is one. A disk that is full or gone costs nobody an answer: it is told to the
+ * log. */
 void qw_session_keep_on_disk(qwren_session *s);
 
 #endif

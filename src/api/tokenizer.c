@@ -1,4 +1,5 @@
-/* Section 4 of qwren.h: the tokenizer of a directory or of a GGUF file (tokenizer_gguf.c), text -> ids and back. Tested by tests/unit/test_tokenizer_api.c. */
+/* Section 4 of qwren.h: the tokenizer of a directory or of a GGUF file (tokenizer_gguf.c), text -> ids and back. Tested by
+ * tests/unit/test_tokenizer_api.c. */
 #include "api/tokenizer.h"
 
 #include "base/alloc.h"
@@ -39,7 +40,8 @@ static qwren_status read_optional_json(const char *dir, const char *name, qw_jso
     return st;
 }
 
-/* Older checkpoints carry the template as a string of tokenizer_config.json, or as a list of {"name", "template"} with one named "default". */
+/* Older checkpoints carry the template as a string of tokenizer_config.json, or as a list of {"name", "template"} with one named
+ * "default". */
 static const char *template_of_config(const qw_json *config, size_t *len)
 {
     const qw_json *v = qw_json_get(config, "chat_template");

@@ -11,8 +11,9 @@ struct qwren_tokenizer {
     qw_template_kind template_kind;
 };
 
-/* `path`: a GGUF model (weights/gguf_files.h), or a folder with tokenizer.json; tokenizer_config.json, chat_template.jinja and config.json are read when they
- * are there. With `settings`, those of the GGUF model that stands at `path`, no file is opened again. On failure *out is NULL. */
+/* `path`: a GGUF model (weights/gguf_files.h), or a folder with tokenizer.json; tokenizer_config.json, chat_template.jinja and config.json
+ * are read when they are there. With `settings`, those of the GGUF model that stands at `path`, no file is opened again. On failure *out is
+ * NULL. */
 qwren_status qw_api_tokenizer_create(qwren_tokenizer **out, const char *path, const qw_gguf *settings, qwren_error *err);
 
 /* From the settings of a GGUF file (tokenizer_gguf.c). *t is all zeros before, and may be half filled after a failure. */

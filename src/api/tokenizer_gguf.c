@@ -1,5 +1,5 @@
-/* The text side of a GGUF file: vocabulary, kinds of tokens, merges and template stand among its settings. Joins weights/gguf.h and the tokenizer's room, of
- * which neither knows the other. Tested by tests/unit/test_api_gguf.c. */
+/* The text side of a GGUF file: vocabulary, kinds of tokens, merges and template stand among its settings. Joins weights/gguf.h and the
+ * tokenizer's room, of which neither knows the other. Tested by tests/unit/test_api_gguf.c. */
 #include "api/tokenizer.h"
 
 #include "base/alloc.h"

@@ -20,8 +20,8 @@ char *qw_strndup(const char *s, size_t n); /* copies exactly n bytes (NULs inclu
 void *qw_alloc_aligned(size_t size); /* QW_ALIGN-aligned, not zeroed; give back with qw_free_aligned */
 void qw_free_aligned(void *p);
 
-/* Asks for huge pages inside of [p, p + size), whoever allocated it. Only advice, and none for less than QW_HUGE_LEAST: what is untouched costs no memory, but who touches
- * a byte gets two megabytes around it. So ask for what is used all over, before it is touched. */
+/* Asks for huge pages inside of [p, p + size), whoever allocated it. Only advice, and none for less than QW_HUGE_LEAST: what is untouched
+ * costs no memory, but who touches a byte gets two megabytes around it. So ask for what is used all over, before it is touched. */
 #define QW_HUGE_PAGE ((size_t)2 << 20)
 #define QW_HUGE_LEAST (2 * QW_HUGE_PAGE)
 void qw_huge_pages(void *p, size_t size);

@@ -1,5 +1,5 @@
-/* The walk over a process's control groups, versions 1 and 2, upwards (cgroup.h). cores.c and machine.c ask it. Tested by tests/unit/test_base_cores.c and
- * tests/unit/test_base_machine.c on made-up machines. */
+/* The walk over a process's control groups, versions 1 and 2, upwards (cgroup.h). cores.c and machine.c ask it. Tested by
+ * tests/unit/test_base_cores.c and tests/unit/test_base_machine.c on made-up machines. */
 #include "base/cgroup.h"
 
 #include <fcntl.h>

@@ -1,12 +1,12 @@
-/* Control groups of Linux: the limits that a container or a service sets. Private to base. `root` is "" on a real machine, or a folder that holds proc/ and
- * sys/ of a made-up one. */
+/* Control groups of Linux: the limits that a container or a service sets. Private to base. `root` is "" on a real machine, or a folder that
+ * holds proc/ and sys/ of a made-up one. */
 #ifndef QW_BASE_CGROUP_H
 #define QW_BASE_CGROUP_H
 
 #include <stddef.h>
 
-/* Calls fn for this process's group of `controller` ("cpu", "memory") and each group above it, for a group is bound by all of them. `folder` is below root
- * ("sys/fs/cgroup/system.slice"); version is 1 or 2. */
+/* Calls fn for this process's group of `controller` ("cpu", "memory") and each group above it, for a group is bound by all of them.
+ * `folder` is below root ("sys/fs/cgroup/system.slice"); version is 1 or 2. */
 typedef void (*qw_cgroup_fn)(void *ctx, const char *root, const char *folder, int version);
 void qw_cgroup_each(const char *root, const char *controller, qw_cgroup_fn fn, void *ctx);
 

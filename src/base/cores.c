@@ -1,6 +1,6 @@
 /* Cores this process may use: the affinity mask, folded to physical cores (two hyper-threads share one set of multipliers and gain a matrix
- * product nothing) of the fast kind, then limited by the control group's CPU quota, versions 1 and 2. On other systems: what they call physical cores.
- * Tested by tests/unit/test_base_cores.c on made-up machines. */
+ * product nothing) of the fast kind, then limited by the control group's CPU quota, versions 1 and 2. On other systems: what they call
+ * physical cores. Tested by tests/unit/test_base_cores.c on made-up machines. */
 #include "base/cores.h"
 
 #include "base/cgroup.h"

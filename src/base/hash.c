@@ -1,5 +1,5 @@
-/* XXH64 (hash.h), after its published description: four lanes take 8 bytes each of a stripe of 32, what is left is mixed in at the end. The seed is 0.
- * Tested by tests/unit/test_base_hash.c. */
+/* XXH64 (hash.h), after its published description: four lanes take 8 bytes each of a stripe of 32, what is left is mixed in at the end. The
+ * seed is 0. Tested by tests/unit/test_base_hash.c. */
 #include "base/hash.h"
 
 #include <string.h>

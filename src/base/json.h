@@ -1,6 +1,7 @@
-/* JSON values. Key order is kept (a key that comes again keeps its first place and takes its last value), integers are exact to 64 bits; larger ones keep
- * their digits: kind QW_JSON_INT, qw_json_int() answers the fallback, qw_json_number() the nearest double, qw_json_dump() the digits. Strings may hold
- * NUL and are valid UTF-8. Values are immutable; children are borrowed from their root. Any number of threads may read one root. */
+/* JSON values. Key order is kept (a key that comes again keeps its first place and takes its last value), integers are exact to 64 bits;
+ * larger ones keep their digits: kind QW_JSON_INT, qw_json_int() answers the fallback, qw_json_number() the nearest double, qw_json_dump()
+ * the digits. Strings may hold NUL and are valid UTF-8. Values are immutable; children are borrowed from their root. Any number of threads
+ * may read one root. */
 #ifndef QW_BASE_JSON_H
 #define QW_BASE_JSON_H
 
@@ -8,7 +9,8 @@
 
 typedef struct qw_json qw_json; /* defined in json_value.h, for json*.c alone */
 
-/* `where` names the source in errors ("config.json: line 3 ..."). Free the root with qw_json_free(). Nesting deeper than 512 is an error. */
+/* `where` names the source in errors ("config.json: line 3 ..."). Free the root with qw_json_free(). Nesting deeper than 512 is an
+ * error. */
 qwren_status qw_json_parse(qw_json **out, const char *text, size_t len, const char *where, qwren_error *err);
 qwren_status qw_json_read_file(qw_json **out, const char *path, size_t max_bytes, qwren_error *err);
 void qw_json_free(qw_json *root);

@@ -1,5 +1,5 @@
-/* Printing JSON byte for byte as Python's json.dumps(..., ensure_ascii=False): the chat template puts tools and arguments into the prompt in
- * this form, and qwren prints everything so. Tested by tests/unit/test_base_json.c against Python's own output. */
+/* Printing JSON byte for byte as Python's json.dumps(..., ensure_ascii=False): the chat template puts tools and arguments into the prompt
+ * in this form, and qwren prints everything so. Tested by tests/unit/test_base_json.c against Python's own output. */
 #include "base/json_value.h"
 #include "base/utf8.h"
 

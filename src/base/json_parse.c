@@ -1,6 +1,7 @@
 /* JSON text -> values (RFC 8259), in one pass and in linear time. Written for this library because a failed allocation must be an error and
- * nothing worse, integers of any length must keep their digits, and a vocabulary of 11 MB should not take half a second. Children are collected on a stack and
- * copied into the arena when their bracket closes. Tested by tests/unit/test_base_json.c and tests/fuzz/fuzz_json.c. */
+ * nothing worse, integers of any length must keep their digits, and a vocabulary of 11 MB should not take half a second. Children are
+ * collected on a stack and copied into the arena when their bracket closes. Tested by tests/unit/test_base_json.c and
+ * tests/fuzz/fuzz_json.c. */
 #include "base/json_value.h"
 
 #include "base/alloc.h"

@@ -36,7 +36,8 @@ typedef struct qw_json_member {
     qw_json value;
 } qw_json_member;
 
-/* Open addressing over the members; a slot holds a member's number + 1, or 0. The seed is random: keys from outside cannot be made to collide. */
+/* Open addressing over the members; a slot holds a member's number + 1, or 0. The seed is random: keys from outside cannot be made to
+ * collide. */
 typedef struct qw_json_index {
     uint64_t seed;
     size_t mask; /* slots - 1; slots are a power of two, at least twice the members */

@@ -1,4 +1,5 @@
-/* The machine's memory, limited by the control groups that this process is in (machine.h), and this process's part of it. Tested by tests/unit/test_base_machine.c on made-up machines. */
+/* The machine's memory, limited by the control groups that this process is in (machine.h), and this process's part of it. Tested by
+ * tests/unit/test_base_machine.c on made-up machines. */
 #include "base/machine.h"
 
 #include "base/cgroup.h"

@@ -1,4 +1,5 @@
-/* Names and texts of the status codes (one list in qwren.h), and the sentence that travels up the stack. Tested by tests/unit/test_base_status.c. */
+/* Names and texts of the status codes (one list in qwren.h), and the sentence that travels up the stack. Tested by
+ * tests/unit/test_base_status.c. */
 #include "base/status.h"
 
 #include "base/utf8.h"

@@ -1,9 +1,9 @@
-/* The pool of workers behind every parallel loop (thread.h). A loop is opened at a gate, one atomic word; workers come in while it is open, the caller too. Each has
- * a share of its own, pieces that follow each other, so that what it asks the memory for ahead is what it reads next; who is done helps the others with theirs. When
- * no piece is left the caller closes the gate and waits only for those that are still inside: one that wakes late finds it closed and costs nobody time. Workers wait for the
- * next loop spinning, since those of one token follow within microseconds, and sleep when none comes. No loop depends on them: those that sleep while others use all
- * processors are not missed.
- * Tested by tests/unit/test_base_thread.c, also under the thread sanitizer. */
+/* The pool of workers behind every parallel loop (thread.h). A loop is opened at a gate, one atomic word; workers come in while it is open,
+ * the caller too. Each has a share of its own, pieces that follow each other, so that what it asks the memory for ahead is what it reads
+ * next; who is done helps the others with theirs. When no piece is left the caller closes the gate and waits only for those that are still
+ * inside: one that wakes late finds it closed and costs nobody time. Workers wait for the next loop spinning, since those of one token
+ * follow within microseconds, and sleep when none comes. No loop depends on them: those that sleep while others use all processors are not
+ * missed. Tested by tests/unit/test_base_thread.c, also under the thread sanitizer. */
 #include "base/thread.h"
 
 #include "base/alloc.h"
@@ -17,7 +17,8 @@
 #define MAX_THREADS 1024
 #define SPIN_SECONDS 60e-6 /* longer than what a token's pass does between two loops, shorter than anyone would see on a battery */
 #define SPINS 64           /* looks at the gate between two looks at the clock */
-/* Of a worker. The largest frame of a kernel has 130 KB (vec/dot_body.h), with a sanitizer a multiple; musl would give 128. What is not touched costs nothing. */
+/* Of a worker. The largest frame of a kernel has 130 KB (vec/dot_body.h), with a sanitizer a multiple; musl would give 128. What is not
+ * touched costs nothing. */
 #define STACK_BYTES ((size_t)1 << 20)
 
 /* One parallel loop: pieces of `grain` items, the last one shorter. */
@@ -27,8 +28,8 @@ typedef struct loop {
     size_t n, grain, n_pieces;
 } loop;
 
-/* The pieces of a loop that are left to one worker: the first one in the lower half, the one behind the last in the upper. It takes them from the front, those who
- * help it from the back, so that what it has asked the memory for stays its own. */
+/* The pieces of a loop that are left to one worker: the first one in the lower half, the one behind the last in the upper. It takes them
+ * from the front, those who help it from the back, so that what it has asked the memory for stays its own. */
 typedef struct share {
     _Alignas(64) atomic_uint_least64_t left;
 } share;
@@ -115,8 +116,8 @@ static bool has_news(qw_pool *p, uint64_t seen)
     return (atomic_load(&p->gate) & ~(uint64_t)GATE_INSIDE) != seen || atomic_load(&p->stop);
 }
 
-/* Returns when the gate is another one than `seen`: soon, by spinning, or late, by sleeping. The order of the counter of sleepers and the look at the gate is
- * the reverse of open_gate()'s, so one of the two sees the other. */
+/* Returns when the gate is another one than `seen`: soon, by spinning, or late, by sleeping. The order of the counter of sleepers and the
+ * look at the gate is the reverse of open_gate()'s, so one of the two sees the other. */
 static void wait_for_news(qw_pool *p, uint64_t seen)
 {
     const double until = qw_now_s() + SPIN_SECONDS;

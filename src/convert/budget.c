@@ -1,5 +1,5 @@
-/* Greedy along the lower hulls: the next bits always go where they save most loss each (budget.h). Between the hulls' corners that is the best there is; what is
- * left at the end goes wherever it still fits. Tested by tests/unit/test_recipe.c. */
+/* Greedy along the lower hulls: the next bits always go where they save most loss each (budget.h). Between the hulls' corners that is the
+ * best there is; what is left at the end goes wherever it still fits. Tested by tests/unit/test_recipe.c. */
 #include "convert/budget.h"
 
 static size_t cheapest(const qw_unit *u)

@@ -17,8 +17,8 @@ typedef struct qw_unit {
     size_t chosen; /* the answer */
 } qw_unit;
 
-/* Chooses an option for each unit, with as little loss as it finds and at most `bits` together. Returns the bits that are spent: more than `bits` only when
- * the cheapest of all are too many. Ties go to the earlier unit. */
+/* Chooses an option for each unit, with as little loss as it finds and at most `bits` together. Returns the bits that are spent: more than
+ * `bits` only when the cheapest of all are too many. Ties go to the earlier unit. */
 double qw_budget_spend(qw_unit *units, size_t n, double bits);
 
 #endif

@@ -1,4 +1,5 @@
-/* The bundled request files (bundled.h). cmake/embed.cmake makes the arrays when the library is built. Tested by tests/unit/test_bundled.c. */
+/* The bundled request files (bundled.h). cmake/embed.cmake makes the arrays when the library is built. Tested by
+ * tests/unit/test_bundled.c. */
 #include "convert/bundled.h"
 
 extern const unsigned char qw_calibration_bytes[], qw_evaluation_bytes[];

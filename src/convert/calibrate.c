@@ -1,5 +1,5 @@
-/* The calibration samples on their way through the layers (calibrate.h): one layer for all samples, then the next, so that a layer's weights are read once and
- * let go. Tested by tests/unit/test_calibrate.c. */
+/* The calibration samples on their way through the layers (calibrate.h): one layer for all samples, then the next, so that a layer's
+ * weights are read once and let go. Tested by tests/unit/test_calibrate.c. */
 #include "convert/calibrate.h"
 
 #include "base/alloc.h"

@@ -32,8 +32,8 @@ qwren_status qw_streams_init(qw_streams *s, const qw_model *m, const qw_timeline
 void qw_streams_deinit(qw_streams *s); /* safe on zeros */
 /* x [n_tokens, H] = the embeddings of all tokens, pictures' rows over their pads. */
 void qw_streams_embed(qw_streams *s, const qw_matrix *embed, float *x);
-/* from -> to [n_tokens, H] through one layer, the samples of `range`; they may be the same; `to` NULL drops the result. False when `keep_on` (may be NULL) said no between two
- * samples. */
+/* from -> to [n_tokens, H] through one layer, the samples of `range`; they may be the same; `to` NULL drops the result. False when
+ * `keep_on` (may be NULL) said no between two samples. */
 typedef bool (*qw_keep_on_fn)(void *ctx);
 typedef struct qw_sample_range {
     size_t first, n;

@@ -1,5 +1,5 @@
-/* A layer as the finished folder will have it: codes in place of the source's matrices, and small vectors rounded as they are stored. Tested by
- * tests/unit/test_quantize.c. */
+/* A layer as the finished folder will have it: codes in place of the source's matrices, and small vectors rounded as they are stored.
+ * Tested by tests/unit/test_quantize.c. */
 #include "base/alloc.h"
 #include "base/file.h"
 #include "convert/codes.h"

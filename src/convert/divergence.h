@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/* KL(p || q) of p = softmax(a), q = softmax(b) is E_p[d] + log E_p[exp(-d)] with d = a - b: no difference of large numbers, exact for near equals.
- * Begin with QW_DIVERGENCE_INIT. */
+/* KL(p || q) of p = softmax(a), q = softmax(b) is E_p[d] + log E_p[exp(-d)] with d = a - b: no difference of large numbers, exact for near
+ * equals. Begin with QW_DIVERGENCE_INIT. */
 typedef struct qw_divergence {
     double top;    /* largest a so far: the sums are of exp(a - top) */
     double mass;   /* sum of exp(a) */

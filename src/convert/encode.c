@@ -1,5 +1,5 @@
-/* Floats -> codes of MLX's affine formats: the plain way of MLX, packing, and the choice between the methods. search.c and feedback.c find better numbers for
- * the same format. Tested by tests/unit/test_encode.c and tests/golden/test_encode.c. */
+/* Floats -> codes of MLX's affine formats: the plain way of MLX, packing, and the choice between the methods. search.c and feedback.c find
+ * better numbers for the same format. Tested by tests/unit/test_encode.c and tests/golden/test_encode.c. */
 #include "convert/encode_parts.h"
 
 #include "base/alloc.h"

@@ -18,11 +18,12 @@ typedef struct qw_grid {
 /* As MLX chooses it; not yet rounded to a 16-bit type. w [n] */
 qw_grid qw_plain_grid(const float *w, size_t n, int bits);
 
-/* The grid, representable in `type`, with the smallest sum of h (w - value)^2 that the search finds, never worse than the rounded plain grid. h [n] > 0 */
+/* The grid, representable in `type`, with the smallest sum of h (w - value)^2 that the search finds, never worse than the rounded plain
+ * grid. h [n] > 0 */
 qw_grid qw_search_grid(const float *w, const float *h, size_t n, int bits, qw_type type);
 
-/* The nearest code of w, as a float: what search and feedback use. inverse = 1 / scale, 0 for a scale of 0. Adding 1.5 * 2^23 rounds to an integer, ties
- * to even, without a call that would keep the compiler from making vectors. */
+/* The nearest code of w, as a float: what search and feedback use. inverse = 1 / scale, 0 for a scale of 0. Adding 1.5 * 2^23 rounds to an
+ * integer, ties to even, without a call that would keep the compiler from making vectors. */
 static inline float qw_nearest_code(float w, float inverse, float bias, float top)
 {
     float q = (w - bias) * inverse;
@@ -60,7 +61,8 @@ struct qw_moments {
     float *sums;        /* blocks one after the other, each [width, width], symmetric: sums, after finish means; diagonal: [cols] */
     float *feedback;    /* like sums, upper triangles with diagonal 1: T of moments.c */
     float *
-        shift; /* like sums, whole squares, NULL without pairs: sums of (source - x) x^T; after finish S: w - w S is what to code instead of w */
+        shift; /* like sums, whole squares, NULL without pairs: sums of (source - x) x^T; after finish S: w - w S is what to code instead of
+                * w */
     float *weights;   /* [cols] of the search: mean square of an input, a little more for inputs that hardly ever speak */
     float *remaining; /* [cols] the same under feedback: what of the input the later inputs of the block cannot make up for */
     float *panels;    /* scratch of add: a chunk of rows */

@@ -1,10 +1,10 @@
-/* Codes with error feedback (GPTQ): the columns of a row are coded one after the other, and what a column misses is made up for, as well as the inputs allow,
- * by the columns of its block that are still free. A group's grid is chosen when its turn comes, on the weights as they then are, each column weighted by what
- * later columns cannot make up for.
+/* Codes with error feedback (GPTQ): the columns of a row are coded one after the other, and what a column misses is made up for, as well as
+ * the inputs allow, by the columns of its block that are still free. A group's grid is chosen when its turn comes, on the weights as they
+ * then are, each column weighted by what later columns cannot make up for.
  *
- * Columns are taken in the order of the file. Beginning with the strongest inputs would need groups of columns that do not lie together, which the format
- * cannot say. Rows are coded LANES at a time, side by side in vectors. Cost: block / 2 products per weight, beside the search, and block
- * more with pairs.
+ * Columns are taken in the order of the file. Beginning with the strongest inputs would need groups of columns that do not lie together,
+ * which the format cannot say. Rows are coded LANES at a time, side by side in vectors. Cost: block / 2 products per weight, beside the
+ * search, and block more with pairs.
  * Tested by tests/unit/test_encode.c. */
 #include "convert/encode_parts.h"
 
@@ -60,7 +60,8 @@ static void pass_on(lanes *restrict w, const lanes *restrict error, const float 
             w[c].row[r] -= error->row[r] * t[c];
 }
 
-/* The same for all columns of a group that erred, at once: w[c] -= sum of error[j] * t[j][c], for TILE columns c whose sums stay in the registers. */
+/* The same for all columns of a group that erred, at once: w[c] -= sum of error[j] * t[j][c], for TILE columns c whose sums stay in the
+ * registers. */
 static void pass_on_tile(lanes *restrict w, const lanes *restrict error, size_t group, const float *restrict t, size_t width)
 {
     float s[TILE][LANES] = { { 0 } };

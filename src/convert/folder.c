@@ -1,5 +1,5 @@
-/* The folder of a quantised model until its tensors are laid out (folder.h): where it lies, what an earlier run left, which tensor stands where. What is
- * put into it stands in folder_write.c. Tested by tests/unit/test_folder.c. */
+/* The folder of a quantised model until its tensors are laid out (folder.h): where it lies, what an earlier run left, which tensor stands
+ * where. What is put into it stands in folder_write.c. Tested by tests/unit/test_folder.c. */
 #include "convert/folder.h"
 
 #include "base/affix.h"

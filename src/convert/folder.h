@@ -1,8 +1,9 @@
-/* The folder that `qwren quantize` makes: an MLX checkpoint that mlx-lm and mlx-vlm load unchanged, with the draft head in mtp/ and our own records in qwren/.
+/* The folder that `qwren quantize` makes: an MLX checkpoint that mlx-lm and mlx-vlm load unchanged, with the draft head in mtp/ and our own
+ * records in qwren/.
  *
- * Everything is written into DST.partial, which has no config.json until all the rest is there; the last step renames it to DST. So a run that ends at
- * any moment leaves nothing that loads as a model, and the next run with the same source and options goes on where it stopped: a journal tells
- * which tensors are whole, with their checksums. The order of calls:
+ * Everything is written into DST.partial, which has no config.json until all the rest is there; the last step renames it to DST. So a run
+ * that ends at any moment leaves nothing that loads as a model, and the next run with the same source and options goes on where it stopped:
+ * a journal tells which tensors are whole, with their checksums. The order of calls:
  *
  *   open -> plan -> for each tensor that is not done yet: put_rows or put_float, then done -> put_file for qwren/... -> finish -> close */
 #ifndef QW_CONVERT_FOLDER_H
@@ -46,7 +47,8 @@ typedef struct qw_folder_rules {
 } qw_folder_rules;
 qwren_status qw_folder_rules_read(qw_folder_rules *out, const char *src, qwren_error *err);
 
-/* Whether the tensor belongs into the folder at all: not what no layer reads, nor a head of its own when config.json ties it to the embedding. */
+/* Whether the tensor belongs into the folder at all: not what no layer reads, nor a head of its own when config.json ties it to the
+ * embedding. */
 bool qw_rules_take(const qw_folder_rules *r, const qw_tensor *source);
 /* The type of its scales, biases, or of itself when it stays in float. A_log keeps its own. */
 qw_type qw_rules_type(const qw_folder_rules *r, const qw_tensor *source);
@@ -57,8 +59,8 @@ const qw_folder_rules *qw_folder_rules_of(const qw_folder *f);
 bool qw_folder_takes(const qw_folder *f, const qw_tensor *source);
 qw_type qw_folder_type_of(const qw_folder *f, const qw_tensor *source);
 
-/* All tensors, copied, in the order of the files to be. bits and group are the defaults in config.json; a tensor that differs gets an entry of its own.
- * Lays out the files and takes over what an earlier run finished, after a look at its checksums. */
+/* All tensors, copied, in the order of the files to be. bits and group are the defaults in config.json; a tensor that differs gets an entry
+ * of its own. Lays out the files and takes over what an earlier run finished, after a look at its checksums. */
 qwren_status qw_folder_plan(qw_folder *f, const qw_folder_tensor *tensors, size_t n, int bits, int group, qwren_error *err);
 bool qw_folder_is_done(const qw_folder *f, size_t i);
 

@@ -1,5 +1,5 @@
-/* What is put into the folder of a quantised model (folder.h): rows of codes, floats, small files, and at the end all that makes it loadable.
- * Tested by tests/unit/test_folder.c. */
+/* What is put into the folder of a quantised model (folder.h): rows of codes, floats, small files, and at the end all that makes it
+ * loadable. Tested by tests/unit/test_folder.c. */
 #include "base/alloc.h"
 #include "base/dir.h"
 #include "base/file.h"

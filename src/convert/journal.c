@@ -1,5 +1,5 @@
-/* The journal of an unfinished quantize (journal.h). A line counts when it is whole: text, then a line break. Whether the bytes it speaks of are on the disk
- * is checked by those who read it. Tested by tests/unit/test_folder.c. */
+/* The journal of an unfinished quantize (journal.h). A line counts when it is whole: text, then a line break. Whether the bytes it speaks
+ * of are on the disk is checked by those who read it. Tested by tests/unit/test_folder.c. */
 #include "convert/journal.h"
 
 #include "base/alloc.h"

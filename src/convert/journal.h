@@ -1,4 +1,5 @@
-/* What a run of quantize has finished, line by line, so that another run can go on. The file is the lock of the folder as well. Private to convert/. */
+/* What a run of quantize has finished, line by line, so that another run can go on. The file is the lock of the folder as well. Private to
+ * convert/. */
 #ifndef QW_CONVERT_JOURNAL_H
 #define QW_CONVERT_JOURNAL_H
 
@@ -14,8 +15,8 @@ typedef struct qw_journal {
     size_t n;
 } qw_journal;
 
-/* Opens or makes the file, takes its lock (another process that has it is an error) and reads the lines; what a broken run left of a last one is cut off.
- * Free it with qw_journal_close(), after a failure too. */
+/* Opens or makes the file, takes its lock (another process that has it is an error) and reads the lines; what a broken run left of a last
+ * one is cut off. Free it with qw_journal_close(), after a failure too. */
 qwren_status qw_journal_open(qw_journal *j, const char *path, qwren_error *err);
 void qw_journal_close(qw_journal *j); /* the file stays; safe on {.fd = -1} */
 

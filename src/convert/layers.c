@@ -1,7 +1,8 @@
-/* The calibrated part of a quantisation. Two streams go through the layers: the source's, and one of the codes made so far. A layer's matrices become codes that
- * give on the second what the source gives on the first, so that each makes up for what those before it did wrong. The embedding comes first, the head last. As
- * long as a layer's inputs fit in RECORDING_BYTES (they do, unless far more tokens are asked for than the model's size is worth), each input is looked at when all
- * before it are codes; beyond that all four of a layer at once. Tested by tests/unit/test_quantize.c. */
+/* The calibrated part of a quantisation. Two streams go through the layers: the source's, and one of the codes made so far. A layer's
+ * matrices become codes that give on the second what the source gives on the first, so that each makes up for what those before it did
+ * wrong. The embedding comes first, the head last. As long as a layer's inputs fit in RECORDING_BYTES (they do, unless far more tokens are
+ * asked for than the model's size is worth), each input is looked at when all before it are codes; beyond that all four of a layer at once.
+ * Tested by tests/unit/test_quantize.c. */
 #include "base/alloc.h"
 #include "base/file.h"
 #include "convert/codes.h"

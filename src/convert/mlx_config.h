@@ -18,7 +18,8 @@ qwren_status qw_mlx_config_check(const qw_json *source, const char *where, qwren
 qw_type qw_mlx_config_type(const qw_json *source);
 bool qw_mlx_config_is_tied(const qw_json *source); /* the head is the embedding */
 
-/* All of the source in its order (but for a model_type that no loader of MLX knows), then "quantization" and "quantization_config": bits and group as the default, an entry for each layer that differs. */
+/* All of the source in its order (but for a model_type that no loader of MLX knows), then "quantization" and "quantization_config": bits
+ * and group as the default, an entry for each layer that differs. */
 void qw_mlx_config_put(qw_buf *out, const qw_json *source, int bits, int group, const qw_mlx_layer *layers, size_t n);
 /* The same for the draft head's folder, as mlx-vlm's drafter reads it. */
 void qw_mlx_config_put_mtp(qw_buf *out, const qw_json *source, int bits, int group, const qw_mlx_layer *layers, size_t n);

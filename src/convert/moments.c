@@ -1,11 +1,12 @@
 /* Second moments of the inputs of a matrix: sums of x x^T as calibration runs, then the factors that error feedback goes by.
  *
- * Let H be the mean of x x^T in a block, damped, and H = R R^T with R upper triangular. The error e of column j is made up for best when each later column k
- * of the block changes by -e T[j][k], T = diag(R) R^-1; what then remains of it weighs R[j][j]^2. R comes from a Cholesky factorisation that begins at the
- * last column, T from back substitution. Cost: block / 2 products per input value seen, 2/3 block^2 per column to finish, in double.
+ * Let H be the mean of x x^T in a block, damped, and H = R R^T with R upper triangular. The error e of column j is made up for best when
+ * each later column k of the block changes by -e T[j][k], T = diag(R) R^-1; what then remains of it weighs R[j][j]^2. R comes from a
+ * Cholesky factorisation that begins at the last column, T from back substitution. Cost: block / 2 products per input value seen, 2/3
+ * block^2 per column to finish, in double.
  *
- * With pairs, the weights to code are those that give, from the inputs x that there will be, what the source's weights w gave from its inputs: w + w C H^-1 with
- * C the mean of (source - x) x^T. (nano at 4 bits: mean KLD 1.9e-2 -> 1.15e-2.)
+ * With pairs, the weights to code are those that give, from the inputs x that there will be, what the source's weights w gave from its
+ * inputs: w + w C H^-1 with C the mean of (source - x) x^T. (nano at 4 bits: mean KLD 1.9e-2 -> 1.15e-2.)
  * Tested by tests/unit/test_encode.c. */
 #include "convert/encode_parts.h"
 
@@ -264,7 +265,8 @@ static void add_spread(qw_moments *m)
         *diagonal(m, k) += more;
 }
 
-/* Weights for the search: never 0, so that a column without inputs still keeps its values roughly. Without any input all columns count alike. */
+/* Weights for the search: never 0, so that a column without inputs still keeps its values roughly. Without any input all columns count
+ * alike. */
 static double take_weights(qw_moments *m)
 {
     const double mean = mean_of_diagonal(m), damping = mean > 1e-30 ? DAMPING * mean : 1;

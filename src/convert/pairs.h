@@ -15,8 +15,8 @@ void qw_recording_deinit(qw_recording *r); /* safe on zeros */
 
 /* Samples of `range` through the source's layer, x -> x; *out receives what it read. False when `keep_on` said no. */
 bool qw_streams_record(qw_streams *s, qw_layer *l, qw_sample_range range, float *x, qw_recording *out, qw_keep_on_fn keep_on, void *ctx);
-/* The same samples, as the codes made them, x, through `l`; the result is dropped. For each input i with moments->of[i] its rows are added there, beside those
- * that were recorded. */
+/* The same samples, as the codes made them, x, through `l`; the result is dropped. For each input i with moments->of[i] its rows are added
+ * there, beside those that were recorded. */
 qwren_status qw_streams_pair(qw_streams *s, qw_layer *l, qw_sample_range range, const float *x, const qw_recording *source, qw_pool *pool,
                              qw_layer_moments *moments, qw_keep_on_fn keep_on, void *ctx, qwren_error *err);
 

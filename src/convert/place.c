@@ -1,5 +1,5 @@
-/* Places of the output (place.h). Only what has qwren's mark is ever removed: DST.partial with a journal, and with `force` a folder that holds
- * qwren/recipe.json; then all of it goes, files that somebody added by hand included. Tested by tests/unit/test_folder.c. */
+/* Places of the output (place.h). Only what has qwren's mark is ever removed: DST.partial with a journal, and with `force` a folder that
+ * holds qwren/recipe.json; then all of it goes, files that somebody added by hand included. Tested by tests/unit/test_folder.c. */
 #include "convert/place.h"
 
 #include "base/alloc.h"
@@ -148,7 +148,8 @@ static int remove_one(const char *path, const struct stat *s, int kind, struct F
 
 static int remove_tree(const char *path) { return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
 
-/* Work has a journal. A run with `force` that ends after the last step, before it has removed what it replaced, leaves that there, without one. */
+/* Work has a journal. A run with `force` that ends after the last step, before it has removed what it replaced, leaves that there, without
+ * one. */
 static qwren_status check_partial(const qw_place *p, bool force, qwren_error *err)
 {
     if (!is_there(p->partial))

@@ -15,8 +15,8 @@ typedef struct qw_place {
     bool made_partial; /* partial was made by this run */
 } qw_place;
 
-/* SRC must be a folder; DST must not be there (an empty folder may; one that qwren made when `force`), nor lie in SRC or hold it; what lies at DST.partial must
- * be ours (a finished model only when `force`). Free it with qw_place_deinit(), after a failure too. */
+/* SRC must be a folder; DST must not be there (an empty folder may; one that qwren made when `force`), nor lie in SRC or hold it; what lies
+ * at DST.partial must be ours (a finished model only when `force`). Free it with qw_place_deinit(), after a failure too. */
 qwren_status qw_place_check(qw_place *p, const char *src, const char *dst, bool force, qwren_error *err);
 qwren_status qw_place_take(qw_place *p, qwren_error *err); /* DST.partial is there from now on */
 void qw_place_deinit(qw_place *p);                         /* safe on zeros */

@@ -20,8 +20,8 @@ typedef struct qw_plan {
     qw_folder_rules rules; /* that sizes go by */
 } qw_plan;
 
-/* Of those tensors that the rules take. Rows that are no multiple of the group get a smaller group, or stay as they are. The tensors outlive the plan.
- * Free with qw_plan_deinit(), after a failure too. */
+/* Of those tensors that the rules take. Rows that are no multiple of the group get a smaller group, or stay as they are. The tensors
+ * outlive the plan. Free with qw_plan_deinit(), after a failure too. */
 qwren_status qw_plan_make(qw_plan *out, const qw_tensor *const *tensors, size_t n, const qw_folder_rules *rules, const qw_recipe *recipe,
                           qwren_error *err);
 /* The same of all tensors of a checkpoint. */

@@ -158,8 +158,8 @@ static void deinit(qw_run *r)
     qw_pool_free(r->pool);
 }
 
-/* A token goes through a layer about six times: once for the source's inputs, once for each of its four inputs as the codes make them, once behind it. That is 12
- * operations a weight and token, and codes cost some hundred a weight. A small model reads all there is. */
+/* A token goes through a layer about six times: once for the source's inputs, once for each of its four inputs as the codes make them, once
+ * behind it. That is 12 operations a weight and token, and codes cost some hundred a weight. A small model reads all there is. */
 size_t qw_calibration_tokens(const qw_config *c)
 {
     const qw_text_config *t = &c->text;

@@ -1,4 +1,5 @@
-/* The way of a checkpoint from floats to codes: layer by layer, the calibration samples' residual streams run beside it. Memory holds one layer. */
+/* The way of a checkpoint from floats to codes: layer by layer, the calibration samples' residual streams run beside it. Memory holds one
+ * layer. */
 #ifndef QW_CONVERT_QUANTIZE_H
 #define QW_CONVERT_QUANTIZE_H
 

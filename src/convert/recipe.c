@@ -1,5 +1,5 @@
-/* The recipes (recipe.h): which classes of tensors get more bits than the body. Decided by measurement, docs/quantisation.md has the figures. Tested by
- * tests/unit/test_recipe.c. */
+/* The recipes (recipe.h): which classes of tensors get more bits than the body. Decided by measurement, docs/quantisation.md has the
+ * figures. Tested by tests/unit/test_recipe.c. */
 #include "convert/recipe.h"
 
 #include "base/affix.h"

@@ -51,7 +51,8 @@ typedef struct qw_recipe_wish {
     int bits, group;           /* of the body: the named recipe's critical classes keep what is above it */
     int vision_bits, mtp_bits; /* 8 or 16 (kept); 0 = 16 for the tower, 8 for the prediction head */
 } qw_recipe_wish;
-/* Unknown names and widths that the format does not have are E_ARGUMENT, naming those that exist. "auto" is not in the table (sensitivity.h). */
+/* Unknown names and widths that the format does not have are E_ARGUMENT, naming those that exist. "auto" is not in the table
+ * (sensitivity.h). */
 qwren_status qw_recipe_make(qw_recipe *out, const qw_recipe_wish *wish, qwren_error *err);
 
 /* Whether calibration changes anything. */

@@ -1,4 +1,5 @@
-/* What `qwren quantize` writes down about the folder it makes: FOLDER/qwren/recipe.json. inspect and doctor read it; other programs' folders have none. */
+/* What `qwren quantize` writes down about the folder it makes: FOLDER/qwren/recipe.json. inspect and doctor read it; other programs'
+ * folders have none. */
 #ifndef QW_CONVERT_RECORDS_H
 #define QW_CONVERT_RECORDS_H
 

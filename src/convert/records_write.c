@@ -1,5 +1,5 @@
-/* What the folder tells about its own making, for doctor and inspect: DST/qwren/recipe.json and DST/qwren/check.safetensors (docs/quantisation.md, section
- * "Records"). Tested by tests/unit/test_quantize.c. */
+/* What the folder tells about its own making, for doctor and inspect: DST/qwren/recipe.json and DST/qwren/check.safetensors
+ * (docs/quantisation.md, section "Records"). Tested by tests/unit/test_quantize.c. */
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/utf8.h"

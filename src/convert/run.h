@@ -40,8 +40,8 @@ qwren_status qw_run_at_layer(qwren_status st, int layer, qwren_error *err);
 /* Entry i as a matrix of the source; and as codes, without memory. */
 qw_matrix qw_run_source(const qw_run *r, size_t i);
 qw_matrix qw_run_shape(const qw_run *r, size_t i, qw_choice choice);
-/* Makes the codes of entry i, puts them into the folder and records it. `keep` (may be NULL) receives them all; free it with qw_codes_free(). What an
- * earlier run made is only read. */
+/* Makes the codes of entry i, puts them into the folder and records it. `keep` (may be NULL) receives them all; free it with
+ * qw_codes_free(). What an earlier run made is only read. */
 qwren_status qw_run_matrix(qw_run *r, size_t i, const qw_moments *moments, qw_matrix *keep, qwren_error *err);
 /* The method that is possible: error feedback needs moments. */
 qw_encode_method qw_run_method(qw_encode_method wanted, const qw_moments *moments);
@@ -95,7 +95,8 @@ qwren_status qw_check_codes(qw_run *r, qwren_error *err);
 
 /* DST/qwren/recipe.json and DST/qwren/check.safetensors (docs/quantisation.md, section "Records"). */
 qwren_status qw_records_write(qw_run *r, qwren_error *err);
-/* The line that is kept with a tensor: how its codes were made, root mean square of the source, and of what the codes miss relative to it. */
+/* The line that is kept with a tensor: how its codes were made, root mean square of the source, and of what the codes miss relative to
+ * it. */
 #define QW_RECORD_BYTES 128
 void qw_record_line(char *out, size_t n, qw_encode_method method, double rms, double error);
 

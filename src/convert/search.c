@@ -1,5 +1,6 @@
-/* The best grid of a group: clipped ranges as first guesses, least squares for scale and bias given the codes, then the neighbours in the 16-bit type, since
- * rounding a scale by half a step of bf16 moves the far end of 256 codes by half a code. Tested by tests/unit/test_encode.c. */
+/* The best grid of a group: clipped ranges as first guesses, least squares for scale and bias given the codes, then the neighbours in the
+ * 16-bit type, since rounding a scale by half a step of bf16 moves the far end of 256 codes by half a code. Tested by
+ * tests/unit/test_encode.c. */
 #include "convert/encode_parts.h"
 
 #include <string.h>

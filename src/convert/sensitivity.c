@@ -1,6 +1,7 @@
-/* Recipe "auto": every tensor alone as codes, what that does to the answers, and a plan that spends its bits where they help most. All variants of the model go
- * through a layer together, so that it is read once; a variant begins where it differs from the source. Of a large model the variants are whole classes of tensors at
- * one width, and the other widths follow from their errors. Tested by tests/unit/test_quantize.c. */
+/* Recipe "auto": every tensor alone as codes, what that does to the answers, and a plan that spends its bits where they help most. All
+ * variants of the model go through a layer together, so that it is read once; a variant begins where it differs from the source. Of a large
+ * model the variants are whole classes of tensors at one width, and the other widths follow from their errors. Tested by
+ * tests/unit/test_quantize.c. */
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"

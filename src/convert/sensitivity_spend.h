@@ -13,8 +13,8 @@ extern const qw_choice qw_auto_options[QW_AUTO_OPTIONS];
 /* Whether its bits are a question: matrices of the text model that the recipe does not keep in float. */
 bool qw_auto_takes_part(const qw_plan_entry *e);
 
-/* kld: {"NAME of a tensor or a class": {"3/64": loss, ...}, ...}. Sets the choices of those entries, so that all text tensors together take at most `bpw` bits
- * per weight. E_ARGUMENT with the least that is possible when that is more. */
+/* kld: {"NAME of a tensor or a class": {"3/64": loss, ...}, ...}. Sets the choices of those entries, so that all text tensors together take
+ * at most `bpw` bits per weight. E_ARGUMENT with the least that is possible when that is more. */
 qwren_status qw_auto_spend(qw_plan *p, const qw_json *kld, double bpw, qwren_error *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* Picture bytes -> RGB pixels: which format it is, whether the header keeps to the limits, the right reader, the EXIF orientation. The first step of the
- * room (image.h). Tested by tests/golden/test_image.c, test_image_decode.c and test_image_hostile.c. */
+/* Picture bytes -> RGB pixels: which format it is, whether the header keeps to the limits, the right reader, the EXIF orientation. The
+ * first step of the room (image.h). Tested by tests/golden/test_image.c, test_image_decode.c and test_image_hostile.c. */
 #include "image/codec.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
-/* The orientation tag of an Exif block: a TIFF header and its first directory (TIFF 6.0 section 2, Exif 2.3 section 4.6). JPEG carries the block in
- * APP1, PNG in eXIf, WebP in EXIF. Nothing else is read, no offset is followed twice, and whatever does not fit means "as stored".
+/* The orientation tag of an Exif block: a TIFF header and its first directory (TIFF 6.0 section 2, Exif 2.3 section 4.6). JPEG carries the
+ * block in APP1, PNG in eXIf, WebP in EXIF. Nothing else is read, no offset is followed twice, and whatever does not fit means "as stored".
  * Tested by tests/unit/test_image_exif.c. */
 #include "image/codec.h"
 

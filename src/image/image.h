@@ -34,8 +34,8 @@ typedef struct qw_image_info {
 /* Reads the header only and checks it against the limits (resolved: never NULL). Enough for qw_patch_grid. */
 qwren_status qw_image_size(qw_image_info *out, const void *bytes, size_t n, const qwren_image_limits *limits, qwren_error *err);
 
-/* PNG, JPEG or WebP -> RGB: EXIF orientation applied, transparency laid on white, first frame only. Limits and aspect ratio are checked from the
- * header before memory is taken. On failure *out is zeroed. */
+/* PNG, JPEG or WebP -> RGB: EXIF orientation applied, transparency laid on white, first frame only. Limits and aspect ratio are checked
+ * from the header before memory is taken. On failure *out is zeroed. */
 qwren_status qw_image_decode(qw_pixels *out, const void *bytes, size_t n, const qwren_image_limits *limits, qwren_error *err);
 
 /* ---- from pixels to what the tower sees */
@@ -64,9 +64,10 @@ qwren_status qw_image_resize(qw_pixels *out, const qw_pixels *in, int width, int
 /* Length of one patch row: channels * temporal_patch_size * patch_size^2. */
 size_t qw_patch_length(const qw_patch_config *c);
 
-/* Rows first .. first + n - 1 of a still's patches into out [n, C*Tp*P*P]: merge blocks one after the other, row by row within; within a row
- * channel, time, y, x; values (v/255 - mean) / std. The still counts as temporal_patch_size equal frames; with a config whose temporal_patch_size is 1 the
- * rows are [C*P*P], for kernels whose temporal halves are added up beforehand. `resized` must be grid.w * P by grid.h * P. */
+/* Rows first .. first + n - 1 of a still's patches into out [n, C*Tp*P*P]: merge blocks one after the other, row by row within; within a
+ * row channel, time, y, x; values (v/255 - mean) / std. The still counts as temporal_patch_size equal frames; with a config whose
+ * temporal_patch_size is 1 the rows are [C*P*P], for kernels whose temporal halves are added up beforehand. `resized` must be grid.w * P by
+ * grid.h * P. */
 void qw_patches_rows(float *out, const qw_pixels *resized, const qw_patch_config *c, qw_grid grid, size_t first, size_t n);
 /* All grid.h * grid.w rows. */
 void qw_patches_make(float *out, const qw_pixels *resized, const qw_patch_config *c, qw_grid grid);

@@ -1,6 +1,7 @@
-/* JPEG -> RGB with libjpeg-turbo in its defaults (accurate integer IDCT, smooth upsampling), which give the reference's bytes: grey, YCbCr, RGB, CMYK
- * and YCCK, baseline and progressive. A file that ends early is refused instead of filled up with grey. The library reports errors by longjmp;
- * all state lives in one struct so that nothing is lost on the way. Tested by tests/golden/test_image_decode.c, test_image_hostile.c. */
+/* JPEG -> RGB with libjpeg-turbo in its defaults (accurate integer IDCT, smooth upsampling), which give the reference's bytes: grey, YCbCr,
+ * RGB, CMYK and YCCK, baseline and progressive. A file that ends early is refused instead of filled up with grey. The library reports
+ * errors by longjmp; all state lives in one struct so that nothing is lost on the way. Tested by tests/golden/test_image_decode.c,
+ * test_image_hostile.c. */
 #include "image/codec.h"
 
 #if QW_HAVE_JPEG
@@ -99,7 +100,8 @@ static void reader_close(reader *r)
 
 /* ---- header */
 
-/* The orientation of the first Exif block. Segments are FF, marker, length (which counts itself), data; the pixels begin after SOS (FF DA). */
+/* The orientation of the first Exif block. Segments are FF, marker, length (which counts itself), data; the pixels begin after SOS (FF
+ * DA). */
 static int find_orientation(const uint8_t *p, size_t n)
 {
     size_t at = 2;

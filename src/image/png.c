@@ -1,6 +1,7 @@
-/* PNG -> RGB with libspng: all depths and colour types, Adam7, tRNS and alpha laid on white, the high byte of 16-bit samples, eXIf. Only the
- * chunks that make the picture reach the library (IHDR, PLTE, tRNS, IDAT, IEND and critical ones it must refuse); profiles, texts and animation
- * frames are stepped over unread, so that nothing hostile in them is ever inflated. Tested by tests/golden/test_image_decode.c, test_image_hostile.c. */
+/* PNG -> RGB with libspng: all depths and colour types, Adam7, tRNS and alpha laid on white, the high byte of 16-bit samples, eXIf. Only
+ * the chunks that make the picture reach the library (IHDR, PLTE, tRNS, IDAT, IEND and critical ones it must refuse); profiles, texts and
+ * animation frames are stepped over unread, so that nothing hostile in them is ever inflated. Tested by tests/golden/test_image_decode.c,
+ * test_image_hostile.c. */
 #include "image/codec.h"
 
 #if QW_HAVE_PNG

@@ -1,6 +1,6 @@
-/* Bicubic resize with antialias on 8-bit pixels, the bytes of torchvision: horizontal pass, 8-bit intermediate, vertical pass, weights in fixed
- * point. The precision of an axis is as many bits (22 at most) as leave its largest weight within 16 bits. A pass that changes nothing is
- * left out. Between decoding and the patches. Tested by tests/golden/test_image.c. */
+/* Bicubic resize with antialias on 8-bit pixels, the bytes of torchvision: horizontal pass, 8-bit intermediate, vertical pass, weights in
+ * fixed point. The precision of an axis is as many bits (22 at most) as leave its largest weight within 16 bits. A pass that changes
+ * nothing is left out. Between decoding and the patches. Tested by tests/golden/test_image.c. */
 #include "image/image.h"
 
 #include "base/alloc.h"

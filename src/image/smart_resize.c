@@ -1,5 +1,5 @@
-/* Which size a picture is brought to, and so how many tokens it costs, from its sides alone (docs/model.md). Roundings and floating-point operations are
- * the reference's, in its order. Tested by tests/golden/test_image.c. */
+/* Which size a picture is brought to, and so how many tokens it costs, from its sides alone (docs/model.md). Roundings and floating-point
+ * operations are the reference's, in its order. Tested by tests/golden/test_image.c. */
 #include "image/image.h"
 
 #include <math.h>

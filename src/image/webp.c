@@ -1,5 +1,5 @@
-/* WebP -> RGB with libwebp: lossy and lossless, alpha laid on white, the first frame of an animation on its canvas, the EXIF chunk. Tested by
- * tests/golden/test_image_decode.c, test_image_hostile.c. */
+/* WebP -> RGB with libwebp: lossy and lossless, alpha laid on white, the first frame of an animation on its canvas, the EXIF chunk. Tested
+ * by tests/golden/test_image_decode.c, test_image_hostile.c. */
 #include "image/codec.h"
 
 #if QW_HAVE_WEBP
@@ -74,8 +74,8 @@ static qwren_status decode_alpha(uint8_t *rgb, size_t stride, const WebPIterator
     return st;
 }
 
-/* The first frame may cover a part of the canvas only. What it leaves free is transparent, thus white; in files that declare no transparency it is
- * black, as in the reference. */
+/* The first frame may cover a part of the canvas only. What it leaves free is transparent, thus white; in files that declare no
+ * transparency it is black, as in the reference. */
 static qwren_status draw_first_frame(qw_pixels *canvas, WebPDemuxer *d, const WebPIterator *it, qwren_error *err)
 {
     bool alpha = (WebPDemuxGetI(d, WEBP_FF_FORMAT_FLAGS) & ALPHA_FLAG) != 0;

@@ -1,5 +1,5 @@
-/* Binding: every tensor that a layer reads is looked up once, when the model is opened, and its shape is checked against the config. Tested by
- * tests/unit/test_model.c and, for MLX, tests/golden/test_mlx.c. */
+/* Binding: every tensor that a layer reads is looked up once, when the model is opened, and its shape is checked against the config. Tested
+ * by tests/unit/test_model.c and, for MLX, tests/golden/test_mlx.c. */
 #include "model/bind.h"
 
 #include "base/alloc.h"

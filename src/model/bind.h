@@ -1,5 +1,6 @@
-/* Tensors by name -> what the layers hold: matrices stay in the mapping, small vectors become floats. Used by the decoder, the tower and the MTP
- * head when a model is opened. Hugging Face, MLX and GGUF differ in what weights/ delivers (qw_layout), and here in nothing that a layer could see. */
+/* Tensors by name -> what the layers hold: matrices stay in the mapping, small vectors become floats. Used by the decoder, the tower and
+ * the MTP head when a model is opened. Hugging Face, MLX and GGUF differ in what weights/ delivers (qw_layout), and here in nothing that a
+ * layer could see. */
 #ifndef QW_MODEL_BIND_H
 #define QW_MODEL_BIND_H
 
@@ -9,8 +10,8 @@
 #include "weights/names.h"
 #include "weights/weights.h"
 
-/* Told of each tensor that cannot be bound (by our name), and why. Binding then goes on with nothing in its place (a matrix without data, NULL for a
- * vector, whatever sizes the config claims): such a model can be looked at, not computed with. */
+/* Told of each tensor that cannot be bound (by our name), and why. Binding then goes on with nothing in its place (a matrix without data,
+ * NULL for a vector, whatever sizes the config claims): such a model can be looked at, not computed with. */
 typedef void (*qw_bind_complaint)(void *ctx, const char *name, const qwren_error *why);
 
 typedef struct qw_binder {
@@ -22,8 +23,8 @@ typedef struct qw_binder {
     void *complain_ctx;
 } qw_binder;
 
-/* The matrix [rows, cols] in whatever type the files have it: floats, GGUF's blocks, or MLX's codes with their scales. Missing or of another shape: E_FORMAT naming
- * file, tensor, both shapes; of a type that no layer reads: E_UNSUPPORTED. */
+/* The matrix [rows, cols] in whatever type the files have it: floats, GGUF's blocks, or MLX's codes with their scales. Missing or of
+ * another shape: E_FORMAT naming file, tensor, both shapes; of a type that no layer reads: E_UNSUPPORTED. */
 qwren_status qw_bind_matrix(const qw_binder *b, qw_matrix *out, size_t rows, size_t cols, qwren_error *err, const char *name_fmt, ...)
     QW_PRINTF(6, 7);
 /* A tensor of floats with any number of dimensions (from 1): rows = shape[0], cols = the product of the others. */

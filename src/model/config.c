@@ -1,5 +1,5 @@
-/* The configuration of a checkpoint: three JSON files, read and checked against each other before anything is made from them. config_text.c and
- * config_vision.c read the parts. Stands between the files and bind.c. Tested by tests/unit/test_config.c, tests/fuzz/fuzz_config.c. */
+/* The configuration of a checkpoint: three JSON files, read and checked against each other before anything is made from them. config_text.c
+ * and config_vision.c read the parts. Stands between the files and bind.c. Tested by tests/unit/test_config.c, tests/fuzz/fuzz_config.c. */
 #include "model/config.h"
 
 #include "base/alloc.h"

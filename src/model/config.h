@@ -11,10 +11,10 @@ typedef enum qw_layer_kind { QW_LAYER_DELTA, QW_LAYER_ATTENTION } qw_layer_kind;
 
 /* YaRN: positions beyond those of the training (rope.c has the formula). */
 typedef struct qw_yarn {
-    double factor;   /* times the positions of the training; 0: without */
-    double original; /* those positions */
-    double beta_fast,
-        beta_slow; /* pairs that turn more often than the first within them keep their frequency; the second and slower ones are stretched */
+    double factor;                 /* times the positions of the training; 0: without */
+    double original;               /* those positions */
+    double beta_fast;              /* pairs that turn more often than so within them keep their frequency, */
+    double beta_slow;              /* those that turn less often than so are stretched by all of the factor */
     double attention;              /* of cos and sin; 0: as factor and the next two say */
     double mscale, mscale_all_dim; /* both or neither */
     bool fractions;                /* where that begins and ends is not rounded to whole pairs */
@@ -68,8 +68,8 @@ typedef struct qw_config {
     int n_eos;
 } qw_config;
 
-/* Reads and checks the files of the directory. Refuses what the engine does not compute (other architectures, attention_bias, rope types, experts),
- * naming file, key, value and what is supported. Unknown keys are ignored. */
+/* Reads and checks the files of the directory. Refuses what the engine does not compute (other architectures, attention_bias, rope types,
+ * experts), naming file, key, value and what is supported. Unknown keys are ignored. */
 qwren_status qw_config_read(qw_config *out, const char *dir, qwren_error *err);
 /* Stretches the positions of the training by YaRN, by a factor from 1 (as trained) on, whatever the files say; max_positions follows. */
 qwren_status qw_text_config_stretch(qw_text_config *c, double factor, qwren_error *err);

@@ -1,4 +1,5 @@
-/* Checked reading of one JSON object of a configuration file. Every refusal names file, key, value and what is supported. Private to config*.c. */
+/* Checked reading of one JSON object of a configuration file. Every refusal names file, key, value and what is supported. Private to
+ * config*.c. */
 #ifndef QW_MODEL_CONFIG_FIELDS_H
 #define QW_MODEL_CONFIG_FIELDS_H
 

@@ -1,5 +1,6 @@
-/* The settings of a GGUF model -> qw_config: the decoder's sizes, its layers and positions, tokens with a meaning, and how to sample. The tower's part is
- * config_gguf_vision.c. Stands between gguf.c and bind.c, beside config.c. Tested by tests/unit/test_config_gguf.c and tests/fuzz/fuzz_gguf.c. */
+/* The settings of a GGUF model -> qw_config: the decoder's sizes, its layers and positions, tokens with a meaning, and how to sample. The
+ * tower's part is config_gguf_vision.c. Stands between gguf.c and bind.c, beside config.c. Tested by tests/unit/test_config_gguf.c and
+ * tests/fuzz/fuzz_gguf.c. */
 #include "model/config_gguf.h"
 
 #include "base/log.h"

@@ -1,5 +1,5 @@
-/* The settings of an image tower's GGUF file (mmproj) -> qw_vision_config and qw_processor_config. What the file does not say has the published values, as in
- * config_vision.c. Tested by tests/unit/test_config_gguf.c and tests/fuzz/fuzz_gguf.c. */
+/* The settings of an image tower's GGUF file (mmproj) -> qw_vision_config and qw_processor_config. What the file does not say has the
+ * published values, as in config_vision.c. Tested by tests/unit/test_config_gguf.c and tests/fuzz/fuzz_gguf.c. */
 #include "model/config_gguf_parts.h"
 #include "model/config_parts.h"
 

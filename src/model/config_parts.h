@@ -5,7 +5,8 @@
 #include "model/config.h"
 #include "model/config_fields.h"
 
-/* The most that a config may say, in whatever file it stands. Heads times head size stay within an int; larger products are made as size_t. */
+/* The most that a config may say, in whatever file it stands. Heads times head size stay within an int; larger products are made as
+ * size_t. */
 enum {
     QW_MOST_HIDDEN = 65536,
     QW_MOST_INTERMEDIATE = 1 << 20,

@@ -1,5 +1,5 @@
-/* The published shapes (config_published.h; docs/model.md, section 9), and what a model is called by its shape. Tested by tests/unit/test_model_random.c, which
- * binds every one, and tests/unit/test_config.c. */
+/* The published shapes (config_published.h; docs/model.md, section 9), and what a model is called by its shape. Tested by
+ * tests/unit/test_model_random.c, which binds every one, and tests/unit/test_config.c. */
 #include "model/config_published.h"
 
 #include <math.h>

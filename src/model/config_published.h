@@ -1,5 +1,5 @@
-/* The published models by name: their configurations and tensors, as config.json and the headers of their files give them. For models that are made up at a
- * real shape. */
+/* The published models by name: their configurations and tensors, as config.json and the headers of their files give them. For models that
+ * are made up at a real shape. */
 #ifndef QW_MODEL_CONFIG_PUBLISHED_H
 #define QW_MODEL_CONFIG_PUBLISHED_H
 

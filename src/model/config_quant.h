@@ -1,5 +1,5 @@
-/* The block "quantization" of an MLX checkpoint's config.json: which widths its writer chose. The tensors decide what they are (model/groups.h); this block is
- * what they are checked against. Checkpoints quantised in other ways are refused by name. */
+/* The block "quantization" of an MLX checkpoint's config.json: which widths its writer chose. The tensors decide what they are
+ * (model/groups.h); this block is what they are checked against. Checkpoints quantised in other ways are refused by name. */
 #ifndef QW_MODEL_CONFIG_QUANT_H
 #define QW_MODEL_CONFIG_QUANT_H
 
@@ -31,7 +31,8 @@ typedef struct qw_quant_config {
     qw_quant_block main, draft; /* draft: of mtp/config.json */
 } qw_quant_config;
 
-/* Reads config.json and, where there is one, mtp/config.json of the directory. Rules live in the arena. Without a block everything is "not stated". */
+/* Reads config.json and, where there is one, mtp/config.json of the directory. Rules live in the arena. Without a block everything is "not
+ * stated". */
 qwren_status qw_quant_config_read(qw_quant_config *out, const char *dir, qw_arena *arena, qwren_error *err);
 /* One block: `top` is the whole config.json, an object. */
 qwren_status qw_quant_block_read(qw_quant_block *out, const qw_fields *top, qw_arena *arena);

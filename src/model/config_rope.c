@@ -1,12 +1,12 @@
-/* How positions become angles, out of config.json: in rope_parameters, in the older rope_scaling, or beside them; and YaRN, with which a model takes more positions
- * than it was trained on. Tested by tests/unit/test_config.c and tests/golden/test_yarn.c. */
+/* How positions become angles, out of config.json: in rope_parameters, in the older rope_scaling, or beside them; and YaRN, with which a
+ * model takes more positions than it was trained on. Tested by tests/unit/test_config.c and tests/golden/test_yarn.c. */
 #include "model/config_parts.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Where keys may stand, the first place that has one wins. The reference looks at rope_scaling alone once it is there; what people mean who add it beside a
- * rope_parameters is that the rest stays. */
+/* Where keys may stand, the first place that has one wins. The reference looks at rope_scaling alone once it is there; what people mean who
+ * add it beside a rope_parameters is that the rest stays. */
 typedef struct places {
     qw_fields at[3];
     int n;

@@ -1,5 +1,6 @@
-/* The text model's part of config.json: sizes and kinds of layers; config_rope.c reads its rotary positions. What the engine computes in one way only is refused
- * when a file wants it otherwise. The keys are described in docs/model.md, section 9. Tested by tests/unit/test_config.c. */
+/* The text model's part of config.json: sizes and kinds of layers; config_rope.c reads its rotary positions. What the engine computes in
+ * one way only is refused when a file wants it otherwise. The keys are described in docs/model.md, section 9. Tested by
+ * tests/unit/test_config.c. */
 #include "model/config_parts.h"
 
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* The tower's part of config.json, and preprocessor_config.json, which must describe the same patches. Tested by tests/unit/test_config.c. */
+/* The tower's part of config.json, and preprocessor_config.json, which must describe the same patches. Tested by
+ * tests/unit/test_config.c. */
 #include "model/config_parts.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
-/* Checked reading of the settings of a GGUF file (gguf_fields.h), as config_fields.c does it for JSON. Tested by tests/unit/test_config_gguf.c. */
+/* Checked reading of the settings of a GGUF file (gguf_fields.h), as config_fields.c does it for JSON. Tested by
+ * tests/unit/test_config_gguf.c. */
 #include "model/gguf_fields.h"
 
 #include <stdarg.h>

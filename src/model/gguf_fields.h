@@ -16,7 +16,8 @@ const qw_gguf_value *qw_gguf_field(const qw_gguf_fields *f, const char *key);
 /* "PATH: PREFIX.KEY is VALUE; SUPPORTED" */
 qwren_status qw_gguf_field_fail(const qw_gguf_fields *f, qwren_status code, const char *key, const char *fmt, ...) QW_PRINTF(4, 5);
 
-/* Whole numbers from min to max, and numbers with min <= x <= max. The first of a pair refuses a missing key, the other leaves *out as it is. */
+/* Whole numbers from min to max, and numbers with min <= x <= max. The first of a pair refuses a missing key, the other leaves *out as it
+ * is. */
 qwren_status qw_gguf_field_int(const qw_gguf_fields *f, const char *key, int min, int max, int *out);
 qwren_status qw_gguf_field_int_maybe(const qw_gguf_fields *f, const char *key, int min, int max, int *out);
 qwren_status qw_gguf_field_number(const qw_gguf_fields *f, const char *key, double min, double max, double *out);

@@ -1,4 +1,5 @@
-/* MLX's packed matrices (groups.h). Stands between weights/ and bind.c. Tested by tests/unit/test_groups.c and, with whole models, tests/golden/test_mlx.c. */
+/* MLX's packed matrices (groups.h). Stands between weights/ and bind.c. Tested by tests/unit/test_groups.c and, with whole models,
+ * tests/golden/test_mlx.c. */
 #include "model/groups.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* The identity of a model (identity.h): four 64-bit checksums, begun with different numbers, of a list of all that matters. Tested by tests/unit/test_identity.c. */
+/* The identity of a model (identity.h): four 64-bit checksums, begun with different numbers, of a list of all that matters. Tested by
+ * tests/unit/test_identity.c. */
 #include "model/identity.h"
 
 #include "base/hash.h"
@@ -7,9 +8,11 @@
 #include <string.h>
 
 #define LANES (QW_IDENTITY_BYTES / 8)
-/* Grows when the same model's numbers become others: a kernel that sums in another order, a layout of the cache or of states that changed. */
+/* Grows when the same model's numbers become others: a kernel that sums in another order, a layout of the cache or of states that
+ * changed. */
 #define ARITHMETIC_VERSION 1
-/* Of a tensor's bytes: all of a small one, and of others pieces at the begin, in the middle and at the end. A matrix that was trained on differs in all of them. */
+/* Of a tensor's bytes: all of a small one, and of others pieces at the begin, in the middle and at the end. A matrix that was trained on
+ * differs in all of them. */
 #define WHOLE_BYTES 4096
 #define PIECE_BYTES 512
 
@@ -103,7 +106,8 @@ static void add_tensor(list *l, const qw_tensor *t)
 
 /* ---- how */
 
-/* Levels whose kernels give the same bits. Plain C is for itself; of the others only the products in bf16 differ, and deterministic and exact arithmetic have none. */
+/* Levels whose kernels give the same bits. Plain C is for itself; of the others only the products in bf16 differ, and deterministic and
+ * exact arithmetic have none. */
 static int rounding_of(qw_cpu_level level, qwren_arithmetic arithmetic)
 {
     if (level == QW_CPU_PORTABLE)

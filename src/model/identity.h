@@ -6,9 +6,10 @@
 
 #define QW_IDENTITY_BYTES 32
 
-/* Equal for the same weights in another folder, whatever the number of threads, and different where results may differ in their bits: other sizes, settings or weights, another type of
- * the cache, another arithmetic, a processor whose kernels round in another way. It looks at names, types and shapes of all tensors, but only at some bytes of each, so it takes
- * milliseconds. It tells models apart that differ by chance or by training, and withstands nobody who means to deceive. `m` was not opened with config_only. */
+/* Equal for the same weights in another folder, whatever the number of threads, and different where results may differ in their bits: other
+ * sizes, settings or weights, another type of the cache, another arithmetic, a processor whose kernels round in another way. It looks at
+ * names, types and shapes of all tensors, but only at some bytes of each, so it takes milliseconds. It tells models apart that differ by
+ * chance or by training, and withstands nobody who means to deceive. `m` was not opened with config_only. */
 typedef struct qw_identity {
     uint8_t bytes[QW_IDENTITY_BYTES];
 } qw_identity;

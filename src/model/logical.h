@@ -1,4 +1,5 @@
-/* The tensors of a checkpoint as a person counts them: a matrix of codes is one, with its scales and biases. For inspect, doctor and quantize. */
+/* The tensors of a checkpoint as a person counts them: a matrix of codes is one, with its scales and biases. For inspect, doctor and
+ * quantize. */
 #ifndef QW_MODEL_LOGICAL_H
 #define QW_MODEL_LOGICAL_H
 
@@ -24,8 +25,8 @@ typedef struct qw_logical {
 
 /* In file order:
  *     for (qw_logical t = { 0 }; qw_logical_next(&t, weights, bound, quant);) ...
- * `bound` [qw_weights_count] is the binder's (qw_model.bound), or NULL: then, and for what no layer reads, the widths of codes are those that `quant` states (may
- * be NULL), if they fit the shapes; if not, the tensor is shown as the file has it. */
+ * `bound` [qw_weights_count] is the binder's (qw_model.bound), or NULL: then, and for what no layer reads, the widths of codes are those
+ * that `quant` states (may be NULL), if they fit the shapes; if not, the tensor is shown as the file has it. */
 bool qw_logical_next(qw_logical *t, const qw_weights *w, const qw_matrix *bound, const qw_quant_config *quant);
 
 #endif

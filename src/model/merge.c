@@ -1,5 +1,5 @@
-/* Prompt ids -> timeline (merge.h, docs/model.md sections 3 and 6): pads grow to their pictures' size, every token gets its rotary position and a key
- * by which a session recognises what it holds already. Tested by tests/unit/test_merge.c. */
+/* Prompt ids -> timeline (merge.h, docs/model.md sections 3 and 6): pads grow to their pictures' size, every token gets its rotary position
+ * and a key by which a session recognises what it holds already. Tested by tests/unit/test_merge.c. */
 #include "model/merge.h"
 
 #include "base/alloc.h"

@@ -1,5 +1,5 @@
-/* Token ids with one pad for each picture -> the timeline that the decoder computes: every pad repeated as often as its picture has rows, and a
- * rotary position (t, h, w) for every token. */
+/* Token ids with one pad for each picture -> the timeline that the decoder computes: every pad repeated as often as its picture has rows,
+ * and a rotary position (t, h, w) for every token. */
 #ifndef QW_MODEL_MERGE_H
 #define QW_MODEL_MERGE_H
 
@@ -28,9 +28,9 @@ typedef struct qw_timeline {
     int32_t next_pos; /* rotary position of the token that follows */
 } qw_timeline;
 
-/* grids and hashes [n_images]: of the pictures in order of appearance; the hash says what the picture shows. A video's pads count as pictures, one for
- * each pair of frames. first_pos: rotary position of the first token (0 for a new timeline). A number of pads other than n_images is E_ARGUMENT, an id
- * outside the vocabulary too. On failure *out is empty. Free with qw_timeline_deinit(). */
+/* grids and hashes [n_images]: of the pictures in order of appearance; the hash says what the picture shows. A video's pads count as
+ * pictures, one for each pair of frames. first_pos: rotary position of the first token (0 for a new timeline). A number of pads other than
+ * n_images is E_ARGUMENT, an id outside the vocabulary too. On failure *out is empty. Free with qw_timeline_deinit(). */
 qwren_status qw_timeline_build(qw_timeline *out, const qw_config *c, const int32_t *ids, size_t n_ids, const qw_grid *grids,
                                const uint64_t *hashes, size_t n_images, int32_t first_pos, qwren_error *err);
 void qw_timeline_deinit(qw_timeline *t);

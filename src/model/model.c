@@ -60,7 +60,8 @@ static bool is_own_embedding(const char *name)
     return false;
 }
 
-/* Tensors of a GGUF model that no layer reads: whoever wrote them computed with them. Of an image tower's file only the image part counts. */
+/* Tensors of a GGUF model that no layer reads: whoever wrote them computed with them. Of an image tower's file only the image part
+ * counts. */
 static qwren_status check_foreign(const qw_model *m, const qw_tensor *t, qwren_error *err)
 {
     const qw_gguf *tower = qw_weights_mmproj(m->weights);

@@ -1,4 +1,5 @@
-/* A checkpoint ready to compute: config, weights, layers, and the device they run on. Read-only once opened: any number of sessions may use it. */
+/* A checkpoint ready to compute: config, weights, layers, and the device they run on. Read-only once opened: any number of sessions may use
+ * it. */
 #ifndef QW_MODEL_MODEL_H
 #define QW_MODEL_MODEL_H
 
@@ -36,7 +37,8 @@ typedef struct qw_model_params {
     double yarn_factor;           /* 0: as the files say */
 } qw_model_params;
 
-/* `dir`: a folder of Hugging Face or MLX, or a .gguf file or a folder with one (weights/gguf_files.h). On failure *m may be given to qw_model_deinit() or not; nothing leaks. */
+/* `dir`: a folder of Hugging Face or MLX, or a .gguf file or a folder with one (weights/gguf_files.h). On failure *m may be given to
+ * qw_model_deinit() or not; nothing leaks. */
 qwren_status qw_model_init(qw_model *m, const char *dir, const qw_model_params *p, qwren_error *err);
 void qw_model_deinit(qw_model *m);
 /* How pictures are cut for this model. */

@@ -1,5 +1,5 @@
-/* The multi-token prediction head (docs/model.md, section 7): one attention layer over (embedding, hidden state) pairs, the trunk's own output head.
- * Tested by tests/golden/test_text.c. */
+/* The multi-token prediction head (docs/model.md, section 7): one attention layer over (embedding, hidden state) pairs, the trunk's own
+ * output head. Tested by tests/golden/test_text.c. */
 #include "model/mtp.h"
 
 qwren_status qw_mtp_bind(qw_mtp_model *out, const qw_text_config *c, const qw_binder *b, qwren_error *err)

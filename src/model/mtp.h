@@ -13,8 +13,8 @@ typedef struct qw_mtp_model {
 
 qwren_status qw_mtp_bind(qw_mtp_model *out, const qw_text_config *c, const qw_binder *b, qwren_error *err);
 
-/* Row i: the token batch->ids[i] and the trunk's hidden state hidden[i] of the token before it. Afterwards s->in holds the head's own hidden states: the text model's
- * head of them predicts the token after ids[i]. Segments' states have one layer, the head's own. */
+/* Row i: the token batch->ids[i] and the trunk's hidden state hidden[i] of the token before it. Afterwards s->in holds the head's own
+ * hidden states: the text model's head of them predicts the token after ids[i]. Segments' states have one layer, the head's own. */
 void qw_mtp_forward(qw_ops *ops, const qw_text_model *text, const qw_mtp_model *m, qw_text_scratch *s, const qw_batch *batch,
                     const float *hidden);
 

@@ -1,6 +1,6 @@
-/* Rotary positions: three axes (time, height, width) share the frequencies, interleaved (docs/model.md, section 3). Angles are computed in double: in
- * float the cosines at position 262,143 would be off by 2e-3. With YaRN (arXiv:2309.00071) slow pairs turn slower still, so that angles which the training never
- * saw do not come up. Tested by tests/golden/test_ops.c and test_yarn.c. */
+/* Rotary positions: three axes (time, height, width) share the frequencies, interleaved (docs/model.md, section 3). Angles are computed in
+ * double: in float the cosines at position 262,143 would be off by 2e-3. With YaRN (arXiv:2309.00071) slow pairs turn slower still, so that
+ * angles which the training never saw do not come up. Tested by tests/golden/test_ops.c and test_yarn.c. */
 #include "model/text.h"
 
 #include <math.h>

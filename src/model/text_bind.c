@@ -1,4 +1,5 @@
-/* The decoder's tensors -> its layers. Shapes are those of docs/model.md; the config says the numbers. Tested by tests/unit/test_model.c. */
+/* The decoder's tensors -> its layers. Shapes are those of docs/model.md; the config says the numbers. Tested by
+ * tests/unit/test_model.c. */
 #include "model/text.h"
 #include "quant/half.h"
 

@@ -1,5 +1,5 @@
-/* The image tower (vision.h, docs/model.md section 6): pixels of one picture -> rows that stand among the decoder's embeddings. What grows with the
- * picture is x [N, D] and the keys and values of one layer; everything else is made for a block of patches and used up at once.
+/* The image tower (vision.h, docs/model.md section 6): pixels of one picture -> rows that stand among the decoder's embeddings. What grows
+ * with the picture is x [N, D] and the keys and values of one layer; everything else is made for a block of patches and used up at once.
  * Tested by tests/golden/test_vision.c, stage by stage, and with the decoder by tests/golden/test_vision_prompts.c. */
 #include "model/vision.h"
 

@@ -84,7 +84,8 @@ static qwren_status join_taps(qw_matrix *out, const size_t shape[4], const char 
     return QWREN_OK;
 }
 
-/* [D, C, Tp, P, P], the order of the patches; MLX's [D, Tp, P, P, C] and GGUF's two are copied into that order, the only matrix that is ever copied. */
+/* [D, C, Tp, P, P], the order of the patches; MLX's [D, Tp, P, P, C] and GGUF's two are copied into that order, the only matrix that is
+ * ever copied. */
 static qwren_status bind_kernel(qw_matrix *out, const qw_vision_config *c, const qw_binder *b, qwren_error *err)
 {
     static const char name[] = "visual.patch_embed.proj.weight";

@@ -1,5 +1,5 @@
-/* Positions of patches (vision_pos.h): merge order -> row and column -> taps of the learned table, rows of the rotary table. vision.c asks for
- * them block by block. Tested by tests/golden/test_vision.c. */
+/* Positions of patches (vision_pos.h): merge order -> row and column -> taps of the learned table, rows of the rotary table. vision.c asks
+ * for them block by block. Tested by tests/golden/test_vision.c. */
 #include "model/vision_pos.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
-/* GGUF's block formats: which function reads a block of which type, and the types of 32 weights a block (kquants.c has those of 256). A block holds its own
- * scale as an IEEE half; nibble i < 16 of 32 stands in the lower half of byte i, nibble i >= 16 in the upper half of byte i - 16; a fifth bit in bit i of four
- * bytes of their own. Tested by tests/golden/test_formats.c. */
+/* GGUF's block formats: which function reads a block of which type, and the types of 32 weights a block (kquants.c has those of 256). A
+ * block holds its own scale as an IEEE half; nibble i < 16 of 32 stands in the lower half of byte i, nibble i >= 16 in the upper half of
+ * byte i - 16; a fifth bit in bit i of four bytes of their own. Tested by tests/golden/test_formats.c. */
 #include "quant/formats.h"
 
 #include <assert.h>

@@ -1,11 +1,11 @@
-/* GGUF's block formats of 256 weights: sub-blocks of 16 or 32 weights with small whole numbers as scales, which one or two halves per block scale again. blocks.c
- * calls them. Layouts are given in the order of a block's bytes. Tested by tests/golden/test_formats.c. */
+/* GGUF's block formats of 256 weights: sub-blocks of 16 or 32 weights with small whole numbers as scales, which one or two halves per block
+ * scale again. blocks.c calls them. Layouts are given in the order of a block's bytes. Tested by tests/golden/test_formats.c. */
 #include "quant/formats.h"
 
 #define N 256 /* weights of a block */
 
-/* scales[16]: scale in the low, minimum in the high nibble; codes[64]; d; dm. Two-bit codes: those of weights 128 n + 32 k + l, l < 32, stand in bits
- * 2k of bytes 32 n + l. */
+/* scales[16]: scale in the low, minimum in the high nibble; codes[64]; d; dm. Two-bit codes: those of weights 128 n + 32 k + l, l < 32,
+ * stand in bits 2k of bytes 32 n + l. */
 void qw_q2_k(const uint8_t *b, float *out)
 {
     const uint8_t *scales = b, *codes = b + 16;
@@ -22,7 +22,8 @@ void qw_q2_k(const uint8_t *b, float *out)
 /* Six bits of sub-block e: four lower ones in nibbles of s[0..7], two upper ones in pairs of bits of s[8..11]. */
 static int q3_scale(const uint8_t *s, size_t e) { return (s[e % 8] >> 4 * (e / 8) & 15) | (s[8 + e % 4] >> 2 * (e / 4) & 3) << 4; }
 
-/* third bits[32]; codes[64] as in Q2_K; scales[12]; d. The third bit of weight 32 m + l is bit m of byte l; where it is not set 4 is taken off. */
+/* third bits[32]; codes[64] as in Q2_K; scales[12]; d. The third bit of weight 32 m + l is bit m of byte l; where it is not set 4 is taken
+ * off. */
 void qw_q3_k(const uint8_t *b, float *out)
 {
     const uint8_t *high = b, *codes = b + 32, *scales = b + 96;
@@ -79,7 +80,8 @@ void qw_q5_k(const uint8_t *b, float *out)
     }
 }
 
-/* nibbles[128]; upper two bits[64]; i8 scales[16]; d. Weight 128 n + 32 k + l: nibble k / 2 of byte 64 n + 32 (k & 1) + l, bits 2k of byte 32 n + l. */
+/* nibbles[128]; upper two bits[64]; i8 scales[16]; d. Weight 128 n + 32 k + l: nibble k / 2 of byte 64 n + 32 (k & 1) + l, bits 2k of byte
+ * 32 n + l. */
 void qw_q6_k(const uint8_t *b, float *out)
 {
     const uint8_t *low = b, *high = b + 128, *scales = b + 192;
@@ -94,8 +96,8 @@ void qw_q6_k(const uint8_t *b, float *out)
     }
 }
 
-/* d; upper two bits of the eight scales in one little-endian number of two bytes; their lower nibbles[4]; nibbles[128], 16 bytes for 32 weights in IQ4_NL's
- * order and with its levels */
+/* d; upper two bits of the eight scales in one little-endian number of two bytes; their lower nibbles[4]; nibbles[128], 16 bytes for 32
+ * weights in IQ4_NL's order and with its levels */
 void qw_iq4_xs(const uint8_t *b, float *out)
 {
     const float d = qw_block_half(b);

@@ -1,4 +1,5 @@
-/* Tensors and their widening to float, the one conversion that loading needs (norms, biases, embedding rows). Tested by tests/unit/test_quant.c. */
+/* Tensors and their widening to float, the one conversion that loading needs (norms, biases, embedding rows). Tested by
+ * tests/unit/test_quant.c. */
 #include "quant/tensor.h"
 
 #include "quant/half.h"

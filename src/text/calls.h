@@ -8,8 +8,8 @@
  * errors. */
 qwren_status qw_calls_render(qw_prompt *out, const qw_json *message, bool after_text, bool strict, size_t index, qwren_error *err);
 
-/* Appends what the calls say: ["name",{arguments}] for each, arguments as values (canonical.h), whichever form the client chose; ids do not count. Nothing when
- * there are none. *n_calls counts them. Arguments that are no object stand as they are, which no answer's do. */
+/* Appends what the calls say: ["name",{arguments}] for each, arguments as values (canonical.h), whichever form the client chose; ids do not
+ * count. Nothing when there are none. *n_calls counts them. Arguments that are no object stand as they are, which no answer's do. */
 qwren_status qw_calls_canonical(qw_buf *out, const qw_json *message, size_t *n_calls, qwren_error *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* JSON values in one spelling each (canonical.h): what calls.c compares the calls of two messages by. Tested by tests/unit/test_template_places.c. */
+/* JSON values in one spelling each (canonical.h): what calls.c compares the calls of two messages by. Tested by
+ * tests/unit/test_template_places.c. */
 #include "text/canonical.h"
 
 #include "base/alloc.h"

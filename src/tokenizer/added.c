@@ -1,5 +1,5 @@
-/* Added tokens: read from tokenizer.json ("added_tokens") and tokenizer_config.json ("added_tokens_decoder"), and found in a text. Tested by
- * tests/unit/test_tokenizer_open.c and tests/golden/test_tokenizer.c. */
+/* Added tokens: read from tokenizer.json ("added_tokens") and tokenizer_config.json ("added_tokens_decoder"), and found in a text. Tested
+ * by tests/unit/test_tokenizer_open.c and tests/golden/test_tokenizer.c. */
 #include "base/alloc.h"
 #include "tokenizer/vocab.h"
 

@@ -1,5 +1,6 @@
-/* A vocabulary's tables as one block (vocab.h), and what is asked of an open tokenizer by id. The block is built from a file's lists (build.c) or is a file
- * itself (cache.c); of the latter every number is looked at before it is used. Tested by tests/unit/test_tokenizer_cache.c. */
+/* A vocabulary's tables as one block (vocab.h), and what is asked of an open tokenizer by id. The block is built from a file's lists
+ * (build.c) or is a file itself (cache.c); of the latter every number is looked at before it is used. Tested by
+ * tests/unit/test_tokenizer_cache.c. */
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "tokenizer/vocab.h"

@@ -19,7 +19,8 @@ typedef struct qw_merges {
 /* For a table of n merges. */
 int qw_merges_bits(size_t n_merges);
 #define QW_MERGES_MAX_BITS 40
-/* Fills slots [2^bits], bits being those for n, with the list; a pair that comes again takes the later rank. Returns the number of pairs. */
+/* Fills slots [2^bits], bits being those for n, with the list; a pair that comes again takes the later rank. Returns the number of
+ * pairs. */
 size_t qw_merges_fill(qw_merge *slots, int bits, const qw_merge *list, size_t n);
 const qw_merge *qw_merges_find(const qw_merges *m, int32_t left, int32_t right); /* NULL: the two do not merge */
 

@@ -1,5 +1,5 @@
-/* Lists of tokens and merges -> the block of tables (vocab.h), whatever file the lists come from. Everything that the lists may get wrong is refused here, in the
- * words of that file. Tested by tests/unit/test_tokenizer_open.c and tests/unit/test_tokenizer_lists.c. */
+/* Lists of tokens and merges -> the block of tables (vocab.h), whatever file the lists come from. Everything that the lists may get wrong
+ * is refused here, in the words of that file. Tested by tests/unit/test_tokenizer_open.c and tests/unit/test_tokenizer_lists.c. */
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "base/utf8.h"

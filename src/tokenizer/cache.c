@@ -1,6 +1,7 @@
-/* The tables of a vocabulary in a file beside it, DIR/qwren/vocabulary.bin: mapped when a tokenizer is opened, so that 10 MB of JSON need not be read. It is
- * never believed: it must have been made from exactly these bytes of tokenizer.json, its checksum must be right, and every number in it is checked. Otherwise
- * the JSON is read. Tested by tests/unit/test_tokenizer_cache.c and tests/fuzz/fuzz_vocabulary.c. */
+/* The tables of a vocabulary in a file beside it, DIR/qwren/vocabulary.bin: mapped when a tokenizer is opened, so that 10 MB of JSON need
+ * not be read. It is never believed: it must have been made from exactly these bytes of tokenizer.json, its checksum must be right, and
+ * every number in it is checked. Otherwise the JSON is read. Tested by tests/unit/test_tokenizer_cache.c and
+ * tests/fuzz/fuzz_vocabulary.c. */
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/log.h"

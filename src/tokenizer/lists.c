@@ -1,4 +1,5 @@
-/* The vocabulary of a GGUF file -> qw_tokenizer: what llama.cpp's converter made of tokenizer.json, turned back. Tested by tests/unit/test_tokenizer_lists.c. */
+/* The vocabulary of a GGUF file -> qw_tokenizer: what llama.cpp's converter made of tokenizer.json, turned back. Tested by
+ * tests/unit/test_tokenizer_lists.c. */
 #include "base/alloc.h"
 #include "base/utf8.h"
 #include "tokenizer/vocab.h"

@@ -78,8 +78,8 @@ static size_t punctuation(const char *p, size_t n)
     return end;
 }
 
-/* \s*[\r\n]+ | \s+(?!\S) | \s+ : up to the last line end of the run; else all of it at the end of the text; else all but its last character,
- * which belongs to what follows. */
+/* \s*[\r\n]+ | \s+(?!\S) | \s+ : up to the last line end of the run; else all of it at the end of the text; else all but its last
+ * character, which belongs to what follows. */
 static size_t white_space(const char *p, size_t n)
 {
     size_t end = 0, last = 0, behind_line = 0, used = 0;

@@ -1,5 +1,5 @@
-/* What the reference's tokenizer knows about characters: the class that the splitter asks for, and what NFC needs. Private to the room. The tables
- * (unicode_classes.c, unicode_nfc.c) are made by tools/gen_unicode.py. */
+/* What the reference's tokenizer knows about characters: the class that the splitter asks for, and what NFC needs. Private to the room. The
+ * tables (unicode_classes.c, unicode_nfc.c) are made by tools/gen_unicode.py. */
 #ifndef QW_TOKENIZER_UNICODE_H
 #define QW_TOKENIZER_UNICODE_H
 
@@ -12,7 +12,8 @@
 extern const uint16_t qw_unicode_block[0x110000 / QW_UNICODE_BLOCK]; /* -> index of qw_unicode_class_of */
 extern const char qw_unicode_class_of[][QW_UNICODE_BLOCK + 1];
 
-/* L letter, M mark, N number, S white space, O other; as a small letter when NFC may join the character to one before it, move it or replace it. */
+/* L letter, M mark, N number, S white space, O other; as a small letter when NFC may join the character to one before it, move it or
+ * replace it. */
 static inline char qw_unicode_class_nfc(uint32_t cp)
 {
     return qw_unicode_class_of[qw_unicode_block[cp / QW_UNICODE_BLOCK]][cp % QW_UNICODE_BLOCK];

@@ -1,5 +1,5 @@
-/* tokenizer.json -> qw_tokenizer: the vocabulary by id, the merge list, the added tokens. Read once when a model is opened. What a checkpoint may say beside the
- * vocabulary is in vocab_check.c. Tested by tests/unit/test_tokenizer_open.c. */
+/* tokenizer.json -> qw_tokenizer: the vocabulary by id, the merge list, the added tokens. Read once when a model is opened. What a
+ * checkpoint may say beside the vocabulary is in vocab_check.c. Tested by tests/unit/test_tokenizer_open.c. */
 #include "tokenizer/vocab.h"
 
 #include "base/alloc.h"

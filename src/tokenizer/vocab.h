@@ -1,5 +1,5 @@
-/* What an open tokenizer holds, and how it is made: from the lists of a file (build.c), read from tokenizer.json (vocab.c) or GGUF (lists.c), or from the
- * tables that an earlier reading left beside them (cache.c). Private to the room. */
+/* What an open tokenizer holds, and how it is made: from the lists of a file (build.c), read from tokenizer.json (vocab.c) or GGUF
+ * (lists.c), or from the tables that an earlier reading left beside them (cache.c). Private to the room. */
 #ifndef QW_TOKENIZER_VOCAB_H
 #define QW_TOKENIZER_VOCAB_H
 
@@ -93,8 +93,8 @@ typedef struct qw_builder {
     int16_t alphabet[324];
 } qw_builder;
 
-/* The tokens: those of merges by id, spelt in the byte-level alphabet, then the added ones, ascending by id. At most n_merges merges may follow. After any call
- * qw_builder_deinit() is due. */
+/* The tokens: those of merges by id, spelt in the byte-level alphabet, then the added ones, ascending by id. At most n_merges merges may
+ * follow. After any call qw_builder_deinit() is due. */
 qwren_status qw_builder_init(qw_builder *b, const qw_vocab_words *words, const qw_token_text *base, size_t n_base, const qw_added *added,
                              size_t n_added, size_t n_merges, qwren_error *err);
 /* Line `rank` of the merges, in order. A pair that comes again takes the later rank, as in the reference. */
@@ -108,7 +108,8 @@ void qw_builder_deinit(qw_builder *b);
 qwren_status qw_vocab_check(const qw_json *root, const char *where, qwren_error *err);
 qwren_status qw_vocab_check_config(const qw_json *config, const char *where, qwren_error *err);
 
-/* Reads the added tokens of both files; *out [*n] (qw_free) is ascending by id, its texts borrowed from the roots (added.c). `config` may be NULL. */
+/* Reads the added tokens of both files; *out [*n] (qw_free) is ascending by id, its texts borrowed from the roots (added.c). `config` may
+ * be NULL. */
 qwren_status qw_added_read(qw_added **out, size_t *n, const qw_json *root, const char *where, const qw_json *config,
                            const char *config_where, qwren_error *err);
 

@@ -1,5 +1,6 @@
-/* The frame of a GGUF file (gguf.h): magic, version, two counts, settings (gguf_meta.c), tensors (gguf_tensors.c), data. It comes from outside, so nothing
- * is believed. Stands between the mapped file and gguf_model.c. Tested by tests/unit/test_gguf.c and tests/fuzz/fuzz_gguf.c. */
+/* The frame of a GGUF file (gguf.h): magic, version, two counts, settings (gguf_meta.c), tensors (gguf_tensors.c), data. It comes from
+ * outside, so nothing is believed. Stands between the mapped file and gguf_model.c. Tested by tests/unit/test_gguf.c and
+ * tests/fuzz/fuzz_gguf.c. */
 #include "weights/gguf.h"
 
 #include "base/alloc.h"

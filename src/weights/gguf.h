@@ -1,5 +1,6 @@
-/* One GGUF file, the container of llama.cpp (versions 2 and 3, little-endian): settings by key, and tensors. Everything is checked against the file when
- * it is opened, and nothing is copied: texts and tensors point into the mapping. A model may be several files (gguf_files.h): the settings stand in the first. */
+/* One GGUF file, the container of llama.cpp (versions 2 and 3, little-endian): settings by key, and tensors. Everything is checked against
+ * the file when it is opened, and nothing is copied: texts and tensors point into the mapping. A model may be several files (gguf_files.h):
+ * the settings stand in the first. */
 #ifndef QW_WEIGHTS_GGUF_H
 #define QW_WEIGHTS_GGUF_H
 
@@ -64,7 +65,8 @@ bool qw_gguf_bool(const qw_gguf_value *v, bool *out);
 bool qw_gguf_string(const qw_gguf_value *v, qw_gguf_text *out);
 bool qw_gguf_is(const qw_gguf_value *v, const char *text); /* a string equal to text */
 
-/* The value as a message shows it: a number, a text (its first letters), or how long a list it is; "missing" for NULL. Into buf, which is returned. */
+/* The value as a message shows it: a number, a text (its first letters), or how long a list it is; "missing" for NULL. Into buf, which is
+ * returned. */
 const char *qw_gguf_show(char *buf, size_t n, const qw_gguf_value *v);
 #define QW_GGUF_SHOWN_BYTES 80
 
@@ -89,7 +91,8 @@ bool qw_gguf_next_text(const qw_gguf_value *list, qw_gguf_texts *it);
 /* The number formats that a layer computes with, for messages. */
 #define QW_GGUF_TYPES "F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K, Q3_K, Q2_K, Q5_0, Q5_1, Q4_0, Q4_1, IQ4_NL and IQ4_XS"
 
-/* In file order. Names are those of the file (`name` is `file_name`); shapes are turned round, outermost first. A type that no layer reads is QW_TYPE_OTHER. */
+/* In file order. Names are those of the file (`name` is `file_name`); shapes are turned round, outermost first. A type that no layer reads
+ * is QW_TYPE_OTHER. */
 const qw_tensor *qw_gguf_tensors(const qw_gguf *g, size_t *n);
 
 #endif

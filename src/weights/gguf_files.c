@@ -1,5 +1,5 @@
-/* Which files a GGUF model is (gguf_files.h), by their names alone: MODEL.gguf, the parts MODEL-00001-of-00003.gguf, and *mmproj*.gguf. What they hold is
- * checked by gguf_model.c. Tested by tests/unit/test_gguf_files.c. */
+/* Which files a GGUF model is (gguf_files.h), by their names alone: MODEL.gguf, the parts MODEL-00001-of-00003.gguf, and *mmproj*.gguf.
+ * What they hold is checked by gguf_model.c. Tested by tests/unit/test_gguf_files.c. */
 #include "weights/gguf_files.h"
 
 #include "base/alloc.h"

@@ -1,5 +1,5 @@
-/* The settings of a GGUF file (gguf.h): read once, found by key, answered as the caller wants them. Texts and lists stay in the mapping. Used by
- * gguf.c when a file is opened, and by whoever asks for a setting. Tested by tests/unit/test_gguf.c and tests/fuzz/fuzz_gguf.c. */
+/* The settings of a GGUF file (gguf.h): read once, found by key, answered as the caller wants them. Texts and lists stay in the mapping.
+ * Used by gguf.c when a file is opened, and by whoever asks for a setting. Tested by tests/unit/test_gguf.c and tests/fuzz/fuzz_gguf.c. */
 #include "base/alloc.h"
 #include "weights/gguf_parts.h"
 

@@ -1,5 +1,5 @@
-/* A model in GGUF files (gguf_model.h): opens its parts and its image tower, refuses what does not belong together, and names the tensors. Stands between
- * gguf.c and weights.c. Tested by tests/unit/test_gguf_files.c and
+/* A model in GGUF files (gguf_model.h): opens its parts and its image tower, refuses what does not belong together, and names the tensors.
+ * Stands between gguf.c and weights.c. Tested by tests/unit/test_gguf_files.c and
  * tests/golden/test_gguf.c. */
 #include "weights/gguf_model.h"
 

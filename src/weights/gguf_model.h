@@ -11,8 +11,8 @@ typedef struct qw_gguf_model {
     qw_gguf *mmproj; /* the image tower; NULL: none */
 } qw_gguf_model;
 
-/* Opens the files that gguf_files.h finds, and checks that they belong together and are what qwren computes: architecture qwen35, and clip with the projector
- * qwen3vl_merger. Give back with qw_gguf_model_close(), after a failure too. */
+/* Opens the files that gguf_files.h finds, and checks that they belong together and are what qwren computes: architecture qwen35, and clip
+ * with the projector qwen3vl_merger. Give back with qw_gguf_model_close(), after a failure too. */
 qwren_status qw_gguf_model_open(qw_gguf_model *out, const char *path, const char *mmproj, qwren_error *err);
 /* The same for bytes that the caller keeps; `mmproj` may be NULL. */
 qwren_status qw_gguf_model_read(qw_gguf_model *out, const qw_map *model, const qw_map *mmproj, qwren_error *err);

@@ -1,5 +1,5 @@
-/* Tensor names of llama.cpp -> ours: two tables, the text model's (architecture qwen35, with the MTP head as a last block) and the image tower's (clip,
- * projector qwen3vl_merger). Used by gguf_model.c. Tested by tests/unit/test_names.c. */
+/* Tensor names of llama.cpp -> ours: two tables, the text model's (architecture qwen35, with the MTP head as a last block) and the image
+ * tower's (clip, projector qwen3vl_merger). Used by gguf_model.c. Tested by tests/unit/test_names.c. */
 #include "weights/gguf_names.h"
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-/* The tensors of a GGUF file (gguf.h): names, shapes, number formats, and where their bytes lie. A tensor exists only after its bytes were found inside the
- * file and apart from those of all others. Used by gguf.c. Tested by tests/unit/test_gguf.c and tests/fuzz/fuzz_gguf.c. */
+/* The tensors of a GGUF file (gguf.h): names, shapes, number formats, and where their bytes lie. A tensor exists only after its bytes were
+ * found inside the file and apart from those of all others. Used by gguf.c. Tested by tests/unit/test_gguf.c and tests/fuzz/fuzz_gguf.c. */
 #include "base/alloc.h"
 #include "weights/gguf_parts.h"
 

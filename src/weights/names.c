@@ -1,5 +1,5 @@
-/* Tensor names of Hugging Face and MLX checkpoints -> ours, and to which part of the model a name belongs. The names are those of docs/model.md, section 8.
- * Tested by tests/unit/test_names.c. */
+/* Tensor names of Hugging Face and MLX checkpoints -> ours, and to which part of the model a name belongs. The names are those of
+ * docs/model.md, section 8. Tested by tests/unit/test_names.c. */
 #include "weights/names.h"
 
 #include "base/affix.h"

@@ -1,5 +1,5 @@
-/* The container safetensors: 8 bytes length N, N bytes of JSON, data. It comes from outside, so nothing is believed: names are unique, types and shapes
- * fit the bytes, and the tensors fill the data without gap or overlap. What no layer reads may have any type.
+/* The container safetensors: 8 bytes length N, N bytes of JSON, data. It comes from outside, so nothing is believed: names are unique,
+ * types and shapes fit the bytes, and the tensors fill the data without gap or overlap. What no layer reads may have any type.
  * Tested by tests/unit/test_safetensors.c and tests/fuzz/fuzz_safetensors.c. */
 #include "weights/safetensors.h"
 

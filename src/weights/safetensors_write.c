@@ -1,5 +1,5 @@
-/* Writing a safetensors file piece by piece (safetensors_write.h). The header is a pure function of the entries, so a run that goes on knows its file by it.
- * Tested by tests/unit/test_safetensors_write.c. */
+/* Writing a safetensors file piece by piece (safetensors_write.h). The header is a pure function of the entries, so a run that goes on
+ * knows its file by it. Tested by tests/unit/test_safetensors_write.c. */
 #include "weights/safetensors_write.h"
 
 #include "base/alloc.h"
@@ -151,7 +151,8 @@ static qwren_status look_at_old(qw_st_writer *w, const qw_buf *header, qwren_err
     return st;
 }
 
-/* Space for all of it, so that a disk that is too small is known now. Where the file system cannot promise it, the file gets its size alone. */
+/* Space for all of it, so that a disk that is too small is known now. Where the file system cannot promise it, the file gets its size
+ * alone. */
 static qwren_status reserve(const qw_st_writer *w, qwren_error *err)
 {
     uint64_t size = w->begins[w->n];

@@ -1,5 +1,5 @@
-/* The index of a checkpoint in several files (shard_index.h): {"metadata": ..., "weight_map": {"tensor": "shard", ...}}. Its file names come from outside and
- * must not lead out of the folder. Tested by tests/unit/test_weights.c. */
+/* The index of a checkpoint in several files (shard_index.h): {"metadata": ..., "weight_map": {"tensor": "shard", ...}}. Its file names
+ * come from outside and must not lead out of the folder. Tested by tests/unit/test_weights.c. */
 #include "weights/shard_index.h"
 
 #include "base/alloc.h"

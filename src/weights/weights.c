@@ -1,5 +1,5 @@
-/* The weights of a model: which files a checkpoint's folder has, their mappings, and tensors found by our name. The containers are read in safetensors.c and gguf.c.
- * Tested by tests/unit/test_weights.c, tests/unit/test_model_random.c and tests/unit/test_safetensors.c. */
+/* The weights of a model: which files a checkpoint's folder has, their mappings, and tensors found by our name. The containers are read in
+ * safetensors.c and gguf.c. Tested by tests/unit/test_weights.c, tests/unit/test_model_random.c and tests/unit/test_safetensors.c. */
 #include "weights/weights.h"
 
 #include "base/affix.h"

@@ -18,18 +18,18 @@ typedef enum qw_layout {
 } qw_layout;
 
 /* Opens all weight files of the directory `path`: model.safetensors.index.json and its shards, or model.safetensors, or the one shard of
- * a model that was split in one. Beside MLX files also mtp/model.safetensors, the draft head as mlx-vlm keeps it: its tensors are our mtp.*, their `file` is
- * "mtp/model.safetensors". No two tensors have the same name of ours. On failure *out is NULL. */
+ * a model that was split in one. Beside MLX files also mtp/model.safetensors, the draft head as mlx-vlm keeps it: its tensors are our
+ * mtp.*, their `file` is "mtp/model.safetensors". No two tensors have the same name of ours. On failure *out is NULL. */
 qwren_status qw_weights_open(qw_weights **out, const char *path, qwren_error *err);
-/* The same for a model in GGUF files (gguf_files.h says how they are found). `mmproj` names the file of the image tower, or is "none"; NULL: the one beside
- * the model, if any. */
+/* The same for a model in GGUF files (gguf_files.h says how they are found). `mmproj` names the file of the image tower, or is "none";
+ * NULL: the one beside the model, if any. */
 qwren_status qw_weights_open_gguf(qw_weights **out, const char *path, const char *mmproj, qwren_error *err);
 /* The same for the bytes of two files, which the caller keeps; `mmproj` may be NULL. */
 qwren_status qw_weights_read_gguf(qw_weights **out, const qw_map *model, const qw_map *mmproj, qwren_error *err);
 /* The same for one safetensors file, whatever its name. */
 qwren_status qw_weights_open_file(qw_weights **out, const char *path, qwren_error *err);
-/* The same for tensors in memory, with our names, in the layout that they show. Names are copied; `memory`, where their data lies, is taken over, after a
- * failure too. */
+/* The same for tensors in memory, with our names, in the layout that they show. Names are copied; `memory`, where their data lies, is taken
+ * over, after a failure too. */
 qwren_status qw_weights_make(qw_weights **out, const qw_tensor *tensors, size_t n, qw_map *memory, qwren_error *err);
 qw_layout qw_weights_layout(const qw_weights *w);
 const qw_gguf *qw_weights_gguf(const qw_weights *w);   /* the file with the settings; NULL for safetensors */
