@@ -10,12 +10,13 @@
 /* The gated delta rule for one value head over n tokens (docs/model.md, section 4). Token i's rows stand i * its stride behind the first. */
 typedef struct qw_delta_args {
     float *out;             /* [value_dim], stride out_stride */
-    float *state;           /* [qw_delta_state_floats(key_dim, value_dim)], read and written */
+    float *state;           /* [qw_delta_state_floats(key_dim, value_dim)], read and, unless on trial, written */
     const float *q, *k, *v; /* as the convolution leaves them: not normalised; stride in_stride */
     const float *log_decay; /* g <= 0, one per token, stride gate_stride */
     const float *beta;      /* likewise */
     size_t out_stride, in_stride, gate_stride;
     size_t n_tokens, key_dim, value_dim;
+    bool on_trial;  /* the state stays as it is; n_tokens <= QW_DELTA_BLOCK then */
     float *scratch; /* [qw_delta_scratch(key_dim, value_dim)] */
 } qw_delta_args;
 

@@ -110,7 +110,30 @@ static void free_head(head *h)
     free(h->out), free(h->state);
 }
 
-/* All tokens in pieces of `piece`, or of random lengths for 0. Values between the rows of `out` are left alone. */
+/* The same tokens on trial: the same outputs, and a state as before. */
+static void same_on_trial(const qw_kernels *k, qw_delta_args a)
+{
+    const size_t floats = qw_delta_state_floats(a.key_dim, a.value_dim);
+    float *before = malloc(floats * sizeof *before), *out = malloc(a.n_tokens * a.value_dim * sizeof *out);
+    float *const want = a.out;
+    const size_t want_stride = a.out_stride;
+    assert_true(before && out);
+    memcpy(before, a.state, floats * sizeof *before);
+    a.out = out;
+    a.out_stride = a.value_dim;
+    a.on_trial = true;
+    k->delta(&a);
+    assert_memory_equal(a.state, before, floats * sizeof *before);
+    a.out = want;
+    a.out_stride = want_stride;
+    a.on_trial = false;
+    k->delta(&a);
+    for (size_t t = 0; t < a.n_tokens; t++)
+        assert_memory_equal(want + t * want_stride, out + t * a.value_dim, a.value_dim * sizeof *out);
+    free(before), free(out);
+}
+
+/* All tokens in pieces of `piece`, or of random lengths for 0, which are tried first. Values between the rows of `out` are left alone. */
 static void run(qw_cpu_level level, const head *h, size_t piece, float *out, float *state)
 {
     const qw_kernels k = qw_kernels_of(level);
@@ -121,7 +144,7 @@ static void run(qw_cpu_level level, const head *h, size_t piece, float *out, flo
         n = piece ? piece : between(1, 90);
         n = n < h->T - t ? n : h->T - t;
         const float *in = h->in + t * h->in_stride, *gates = h->gates + t * h->gate_stride;
-        k.delta(&(qw_delta_args){ .out = out + t * h->out_stride,
+        const qw_delta_args a = { .out = out + t * h->out_stride,
                                   .state = state,
                                   .q = in,
                                   .k = in + h->dk,
@@ -134,7 +157,11 @@ static void run(qw_cpu_level level, const head *h, size_t piece, float *out, flo
                                   .n_tokens = n,
                                   .key_dim = h->dk,
                                   .value_dim = h->dv,
-                                  .scratch = scratch });
+                                  .scratch = scratch };
+        if (piece == 0 && n <= QW_DELTA_BLOCK)
+            same_on_trial(&k, a);
+        else
+            k.delta(&a);
     }
     free_guarded(scratch, floats);
 }

@@ -2,7 +2,7 @@
  * convolution, delta rule and gated norm while it is in the cache, then the next block. Tested by tests/unit/test_ops.c, test_trial.c and tests/golden/test_ops.c.
  *
  * A head's columns of tail and trial and its states are its own, so each head goes its whole way alone: the kept rows of the trial before into the state, the new rows
- * on copies of it when they are on trial, else in place, in blocks that end where a copy is to be saved. Memory sees a state once on the way in and, if it
+ * without changing it when they are on trial, else in place, in blocks that end where a copy is to be saved. Memory sees a state once on the way in and, if it
  * changes, once on the way out. */
 #include "compute/cpu/cpu.h"
 
@@ -16,11 +16,11 @@ _Static_assert(QW_MAX_TRIAL <= BLOCK, "rows on trial are one block");
 
 static size_t mixed_width(size_t key_dim, size_t value_dim, size_t share) { return 2 * key_dim + share * value_dim; }
 
-/* mixed [BLOCK, 2 dk + share * dv] | out [BLOCK, dv] | the kernel's own | state | tail */
+/* mixed [BLOCK, 2 dk + share * dv] | out [BLOCK, dv] | the kernel's own | tail */
 size_t qw_delta_floats(const qw_ops_needs *n)
 {
     return BLOCK * (mixed_width(n->key_dim, n->value_dim, n->values_per_key) + n->value_dim) + qw_delta_scratch(n->key_dim, n->value_dim) +
-           qw_delta_state_floats(n->key_dim, n->value_dim) + n->tail;
+           n->tail;
 }
 
 size_t qw_op_delta_state(size_t value_heads, size_t key_dim, size_t value_dim)
@@ -36,8 +36,8 @@ typedef struct head {
     const qw_ops *ops;
     const qw_delta_op_args *a;
     const qw_delta_segment *segment;
-    size_t index, share, width, channels;                /* which; value heads of a key head; floats of a row of mixed, of a row of qkv */
-    float *mixed, *out, *own, *trial_state, *trial_tail; /* the thread's scratch */
+    size_t index, share, width, channels;  /* which; value heads of a key head; floats of a row of mixed, of a row of qkv */
+    float *mixed, *out, *own, *trial_tail; /* the thread's scratch */
 } head;
 
 /* Rows that go through the head together, at most BLOCK: [first, first + n) of the pass, or kept ones, whose outputs nobody wants. */
@@ -88,11 +88,8 @@ static void recur(const head *h, const block *b, size_t i)
 {
     const qw_delta_op_args *a = h->a;
     const size_t dk = a->key_dim, dv = a->value_dim, value = value_head(h, i);
-    float *state = h->segment->state + value * state_floats(h);
-    if (b->on_trial)
-        state = memcpy(h->trial_state, state, state_floats(h) * sizeof *state);
     h->ops->kernels.delta(&(qw_delta_args){ .out = h->out,
-                                            .state = state,
+                                            .state = h->segment->state + value * state_floats(h),
                                             .q = h->mixed,
                                             .k = h->mixed + dk,
                                             .v = h->mixed + 2 * dk + i * dv,
@@ -104,6 +101,7 @@ static void recur(const head *h, const block *b, size_t i)
                                             .n_tokens = b->n,
                                             .key_dim = dk,
                                             .value_dim = dv,
+                                            .on_trial = b->on_trial,
                                             .scratch = h->own });
 }
 
@@ -230,8 +228,7 @@ static head make_head(const delta_job *j, int worker)
                .mixed = j->ops->workers[worker].delta };
     h.out = h.mixed + BLOCK * width;
     h.own = h.out + BLOCK * a->value_dim;
-    h.trial_state = h.own + qw_delta_scratch(a->key_dim, a->value_dim);
-    h.trial_tail = h.trial_state + state_floats(&h);
+    h.trial_tail = h.own + qw_delta_scratch(a->key_dim, a->value_dim);
     return h;
 }
 

@@ -5,10 +5,12 @@
 #include <math.h>
 #include <string.h>
 
-/* A slice of the state, and of a block of tokens v in whole vectors, decays, betas, q and k. */
+/* A slice of the state, and of a block of tokens v in whole vectors, decays, betas, q and k; here a state that is on trial, q, k, delta. */
 size_t qw_delta_scratch(size_t key_dim, size_t value_dim)
 {
-    return key_dim * QW_DELTA_SLICE + QW_DELTA_BLOCK * ((value_dim + 15) / 16 * 16 + 2 + 2 * key_dim);
+    const size_t slices = key_dim * QW_DELTA_SLICE + QW_DELTA_BLOCK * ((value_dim + 15) / 16 * 16 + 2 + 2 * key_dim);
+    const size_t whole = qw_delta_state_floats(key_dim, value_dim) + 2 * key_dim + value_dim;
+    return slices > whole ? slices : whole;
 }
 
 static float state_scale(const float *state, size_t key_dim, size_t value_dim)
@@ -52,22 +54,24 @@ static void vector_times_matrix(float *out, const float *x, const float *m, size
 
 void qw_delta_ref(const qw_delta_args *a)
 {
-    float *q = a->scratch, *k = q + a->key_dim, *delta = k + a->key_dim;
-    if (state_scale(a->state, a->key_dim, a->value_dim) != 1)
-        qw_delta_state_get(a->state, a->key_dim, a->value_dim, a->state);
-    a->state[a->key_dim * a->value_dim] = 1;
+    float *q = a->scratch, *k = q + a->key_dim, *delta = k + a->key_dim, *state = a->state;
+    if (a->on_trial)
+        state = memcpy(delta + a->value_dim, state, qw_delta_state_floats(a->key_dim, a->value_dim) * sizeof *state);
+    if (state_scale(state, a->key_dim, a->value_dim) != 1)
+        qw_delta_state_get(state, a->key_dim, a->value_dim, state);
+    state[a->key_dim * a->value_dim] = 1;
     for (size_t t = 0; t < a->n_tokens; t++) {
         const float *v = a->v + t * a->in_stride;
         float decay = expf(a->log_decay[t * a->gate_stride]), beta = a->beta[t * a->gate_stride];
         normalise(q, a->q + t * a->in_stride, a->key_dim, 1.0F / sqrtf((float)a->key_dim));
         normalise(k, a->k + t * a->in_stride, a->key_dim, 1.0F);
         for (size_t i = 0; i < a->key_dim * a->value_dim; i++)
-            a->state[i] *= decay;
-        vector_times_matrix(delta, k, a->state, a->key_dim, a->value_dim); /* what the decayed state answers to k */
+            state[i] *= decay;
+        vector_times_matrix(delta, k, state, a->key_dim, a->value_dim); /* what the decayed state answers to k */
         for (size_t j = 0; j < a->value_dim; j++)
             delta[j] = beta * (v[j] - delta[j]);
         for (size_t i = 0; i < a->key_dim; i++)
-            add_scaled(a->state + i * a->value_dim, k[i], delta, a->value_dim);
-        vector_times_matrix(a->out + t * a->out_stride, q, a->state, a->key_dim, a->value_dim);
+            add_scaled(state + i * a->value_dim, k[i], delta, a->value_dim);
+        vector_times_matrix(a->out + t * a->out_stride, q, state, a->key_dim, a->value_dim);
     }
 }

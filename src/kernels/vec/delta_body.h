@@ -24,7 +24,8 @@ typedef struct block {
     float *q, *k;        /* [n, dk] */
     float *v;            /* [n, v_stride] */
     size_t v_stride;
-    float *slice; /* [dk, QW_DELTA_SLICE] */
+    float *slice;  /* [dk, QW_DELTA_SLICE] */
+    bool on_trial; /* the state is read alone */
 } block;
 
 /* y = x / sqrt(sum x^2 + 1e-6) * scale */
@@ -70,7 +71,7 @@ static void follow_scale(block *b, float *scale)
 static block make_block(const qw_delta_args *a, size_t first)
 {
     const size_t left = a->n_tokens - first, dk = a->key_dim;
-    block b = { .n = left < QW_DELTA_BLOCK ? left : QW_DELTA_BLOCK, .v_stride = (a->value_dim + 15) / 16 * 16 };
+    block b = { .n = left < QW_DELTA_BLOCK ? left : QW_DELTA_BLOCK, .v_stride = (a->value_dim + 15) / 16 * 16, .on_trial = a->on_trial };
     b.slice = a->scratch; /* first, where an aligned scratch keeps it aligned */
     b.v = b.slice + dk * QW_DELTA_SLICE;
     b.decay = b.v + QW_DELTA_BLOCK * b.v_stride;
@@ -91,7 +92,8 @@ static block make_block(const qw_delta_args *a, size_t first)
             v16_store(b.decay + i, v16_exp(v16_load(b.decay + i)));
         else
             v16_store_n(b.decay + i, v16_exp(v16_load_n(b.decay + i, b.n - i)), b.n - i);
-    follow_scale(&b, a->state + dk * a->value_dim);
+    float scale_of_trial = a->state[dk * a->value_dim];
+    follow_scale(&b, a->on_trial ? &scale_of_trial : a->state + dk * a->value_dim);
     return b;
 }
 
@@ -165,14 +167,14 @@ ALWAYS_INLINE void put(float *out, const v16 *o, size_t n, const int W)
             v16_store_n(out + 16 * w, o[w], n - 16 * (size_t)w);
 }
 
-/* All tokens of a block through the columns S [dk, 16 W], of which n are written to `out`. */
+/* All tokens of a block through the columns S [dk, 16 W], of which n are written to `out`. On trial they end in the slice. */
 ALWAYS_INLINE void tokens(const block *b, columns S, size_t dk, const float *v, float *out, size_t out_stride, size_t n, const int W)
 {
     v16 r[8], o[8];
-    const columns kept = { b->slice, QW_DELTA_SLICE };
+    const columns kept = { b->slice, QW_DELTA_SLICE }, end = b->on_trial ? kept : S;
     if (b->n == 1) {
         read_state(r, S, NULL, dk, b->k, W);
-        token(b, 0, o, r, S, S, dk, v, true, W);
+        token(b, 0, o, r, S, end, dk, v, true, W);
         put(out, o, n, W);
         return;
     }
@@ -181,7 +183,7 @@ ALWAYS_INLINE void tokens(const block *b, columns S, size_t dk, const float *v, 
         if (i + 1 < b->n)
             token(b, i, o, r, kept, kept, dk, v + i * b->v_stride, false, W);
         else
-            token(b, i, o, r, kept, S, dk, v + i * b->v_stride, true, W);
+            token(b, i, o, r, kept, end, dk, v + i * b->v_stride, true, W);
         put(out + i * out_stride, o, n, W);
     }
 }
@@ -193,7 +195,7 @@ static void narrow_tokens(const block *b, columns S, size_t dk, const float *v, 
     for (size_t i = 0; i < dk; i++)
         v16_store(padded.p + i * padded.stride, v16_load_n(S.p + i * S.stride, n));
     tokens(b, padded, dk, v, out, out_stride, n, 1);
-    for (size_t i = 0; i < dk; i++)
+    for (size_t i = 0; i < dk && !b->on_trial; i++)
         v16_store_n(S.p + i * S.stride, v16_load(padded.p + i * padded.stride), n);
 }
 
@@ -202,7 +204,7 @@ static void delta_block(const block *b, const qw_delta_args *a, size_t first)
     float *out = a->out + first * a->out_stride;
     const size_t dk = a->key_dim, dv = a->value_dim;
     size_t c = 0;
-    for (; b->n == 1 && c + 16 * DELTA_WIDE <= dv; c += 16 * DELTA_WIDE)
+    for (; b->n == 1 && !b->on_trial && c + 16 * DELTA_WIDE <= dv; c += 16 * DELTA_WIDE)
         tokens(b, (columns){ a->state + c, dv }, dk, b->v + c, out + c, a->out_stride, 16 * DELTA_WIDE, DELTA_WIDE);
     for (; c + 32 <= dv; c += 32)
         tokens(b, (columns){ a->state + c, dv }, dk, b->v + c, out + c, a->out_stride, 32, 2);
