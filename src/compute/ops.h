@@ -1,6 +1,6 @@
-/* The operations of the model on a device: whole tensors, split over the pool's threads. What the model calls; compute/cpu implements it over kernels/.
- * Buffers are float, dense and row-major, owned by the caller. Operations take turns on the pool, so several sessions may compute on one device.
- * Results do not depend on the number of threads, nor on the rows that are computed beside a row. */
+/* The operations of the model on a device: whole tensors, split over the pool's threads. What the model calls; compute/cpu implements it
+ * over kernels/. Buffers are float, dense and row-major, owned by the caller. Operations take turns on the pool, so several sessions may
+ * compute on one device. Results do not depend on the number of threads, nor on the rows that are computed beside a row. */
 #ifndef QW_COMPUTE_OPS_H
 #define QW_COMPUTE_OPS_H
 
@@ -33,8 +33,8 @@ typedef struct qw_ops_needs {
 /* Once, before the first operation on a qw_input. */
 qwren_status qw_ops_reserve(qw_ops *ops, const qw_ops_needs *needs, qwren_error *err);
 
-/* From now on every product tells what it is about to multiply: x [n, w->cols]. For calibration, which knows tensors by the address of their
- * qw_matrix. One thread at a time; NULL ends it. */
+/* From now on every product tells what it is about to multiply: x [n, w->cols]. For calibration, which knows tensors by the address of
+ * their qw_matrix. One thread at a time; NULL ends it. */
 typedef void (*qw_linear_observer)(void *ctx, const qw_matrix *w, const float *x, size_t n);
 void qw_ops_observe(qw_ops *ops, qw_linear_observer fn, void *ctx);
 
@@ -68,14 +68,15 @@ typedef struct qw_read_speed {
     double bytes_per_s; /* by all threads */
     bool busy;          /* other programs took a part of the processors meanwhile: without them it is faster */
 } qw_read_speed;
-/* The fastest reading of a buffer, over and over for a while that is in proportion to patience_s. buffer_bytes 0 = 128 MB, which caches hold a part of at most; 1 GB is the
- * most, and a quarter of what the machine has left. E_MEMORY is the only failure. */
+/* The fastest reading of a buffer, over and over for a while that is in proportion to patience_s. buffer_bytes 0 = 128 MB, which caches
+ * hold a part of at most; 1 GB is the most, and a quarter of what the machine has left. E_MEMORY is the only failure. */
 qwren_status qw_ops_measure_read(qw_read_speed *out, qw_ops *ops, size_t buffer_bytes, double patience_s, qwren_error *err);
 
 /* ---- rows of activations as matrix products read them */
 
-/* How many quads of a group of 64 keep 15 bits (kernels/q8.h) depends on what the rows are: one behind a norm, where outliers are rare; four of what a mixer
- * gives and before `down`, where two activations are multiplied and outliers are common; and four before the head. compute/cpu/input.c has the numbers. */
+/* How many quads of a group of 64 keep 15 bits (kernels/q8.h) depends on what the rows are: one behind a norm, where outliers are rare;
+ * four of what a mixer gives and before `down`, where two activations are multiplied and outliers are common; and four before the head.
+ * compute/cpu/input.c has the numbers. */
 typedef enum qw_role { QW_ROLE_NORMED, QW_ROLE_MIXED, QW_ROLE_DOWN, QW_ROLE_HEAD, QW_ROLE_COUNT } qw_role;
 
 typedef enum qw_form { QW_FORM_F32 = 1, QW_FORM_Q8 = 2, QW_FORM_BF16 = 4 } qw_form;
@@ -115,7 +116,8 @@ typedef struct qw_linear {
 void qw_op_linears(qw_ops *ops, const qw_linear *l, size_t n_linears, const qw_input *in, size_t n);
 /* out = silu(gate in) * (up in) */
 void qw_op_gate_up(qw_ops *ops, qw_input *out, const qw_matrix *gate, const qw_matrix *up, const qw_input *in, size_t n, unsigned forms);
-/* logits[i] [w->rows] = w in[first + i]; and maxima[i][b], the largest of logits [b * QW_LOGIT_BLOCK, ...), NaN if one of them is. maxima may be NULL. */
+/* logits[i] [w->rows] = w in[first + i]; and maxima[i][b], the largest of logits [b * QW_LOGIT_BLOCK, ...), NaN if one of them is. maxima
+ * may be NULL. */
 #define QW_LOGIT_BLOCK 256
 void qw_op_head(qw_ops *ops, float *const *logits, float *const *maxima, const qw_matrix *w, const qw_input *in, size_t first, size_t n);
 static inline size_t qw_logit_blocks(size_t n_vocab) { return (n_vocab + QW_LOGIT_BLOCK - 1) / QW_LOGIT_BLOCK; }
@@ -134,26 +136,27 @@ typedef struct qw_delta_save {
     float *tail, *state;
 } qw_delta_save;
 
-/* Rows may be on trial: their outputs are computed, but tail and state stay as they were before them. What each row put in is kept in `trial`, and the next call takes the
- * first n_kept of those rows into tail and state before anything else, to the same bits as if they had never been on trial. */
+/* Rows may be on trial: their outputs are computed, but tail and state stay as they were before them. What each row put in is kept in
+ * `trial`, and the next call takes the first n_kept of those rows into tail and state before anything else, to the same bits as if they
+ * had never been on trial. */
 typedef struct qw_delta_segment {
     size_t first, n;            /* rows; the first segment's begin at 0, the next one's behind them */
     float *tail;                /* [taps - 1, channels]: what the convolution read before, oldest first; moves on */
     float *state;               /* [qw_op_delta_state(Hv, dk, dv)], zeros before the first token; moves on */
     const qw_delta_save *saves; /* [n_saves], `at` ascending; none on trial */
     size_t n_saves;
-    float *
-        trial; /* [qw_op_delta_trial(room, Hv, channels)]: of the trial before, then of this one; not read when n_kept is 0 and nothing is on trial */
+    float *trial;  /* [qw_op_delta_trial(room, Hv, channels)]: rows of the trial before, then of this one; may be NULL without either */
     size_t n_kept; /* <= rows of the trial before */
     bool on_trial; /* n <= QW_MAX_TRIAL then */
 } qw_delta_segment;
 
 #define QW_MAX_TRIAL 16 /* rows of a segment that can be on trial */
-/* Floats for what `room` rows put in, room <= QW_MAX_TRIAL: log decays and betas [QW_MAX_TRIAL, Hv] each, then qkv [room, channels] before the convolution. */
+/* Floats for what `room` rows put in, room <= QW_MAX_TRIAL: log decays and betas [QW_MAX_TRIAL, Hv] each, then qkv [room, channels] before
+ * the convolution. */
 size_t qw_op_delta_trial(size_t room, size_t value_heads, size_t channels);
 
-/* Gated DeltaNet between its projections (docs/model.md, section 4): convolution, gates, the delta rule, the gated norm. Value head j reads key head
- * j / (Hv / Hk), or, when they are tiled as in GGUF files, key head j % Hk. */
+/* Gated DeltaNet between its projections (docs/model.md, section 4): convolution, gates, the delta rule, the gated norm. Value head j
+ * reads key head j / (Hv / Hk), or, when they are tiled as in GGUF files, key head j % Hk. */
 typedef struct qw_delta_op_args {
     qw_input *out;               /* [n, Hv * dv] */
     unsigned forms;              /* of out */
@@ -173,12 +176,13 @@ void qw_op_delta(qw_ops *ops, const qw_delta_op_args *a);
 /* Only the kept rows of each segment: its n is 0, no rows of a pass are read and nothing is put out. */
 void qw_op_delta_settle(qw_ops *ops, const qw_delta_op_args *a);
 
-/* Rows [first, first + n) of k and v are a timeline's positions from `start` on; rows [first_query, first_query + n_queries) of q are its last ones. */
+/* Rows [first, first + n) of k and v are a timeline's positions from `start` on; rows [first_query, first_query + n_queries) of q are its
+ * last ones. */
 typedef struct qw_attention_segment {
     size_t first, n, start;
     size_t first_query, n_queries;
-    /* Heads of the cache one after the other: in one piece, qw_kv_bytes(type, head_dim, capacity) each; or, when `pages` is not NULL, from `offset` of each page
-     * (kernels/kv.h) on, qw_kv_bytes(type, head_dim, QW_KV_PAGE) each. */
+    /* Heads of the cache one after the other: in one piece, qw_kv_bytes(type, head_dim, capacity) each; or, when `pages` is not NULL, from
+     * `offset` of each page (kernels/kv.h) on, qw_kv_bytes(type, head_dim, QW_KV_PAGE) each. */
     void *cache;
     void *const *pages;
     size_t offset;
@@ -209,8 +213,9 @@ void qw_op_attend(qw_ops *ops, const qw_attention_op_args *a);
 /* floats for one query over n_keys positions */
 size_t qw_attention_parts(size_t n_heads, size_t head_dim, size_t n_keys);
 
-/* Positions [from, n) of a timeline become [from - by, n - by): values and their scales as they are, keys rotated by one row of angles more (those of a position
- * that is as far below zero as the keys go down) and rounded again as their type is. from and by are multiples of QW_KV_BLOCK, by <= from. */
+/* Positions [from, n) of a timeline become [from - by, n - by): values and their scales as they are, keys rotated by one row of angles
+ * more (those of a position that is as far below zero as the keys go down) and rounded again as their type is. from and by are multiples
+ * of QW_KV_BLOCK, by <= from. */
 typedef struct qw_shift_args {
     void *const *pages;    /* up to the one with position n - 1; those from position from - by on are written */
     const size_t *offsets; /* [n_caches]: where the heads of each layer begin in a page */

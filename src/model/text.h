@@ -59,7 +59,8 @@ qwren_status qw_layer_bind(qw_layer *out, qw_layer_kind kind, const qw_text_conf
 
 /* What one layer remembers of a timeline. The memory belongs to the runtime. */
 typedef struct qw_layer_state {
-    /* Attention: [n_kv_heads] heads of keys and values (kernels/kv.h), keys after norm and rotation: in one piece, or from `offset` on in each of `pages`. */
+    /* Attention: [n_kv_heads] heads of keys and values (kernels/kv.h), keys after norm and rotation: in one piece, or from `offset` on in
+     * each of `pages`. */
     void *cache;
     void *const *pages;
     size_t offset;
@@ -103,9 +104,10 @@ typedef struct qw_state_save {
     qw_layer_state *to; /* [n_layers]: conv and recurrent of DeltaNet layers */
 } qw_state_save;
 
-/* Consecutive tokens of one timeline: rows [first, first + n) of a pass. On trial, all is computed and attention's caches are filled, but the states of
- * DeltaNet layers stay as they were before: what the tokens put in stands beside them, and the next pass (or qw_text_settle) says how many of them are kept and takes these
- * in first. So `start` of that pass counts the tokens that are kept, and not the others. The same bits as without a trial. */
+/* Consecutive tokens of one timeline: rows [first, first + n) of a pass. On trial, all is computed and attention's caches are filled, but
+ * the states of DeltaNet layers stay as they were before: what the tokens put in stands beside them, and the next pass (or qw_text_settle)
+ * says how many of them are kept and takes these in first. So `start` of that pass counts the tokens that are kept, and not the others.
+ * The same bits as without a trial. */
 typedef struct qw_segment {
     qw_layer_state *states; /* of all layers; move on by n tokens */
     size_t first, n;
@@ -135,8 +137,8 @@ typedef struct qw_trace {
     void *ctx;
 } qw_trace;
 
-/* Runs the batch through all layers. Afterwards scratch->in holds the final hidden states (after the norm), which the head and MTP read: those of the tokens that
- * are wanted, segment by segment (scratch->n of them). */
+/* Runs the batch through all layers. Afterwards scratch->in holds the final hidden states (after the norm), which the head and MTP read:
+ * those of the tokens that are wanted, segment by segment (scratch->n of them). */
 void qw_text_forward(qw_ops *ops, const qw_text_model *m, qw_text_scratch *s, const qw_batch *batch, const qw_trace *trace);
 /* The kept tokens of the trials before into the states of these segments (their n is 0), without a pass. */
 void qw_text_settle(qw_ops *ops, const qw_text_model *m, qw_text_scratch *s, const qw_segment *segments, size_t n_segments);
@@ -155,8 +157,8 @@ typedef struct qw_pass {
     size_t n_segments;
 } qw_pass;
 
-/* One layer in place on s->x; s->cos and s->sin are set. Its state is that of `layer` in each segment. The residual streams of each segment's n_last last tokens
- * are all that remain (s->n of them), segment by segment. */
+/* One layer in place on s->x; s->cos and s->sin are set. Its state is that of `layer` in each segment. The residual streams of each
+ * segment's n_last last tokens are all that remain (s->n of them), segment by segment. */
 void qw_layer_forward(const qw_pass *p, const qw_layer *l, size_t layer, size_t n_last);
 /* s->x += the layer's mixer of s->in */
 void qw_attention_forward(const qw_pass *p, const qw_attention_layer *l, size_t layer, size_t n_last);
@@ -164,7 +166,8 @@ void qw_delta_forward(const qw_pass *p, const qw_delta_layer *l, size_t layer, s
 void qw_delta_settle(const qw_pass *p, const qw_delta_layer *l, size_t layer);
 /* s->x += down( silu(gate in) * up in ) */
 void qw_mlp_forward(const qw_pass *p, const qw_mlp *l);
-/* Of x, of the tables of the rotation and of `in`, only the rows of each segment's n_last last tokens remain, one segment's behind the other's. */
+/* Of x, of the tables of the rotation and of `in`, only the rows of each segment's n_last last tokens remain, one segment's behind the
+ * other's. */
 void qw_pass_keep_last(const qw_pass *p, qw_input *in, size_t n_last);
 /* How many those are. */
 size_t qw_pass_rows(const qw_pass *p, size_t n_last);
@@ -173,7 +176,8 @@ size_t qw_pass_rows(const qw_pass *p, size_t n_last);
 qwren_status qw_rope_bind(qw_text_model *m, qw_arena *arena, qwren_error *err);
 /* cos and sin [n, rotary_dim / 2] of positions. */
 void qw_rope_table(const qw_text_model *m, float *cos, float *sin, const int32_t (*pos)[3], size_t n);
-/* cos and sin [rotary_dim / 2] that turn what was rotated already by so many positions of text more: a rotation alone, for YaRN's scale is in there once. */
+/* cos and sin [rotary_dim / 2] that turn what was rotated already by so many positions of text more: a rotation alone, for YaRN's scale is
+ * in there once. */
 void qw_rope_turn(const qw_text_model *m, float *cos, float *sin, int32_t by);
 
 #endif

@@ -1,5 +1,6 @@
-/* The gated delta rule on every level that this machine has: against the recurrence of docs/model.md in double, on lengths 1..200 and odd shapes, with decays
- * that keep everything and that forget everything; any cut of the tokens gives the same bits, and so does every level with vectors. The convolution in front of it likewise. */
+/* The gated delta rule on every level that this machine has: against the recurrence of docs/model.md in double, on lengths 1..200 and odd
+ * shapes, with decays that keep everything and that forget everything; any cut of the tokens gives the same bits, and so does every level
+ * with vectors. The convolution in front of it likewise. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

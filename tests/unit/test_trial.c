@@ -1,5 +1,6 @@
-/* Rows on trial, and states saved in the middle of a pass. Several timelines go on together by passes of random lengths, some on trial with wrong tokens at their end, of
- * which only the right ones are kept; logits and states must be those of tokens that came one by one, to the bit, in all arithmetics and on all levels. */
+/* Rows on trial, and states saved in the middle of a pass. Several timelines go on together by passes of random lengths, some on trial
+ * with wrong tokens at their end, of which only the right ones are kept; logits and states must be those of tokens that came one by one,
+ * to the bit, in all arithmetics and on all levels. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

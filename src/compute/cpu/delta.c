@@ -1,9 +1,10 @@
-/* Gated DeltaNet between its projections. One item of work is a key head of one timeline with all value heads that read it: a block of tokens goes through
- * convolution, delta rule and gated norm while it is in the cache, then the next block. Tested by tests/unit/test_ops.c, test_trial.c and tests/golden/test_ops.c.
+/* Gated DeltaNet between its projections. One item of work is a key head of one timeline with all value heads that read it: a block of
+ * tokens goes through convolution, delta rule and gated norm while it is in the cache, then the next block. Tested by
+ * tests/unit/test_ops.c, test_trial.c and tests/golden/test_ops.c.
  *
- * A head's columns of tail and trial and its states are its own, so each head goes its whole way alone: the kept rows of the trial before into the state, the new rows
- * without changing it when they are on trial, else in place, in blocks that end where a copy is to be saved. Memory sees a state once on the way in and, if it
- * changes, once on the way out. */
+ * A head's columns of tail and trial and its states are its own, so each head goes its whole way alone: the kept rows of the trial before
+ * into the state, the new rows without changing it when they are on trial, else in place, in blocks that end where a copy is to be saved.
+ * Memory sees a state once on the way in and, if it changes, once on the way out. */
 #include "compute/cpu/cpu.h"
 
 #include <string.h>

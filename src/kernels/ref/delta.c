@@ -1,5 +1,5 @@
-/* The gated delta rule for one value head, in plain C, as it is written in docs/model.md, section 4: token by token. The state's scale is 1 behind it. Tested by tests/unit/test_kernels_delta.c
- * and tests/golden/test_ops.c. */
+/* The gated delta rule for one value head, in plain C, as it is written in docs/model.md, section 4: token by token. The state's scale is
+ * 1 behind it. Tested by tests/unit/test_kernels_delta.c and tests/golden/test_ops.c. */
 #include "kernels/ref/ref.h"
 
 #include <math.h>

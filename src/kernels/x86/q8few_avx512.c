@@ -1,16 +1,17 @@
-/* Weights of the affine types times a few tokens (drafts that are verified, sequences side by side), level avx512. For one token weights are used as they come out of
- * their bytes; for many they are unpacked once for all. Here unpacking costs as much as multiplying, and the two use other ports: so both are one stream.
- * While the dot products of a group of 64 columns run, the next group goes through two steps: its bytes become codes in registers, two rows in each ("collect"), and
- * these are turned so that every register holds 4 columns of 16 rows, which is what a dot product with 4 broadcast activations reads ("turn"). A group is cut into
- * 16 slots, in each a sixteenth of everything; what is asked of the compiler is mostly to leave that order alone. At 4 tokens a group of 16 rows takes
- * 145 cycles, where unpacking first took 180; the ports could do it in 103. Tested by tests/unit/test_kernels_q8_levels.c. */
+/* Weights of the affine types times a few tokens (drafts that are verified, sequences side by side), level avx512. For one token weights
+ * are used as they come out of their bytes; for many they are unpacked once for all. Here unpacking costs as much as multiplying, and the
+ * two use other ports: so both are one stream. While the dot products of a group of 64 columns run, the next group goes through two steps:
+ * its bytes become codes in registers, two rows in each ("collect"), and these are turned so that every register holds 4 columns of 16
+ * rows, which is what a dot product with 4 broadcast activations reads ("turn"). A group is cut into 16 slots, in each a sixteenth of
+ * everything; what is asked of the compiler is mostly to leave that order alone. With 4 tokens a group of 16 rows takes 145 cycles, where
+ * unpacking first took 180; the ports could do it in 103. Tested by tests/unit/test_kernels_q8_levels.c. */
 #include "kernels/x86/q8rows_avx512.h"
 
 #define QUAD (4 * ROWS)                        /* bytes of codes */
 #define GROUP (16 * QUAD)                      /* of a group of 16 rows */
 #define KEEP(x) __asm__ volatile("" : "+v"(x)) /* x is computed before what follows, and not later */
 
-/* ---- the tokens, made ready once for all weights: for each group in the order in which it is read, so that one register finds all of it */
+/* ---- the tokens, made ready once for all weights: each group in the order in which it is read, so that one register finds all of it */
 
 /* low [16 quads][n tokens][4] | fixes [n_fix][n] | scales [n] */
 typedef struct ready_fix {
@@ -246,8 +247,8 @@ INLINE void begin(stream *s, __m512i first[8], qw_type t)
         collect(first, p, t, &next, 0, &s->control);
 }
 
-/* sum += this group's codes times the tokens at x; meanwhile the next group's are made: its first half has been collected, and the first of the group behind
- * it is then. */
+/* sum += this group's codes times the tokens at x; meanwhile the next group's are made: its first half has been collected, and the first
+ * of the group behind it is then. */
 INLINE void run_group(stream *s, __m512i first[8], __m512i second[8], __m512i *sum, qw_type t, size_t g, const char *x,
                       const q8_ahead *next, const size_t n)
 {

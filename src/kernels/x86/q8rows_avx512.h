@@ -32,9 +32,9 @@ INLINE q8_rows q8_rows_of(const q8_layout *l, size_t first, size_t n)
     return rows;
 }
 
-/* ---- ahead of the loads: the rows of the next panel stand behind this one's without a gap, so its bytes are asked for in their order, evenly: a burst would
- * stand in the way of the loads. The processor drops some of what it is asked for, so every line is asked for twice, a panel and two before it is read: a quarter
- * faster than once, for any distance. */
+/* ---- ahead of the loads: the rows of the next panel stand behind this one's without a gap, so its bytes are asked for in their order,
+ * evenly: a burst would stand in the way of the loads. The processor drops some of what it is asked for, so every line is asked for twice,
+ * a panel and two before it is read: a quarter faster than once, for any distance. */
 
 typedef struct q8_ahead {
     const char *codes, *scales, *biases;            /* of the next panel */
@@ -64,7 +64,8 @@ INLINE void fetch_twice(const char *p, size_t further)
 
 INLINE size_t q8_code_step(qw_type t) { return 4 * q8_offset(t, 4); } /* bytes of codes of a group of 16 rows */
 
-/* Part i of 8 of group g. far_alone: codes of the panel after the next one alone; those of the next are asked for by who multiplies this one. */
+/* Part i of 8 of group g. far_alone: codes of the panel after the next one alone; those of the next are asked for by who multiplies this
+ * one. */
 INLINE void q8_fetch(const q8_ahead *p, qw_type t, size_t g, size_t i, const bool far_alone)
 {
     UNROLL

@@ -1,5 +1,5 @@
-/* 64 weights of two rows from their bytes to unsigned codes, for every type of q8.h: about three instructions for 64 weights. The caller passes the type as a
- * constant, so that one function serves all of them and each use is as short as its format allows. */
+/* 64 weights of two rows from their bytes to unsigned codes, for every type of q8.h: about three instructions for 64 weights. The caller
+ * passes the type as a constant, so that one function serves all of them and each use is as short as its format allows. */
 #ifndef QW_KERNELS_Q8UNPACK_AVX512_H
 #define QW_KERNELS_Q8UNPACK_AVX512_H
 
@@ -26,7 +26,8 @@ INLINE size_t q8_affine_bits(qw_type t)
                                   : 0;
 }
 
-/* Half a group of a row comes in a load of so many bytes: the first half's begins with the group, the second half's ends with it, so that nothing beyond is read. */
+/* Half a group of a row comes in a load of so many bytes: the first half's begins with the group, the second half's ends with it, so that
+ * nothing beyond is read. */
 INLINE size_t q8_half_load(size_t bits) { return bits < 4 ? 16 : 32; }
 INLINE size_t q8_second_half(size_t bits) { return 8 * bits - q8_half_load(bits); }
 
@@ -51,7 +52,8 @@ INLINE __m512i two_halves(const uint8_t *a, const uint8_t *b)
     return _mm512_inserti64x4(low, _mm256_loadu_si256((const __m256i *)(const void *)b), 1);
 }
 
-/* Not the whole group at once: loads of 512 bits take two of the ports through which dot products get their values, and three times as long across a line. */
+/* Not the whole group at once: loads of 512 bits take two of the ports through which dot products get their values, and three times as
+ * long across a line. */
 INLINE __m512i affine_bytes(size_t bits, const uint8_t *p)
 {
     return bits < 4 ? _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)p))
