@@ -114,7 +114,7 @@ static void memory_grows_with_the_context(void **state)
     assert_int_equal(a.kv_bytes, 2 * b.kv_bytes);
     assert_int_equal(qwren_model_get_memory(m, 2000, QWREN_KV_Q8, &a, NULL), QWREN_OK);
     assert_true(a.kv_bytes < b.kv_bytes && 2 * a.kv_bytes > b.kv_bytes);
-    assert_int_equal(qwren_model_get_memory(m, 2000, QWREN_KV_Q8 + 1, &a, &err), QWREN_E_ARGUMENT);
+    assert_int_equal(qwren_model_get_memory(m, 2000, QWREN_KV_Q4 + 1, &a, &err), QWREN_E_ARGUMENT);
     qwren_model_close(m);
 }
 
