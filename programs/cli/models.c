@@ -116,8 +116,8 @@ static qwren_status open_path(const cli_args *a, const char *path, cli_model_use
     opt.arithmetic = arithmetic;
     opt.yarn_factor = cli_number(a, OPT_YARN, 0);
     opt.progress = cli_progress;
-    if (use == MODEL_NUMBERS)
-        opt.cache_bytes = 1; /* who brings ids computes all of them */
+    if (use == MODEL_NUMBERS || a->verb == &cli_verbs[VERB_BENCH])
+        opt.cache_bytes = 1; /* who brings ids computes all of them, and so does who measures */
     if (cli_has(a, OPT_CACHE_MEM))
         opt.cache_bytes = (size_t)cli_number(a, OPT_CACHE_MEM, 0) * 1000000 + 1; /* 1 is nothing */
     opt.cache_dir = cli_text(a, OPT_CACHE_DIR, NULL);

@@ -15,9 +15,9 @@
 #define SHORTLIST 32768
 #define BLOCK 32 /* rows */
 #define BLOCKS 128
-#define FEED 32 /* rows of a pass of the head */
-#define PAGES 2 /* of the cache: when both are full, the older half is given up */
-#define MOST_GUESSES 8
+#define FEED QW_MTP_WAITING /* rows of a pass of the head */
+#define PAGES 2             /* of the cache: when both are full, the older half is given up */
+#define MOST_GUESSES 16
 
 struct qw_draft_mtp {
     const qw_model *model;

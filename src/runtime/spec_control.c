@@ -21,9 +21,9 @@
 #define PROBE_MIDDLE 64   /* the farthest apart that they may be where they cost little: */
 #define PROBE_SHARE 0.003 /* of all time, that is; */
 #define PROBE_LAST 4096   /* and in any case */
-#define PLAIN_EVERY 96    /* rounds between two looks at the cost of a plain step */
-#define PLAIN_STEPS 2     /* for a look; the first one settles the drafts before it and is not timed */
-#define PLAIN_FIRST 2     /* before the first guess */
+#define PLAIN_EVERY 160   /* rounds between two looks at the cost of a plain step */
+#define PLAIN_TIMED 2     /* of a look; steps before these are not timed: */
+#define PLAIN_COLD 2      /* with few weights those behind drafts or a prompt take a third longer than steps behind steps */
 #define DEPTH_CHANGE 1024 /* tokens that make a plain step cost something else, or a quarter of them */
 #define MOST_TRUE 1.25    /* expected times: a round that takes longer was disturbed */
 #define MARGINS 6
@@ -184,6 +184,13 @@ static size_t limit(const qw_spec_control *c, qw_draft_kind kind, size_t most)
 
 /* ---- the choice */
 
+#define KNOWN 4 /* rounds, counting old ones less, behind which a drafter is judged */
+
+bool qw_spec_pays(const qw_spec_control *c, qw_draft_kind kind)
+{
+    return c->opt.always || c->place[kind][0].all < KNOWN || drafter_rate(c, kind, limit(c, kind, QW_SPEC_DRAFTS)) > WORTH * plain_rate(c);
+}
+
 /* What a second is worth: the best rate of what is always there; and whose it is. */
 static double best_rate(const qw_spec_control *c, size_t most, qw_draft_kind *whose)
 {
@@ -231,9 +238,9 @@ static bool wants_plain(qw_spec_control *c, size_t length)
     if (c->opt.always)
         return false;
     if (!c->pass[1].n && !c->plain_wanted)
-        c->plain_wanted = PLAIN_FIRST;
+        c->plain_wanted = c->cold + PLAIN_TIMED;
     else if (c->pass[1].n && !c->plain_wanted && (c->plain_rounds >= PLAIN_EVERY || is_far(length, c->plain_length)))
-        c->plain_wanted = PLAIN_STEPS;
+        c->plain_wanted = PLAIN_COLD + PLAIN_TIMED;
     return c->plain_wanted > 0;
 }
 
@@ -365,16 +372,19 @@ static void learn_costs(qw_spec_control *c, const qw_spec_round *r)
     if (r->n_made > 1)
         note_cost(&c->next[r->kind], r->next_s / (double)(r->n_made - 1));
     const bool plain = r->n_drafts == 0;
-    if (!plain || !c->after_drafts)
+    if (!plain || !c->cold)
         note_cost(&c->pass[r->n_drafts + 1], r->pass_s);
-    if (plain && !c->after_drafts) {
+    if (plain && !c->cold) {
         c->plain_length = r->length;
         c->plain_rounds = 0;
     } else
         c->plain_rounds++;
     if (plain && c->plain_wanted)
         c->plain_wanted--;
-    c->after_drafts = !plain;
+    if (!plain)
+        c->cold = PLAIN_COLD;
+    else if (c->cold)
+        c->cold--;
 }
 
 /* What the account gains or loses, in seconds; a round that took out of all proportion is not the drafts' fault. */
@@ -435,5 +445,7 @@ void qw_spec_learn(qw_spec_control *c, const qw_spec_round *r)
 }
 
 void qw_spec_init(qw_spec_control *c, const qw_spec_options *opt) { *c = (qw_spec_control){ .opt = *opt, .probe_every = PROBE_FIRST }; }
+
+void qw_spec_begin(qw_spec_control *c) { c->cold = PLAIN_COLD; }
 
 void qw_spec_forget_counts(qw_spec_control *c) { c->counts = (qw_spec_counts){ 0 }; }

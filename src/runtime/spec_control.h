@@ -56,10 +56,10 @@ typedef struct qw_spec_control {
     qw_spec_share sure[QW_DRAFT_KINDS][QW_SPEC_CLASSES];  /* the same by class */
     double gained[QW_DRAFT_KINDS], spent[QW_DRAFT_KINDS]; /* tokens and seconds of its rounds, old ones counting less and less */
     double account;
-    size_t plain_length;          /* length of the timeline when a plain step was timed last, */
-    size_t plain_rounds;          /* rounds since then, */
-    size_t plain_wanted;          /* and plain steps that are to come before anything else */
-    bool after_drafts;            /* the last round had some: the next pass takes them into the state, and is not timed as a plain step */
+    size_t plain_length; /* length of the timeline when a plain step was timed last, */
+    size_t plain_rounds; /* rounds since then, */
+    size_t plain_wanted; /* and plain steps that are to come before anything else */
+    size_t cold; /* plain steps to come that are not timed: the first takes drafts into the state, and caches are full of something else */
     size_t probe_in, probe_every; /* tokens until the next probe; between probes */
     bool probing;
     qw_spec_counts counts;
@@ -67,6 +67,9 @@ typedef struct qw_spec_control {
 
 void qw_spec_init(qw_spec_control *c, const qw_spec_options *opt);
 void qw_spec_forget_counts(qw_spec_control *c);
+
+/* An answer begins: something else was computed before. */
+void qw_spec_begin(qw_spec_control *c);
 
 typedef struct qw_spec_plan {
     qw_draft_kind kind;
@@ -100,6 +103,8 @@ typedef struct qw_spec_round {
 } qw_spec_round;
 void qw_spec_learn(qw_spec_control *c, const qw_spec_round *r);
 
+/* Whether a drafter seems to be worth its time, by its rounds so far; true as long as it had hardly any. */
+bool qw_spec_pays(const qw_spec_control *c, qw_draft_kind kind);
 /* Seconds of a pass of n rows, 1 to QW_SPEC_ROWS, as measured or as those that were measured let expect; 0 before the first. */
 double qw_spec_pass_s(const qw_spec_control *c, size_t n);
 /* Of the draft at `place` (from 0) behind accepted ones. */

@@ -70,7 +70,14 @@ qw_spec_control *qw_speculate_control(qw_speculate *p) { return &p->control; }
 
 /* ---- the prompt */
 
-size_t qw_speculate_wants(const qw_speculate *p) { return p->mtp ? QW_MTP_WAITING : 0; }
+#define FEW 8 /* tokens */
+
+size_t qw_speculate_wants(const qw_speculate *p)
+{
+    if (!p->mtp)
+        return 0;
+    return qw_spec_pays(&p->control, QW_DRAFT_MTP) ? QW_MTP_WAITING : FEW;
+}
 
 void qw_speculate_saw(qw_speculate *p, size_t at, const int32_t *ids, const int32_t (*pos)[3], const float *hidden, size_t n)
 {
@@ -91,6 +98,7 @@ void qw_speculate_begin(qw_speculate *p, const int32_t *ids, size_t n, const int
     if (p->mtp)
         qw_draft_mtp_saw(p->mtp, ids, n);
     look_up(p);
+    qw_spec_begin(&p->control);
     p->n_rows = p->row = 0;
     p->on_trial = false;
 }

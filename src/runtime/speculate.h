@@ -34,7 +34,7 @@ size_t qw_speculate_bytes(const qw_model *m, size_t n_ctx, const qw_speculate_op
 
 /* An answer begins behind ids [n], all that the session holds. ends [n_ends]: ids that end an answer, of which none is drafted. */
 void qw_speculate_begin(qw_speculate *p, const int32_t *ids, size_t n, const int32_t *ends, size_t n_ends);
-/* How many of a prompt's last tokens it wants to see the hidden states of: 0 when they would not be used. */
+/* How many of a prompt's last tokens it wants to see the hidden states of: 0 without the prediction head, few while it does not pay. */
 size_t qw_speculate_wants(const qw_speculate *p);
 /* Behind qw_speculate_begin(): they are these, tokens [at, at + n) of the timeline. */
 void qw_speculate_saw(qw_speculate *p, size_t at, const int32_t *ids, const int32_t (*pos)[3], const float *hidden, size_t n);

@@ -112,17 +112,19 @@ static void drafts_are_those_of_the_whole_timeline(void **state)
 {
     (void)state;
     qw_draft_mtp *d = new_drafter(0);
-    note(d, 0, 100);
-    assert_int_equal(qw_draft_mtp_waiting(d), 100);
-    same_drafts(d, 0, 100, 4);
+    note(d, 0, 50);
+    assert_int_equal(qw_draft_mtp_waiting(d), 50);
+    same_drafts(d, 0, 50, 4);
     assert_int_equal(qw_draft_mtp_waiting(d), 0);
+    note(d, 50, 100);
+    same_drafts(d, 0, 100, 1);
     note(d, 100, 101); /* guesses leave nothing behind */
     same_drafts(d, 0, 101, 1);
     note(d, 101, 106);
     same_drafts(d, 0, 106, 5);
-    for (size_t i = 106; i < 200; i++)
+    for (size_t i = 106; i < 106 + QW_MTP_WAITING; i++)
         note(d, i, i + 1);
-    same_drafts(d, 0, 200, 2);
+    same_drafts(d, 0, 106 + QW_MTP_WAITING, 2);
     qw_draft_mtp_free(d);
 }
 
@@ -168,7 +170,14 @@ static void the_window_moves(void **state)
         note(d, i, i + 20);
         qw_draft_mtp_first(d, ids[i + 20]);
     }
-    same_drafts(d, 512, 1460, 3); /* feeding is the same for those that waited no longer */
+    same_drafts(d, 512, 1460, 3);
+    qw_draft_mtp_forget(d);
+    for (size_t i = 0; i < 1000; i += 40) { /* until the window is as full as it gets */
+        note(d, i, i + 40);
+        qw_draft_mtp_first(d, ids[i + 40]);
+    }
+    note(d, 1000, 1008);
+    same_drafts(d, 0, 1008, 16);
     qw_draft_mtp_free(d);
 }
 
