@@ -10,10 +10,10 @@ trap 'rm -rf "$work"' EXIT
 failed=0
 sed 's/,"temperature":0,/,"temperature":1.2,"seed":17,/' "$requests" >"$work/sampled.jsonl"
 cp "$requests" "$work/greedy.jsonl"
-answers() { # file, options...: what was said, without what computing it took
+answers() { # file, options...: what was said, without what computing it took, and without the calls' ids, which are drawn anew each time
     file=$1
     shift
-    "$qwren" run -q -m "$root/models/qwren-nano" --jsonl "$@" "$work/$file.jsonl" | sed 's/"usage": .*//'
+    "$qwren" run -q -m "$root/models/qwren-nano" --jsonl "$@" "$work/$file.jsonl" | sed -e 's/"usage": .*//' -e 's/"call_[0-9a-f]*"/"call"/g'
 }
 for kind in greedy sampled; do
     answers $kind --spec off >"$work/off"
