@@ -433,7 +433,7 @@ typedef struct qwren_chat_options {
     void *event_ctx;
     qwren_image_loader load_image; /* NULL: only data: URLs are accepted */
     void *load_ctx;
-    bool strict;                   /* as in qwren_render_options */
+    bool strict;                   /* as in qwren_render_options; answers that come back are tokenised as anything else */
     bool no_loop_guard;            /* the guard ends a thought or answer that repeats itself; on by default */
     bool greedy;                   /* the most likely text (temperature 0, without the model card's penalties) unless the request says otherwise */
     qwren_overflow overflow;       /* unless the request says otherwise */

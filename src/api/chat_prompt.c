@@ -30,9 +30,11 @@ static qwren_status render(qw_chat_prompt *p, qwren_error *err)
     return qw_template_render(&p->text, &in, err);
 }
 
+/* Strictly the template's bytes: then nothing is replayed, for blanks may differ. */
 static qwren_status encode(qw_chat_prompt *p, qwren_error *err)
 {
-    QW_TRY(qw_prompt_ids_encode(&p->places, p->model->tokenizer->vocabulary, &p->text, p->request.messages, p->model->replay, err));
+    qw_replay *replay = p->opt->strict ? NULL : p->model->replay;
+    QW_TRY(qw_prompt_ids_encode(&p->places, p->model->tokenizer->vocabulary, &p->text, p->request.messages, replay, err));
     return p->places.ids.n ? QWREN_OK : qw_fail(err, QWREN_E_ARGUMENT, "request: the conversation is empty; give at least one message");
 }
 

@@ -108,8 +108,10 @@ static uint64_t hash_key(const qw_replay_key *key)
     qw_hash h;
     qw_hash_init(&h);
     qw_hash_add(&h, &key->content_len, sizeof key->content_len);
-    qw_hash_add(&h, key->content, key->content_len);
-    qw_hash_add(&h, key->calls, key->calls_len);
+    if (key->content_len)
+        qw_hash_add(&h, key->content, key->content_len);
+    if (key->calls_len)
+        qw_hash_add(&h, key->calls, key->calls_len);
     return qw_hash_value(&h);
 }
 

@@ -166,6 +166,12 @@ static void nothing_of_an_odd_answer_is_computed_again(void **state)
             fail_msg("seed %d: %zu of %zu tokens are known: %s", seed, stats->reused_tokens, length, stats->reuse_reason);
         assert_int_equal(stats->reuse, QWREN_REUSE_ALL);
         assert_int_equal(stats->computed_tokens, stats->prompt_tokens - length);
+        opt.strict = true; /* the tokenizer's own cut, which is another one */
+        qwren_result *strict = ask(s, &messages, fields, &opt);
+        opt.strict = false;
+        if (count_tokens(text) != 40)
+            assert_int_not_equal(qwren_result_stats(strict)->prompt_tokens, stats->prompt_tokens);
+        qwren_result_free(strict);
         qwren_result_free(first);
         qwren_result_free(second);
         qw_free(fields);
