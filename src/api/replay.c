@@ -1,9 +1,10 @@
 /* The store of sampled answers (replay.h): a hash table of messages, each with its ids, in the order of their last use. replay_cut.c fills it behind an answer,
- * prompt_ids.c asks it before the next one. Tested by tests/unit/test_replay.c. */
+ * prompt_ids.c asks it before the next one, replay_file.c keeps it between runs. Tested by tests/unit/test_replay.c. */
 #include "api/replay.h"
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "base/log.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -29,6 +30,7 @@ struct qw_replay {
     pthread_mutex_t lock;
     size_t budget, bytes, n;
     uint64_t clock;
+    char *path; /* of the file where they are kept as well; NULL: none */
     entry *newest, *oldest;
     entry *heads[N_HEADS];
 };
@@ -87,8 +89,11 @@ void qw_replay_free(qw_replay *r)
     while (r->oldest)
         drop(r, r->oldest);
     pthread_mutex_destroy(&r->lock);
+    qw_free(r->path);
     qw_free(r);
 }
+
+void qw_replay_set_path(qw_replay *r, char *path) { r->path = path; }
 
 static size_t ask(qw_replay *r, const size_t *what)
 {
@@ -188,6 +193,14 @@ static entry *find_same(const qw_replay *r, const qw_replay_key *key, const qw_r
     return NULL;
 }
 
+/* An answer that cannot be written is known for this run alone. */
+static void write_down(const qw_replay *r, const qw_replay_key *key, const qw_replay_ids *ids, uint64_t context)
+{
+    qwren_error err;
+    if (r->path && qw_replay_write(r->path, key, ids, context, &err) != QWREN_OK)
+        qw_log(QWREN_LOG_WARN, "an answer is not kept for the next run: %s", err.text);
+}
+
 static qwren_status put(qw_replay *r, const qw_replay_key *key, const qw_replay_ids *ids, uint64_t context, qwren_error *err)
 {
     size_t bytes =
@@ -206,6 +219,7 @@ static qwren_status put(qw_replay *r, const qw_replay_key *key, const qw_replay_
         r->bytes += bytes;
         r->n++;
         link_newest(r, e);
+        write_down(r, key, ids, context);
     }
     use(r, e, context);
     return QWREN_OK;

@@ -40,6 +40,16 @@ qwren_status qw_replay_put(qw_replay *r, const qw_replay_key *key, const qw_repl
  * behind this context before others, the newest before others; from then on it counts as having stood here. */
 qwren_status qw_replay_find(qw_replay *r, const qw_replay_key *key, uint64_t context, qw_replay_ids *ids, bool *found, qwren_error *err);
 
+/* ---- replay_file.c: between runs */
+
+/* Reads the answers of models with this vocabulary that a file in the folder holds, and adds each new one to it from now on. Called before anybody uses the store. Any number of processes may
+ * share the folder. Trouble with the file is not an error: what cannot be read is not known. E_MEMORY. */
+qwren_status qw_replay_keep_in(qw_replay *r, const char *dir, const qw_tokenizer *t, qwren_error *err);
+/* One answer, appended to the file; replay.c calls it. */
+qwren_status qw_replay_write(const char *path, const qw_replay_key *key, const qw_replay_ids *ids, uint64_t context, qwren_error *err);
+/* New answers are appended to the file at `path`, which is taken over; NULL: to none. */
+void qw_replay_set_path(qw_replay *r, char *path);
+
 /* ---- replay_cut.c: what there is to keep of an answer */
 
 typedef struct qw_sampled {

@@ -301,6 +301,21 @@ qwren_status qw_file_write(const char *path, const void *bytes, size_t n, qwren_
     return st;
 }
 
+qwren_status qw_file_append(const char *path, const void *bytes, size_t n, qwren_error *err)
+{
+    const int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+    if (fd < 0)
+        return fail_io(err, path, "cannot be opened");
+    const ssize_t k = write(fd, bytes, n); /* at once, so that nobody else's bytes come between */
+    qwren_status st = QWREN_OK;
+    if (k < 0)
+        st = fail_io(err, path, "cannot be written");
+    else if ((size_t)k < n)
+        st = qw_fail(err, QWREN_E_IO, "%s: only %zu of %zu bytes could be written; is the disk full?", path, (size_t)k, n);
+    close(fd);
+    return st;
+}
+
 void qw_file_make_page(int fd, uint64_t at)
 {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)

@@ -327,6 +327,27 @@ static void a_large_file_is_mapped_like_a_small_one(void **state)
     unlink(in_folder("large"));
 }
 
+static void bytes_are_added_behind_what_is_there(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t n = 0;
+    qwren_error err = { 0 };
+    assert_int_equal(qw_file_append(in_folder("log"), "one ", 4, NULL), QWREN_OK);
+    assert_int_equal(qw_file_append(in_folder("log"), "", 0, NULL), QWREN_OK);
+    assert_int_equal(qw_file_append(in_folder("log"), "two", 3, NULL), QWREN_OK);
+    assert_int_equal(qw_file_read(in_folder("log"), 100, &text, &n, NULL), QWREN_OK);
+    assert_string_equal(text, "one two");
+    qw_free(text);
+    unlink(in_folder("log"));
+    assert_int_equal(qw_file_append(in_folder("no/such/folder"), "x", 1, &err), QWREN_E_IO);
+    assert_non_null(strstr(err.text, "no/such/folder"));
+    if (qw_path_is_special("/dev/full")) {
+        assert_int_equal(qw_file_append("/dev/full", "x", 1, &err), QWREN_E_IO);
+        assert_non_null(strstr(err.text, "/dev/full"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +362,7 @@ int main(void)
         cmocka_unit_test(an_unwritable_target_is_an_error_by_name),
         cmocka_unit_test(a_full_disk_is_told_and_never_taken_for_success),
         cmocka_unit_test(devices_are_written_directly),
+        cmocka_unit_test(bytes_are_added_behind_what_is_there),
         cmocka_unit_test(paths_join_with_one_slash),
         cmocka_unit_test(without_memory_nothing_leaks_and_nothing_is_half_written),
     };
