@@ -108,7 +108,8 @@ static qwren_status open_tokenizer(qwren_model *m, const qwren_model_options *op
     QW_TRY(qw_api_tokenizer_create(&m->tokenizer, m->path, qw_weights_gguf(m->core.weights), err));
     QW_TRY(check_tokenizer(m, err));
     find_tokens(m);
-    return qw_replay_create(&m->replay, QW_REPLAY_BYTES, err);
+    QW_TRY(qw_replay_create(&m->replay, QW_REPLAY_BYTES, err));
+    return opt->cache_dir && !opt->config_only ? qw_replay_keep_in(m->replay, opt->cache_dir, m->tokenizer->vocabulary, err) : QWREN_OK;
 }
 
 /* "qwren-nano (custom, 6bit)" */

@@ -76,13 +76,22 @@ static bool is_record(const char *bytes, size_t n, record *h)
     return h->magic == MAGIC && record_bytes(h) <= n && h->checksum == checksum(h, bytes + sizeof *h);
 }
 
+/* Whether an answer may have it. Some vocabularies count the tags of the thought's block among the special tokens. */
+static bool may_stand(const qw_tokenizer *t, int32_t id)
+{
+    if (id < 0 || id >= qw_tokenizer_count(t))
+        return false;
+    return !qw_tokenizer_is_special(t, id) || id == qw_tokenizer_find_added(t, "<think>", strlen("<think>")) ||
+           id == qw_tokenizer_find_added(t, "</think>", strlen("</think>"));
+}
+
 /* Copies n ids; false when one of them is none that an answer may have. */
 static bool take_ids(qw_ids *out, const char **at, size_t n, const qw_tokenizer *t, qwren_error *err, qwren_status *st)
 {
     for (size_t i = 0; i < n && *st == QWREN_OK; i++, *at += sizeof(int32_t)) {
         int32_t id;
         memcpy(&id, *at, sizeof id);
-        if (id < 0 || id >= qw_tokenizer_count(t) || qw_tokenizer_is_special(t, id))
+        if (!may_stand(t, id))
             return false;
         *st = qw_ids_append(out, id, err);
     }

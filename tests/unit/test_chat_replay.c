@@ -2,6 +2,8 @@
  * which has computed everything anew. */
 #include "support/nano.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -181,6 +183,52 @@ static void nothing_of_an_odd_answer_is_computed_again(void **state)
     assert_true(odd >= 10);
 }
 
+static qwren_model *open_in(const char *dir)
+{
+    qwren_model *m = NULL;
+    qwren_error err = { 0 };
+    qwren_model_options opt = qwren_model_options_default();
+    opt.n_threads = 1;
+    opt.cache_dir = dir;
+    if (qwren_model_open(&m, TINY, &opt, &err) != QWREN_OK)
+        fail_msg("%s", err.text);
+    return m;
+}
+
+/* The model opened anew stands for another process: what is in the folder is enough to know the answer again, and all that it was computed from. */
+static void another_process_knows_the_answer(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/qwren-test-XXXXXX", command[64];
+    assert_non_null(mkdtemp(dir));
+    qwren_chat_options opt = qwren_chat_options_default();
+    opt.no_loop_guard = true;
+    for (int seed = 40; seed < 44; seed++) {
+        qw_buf messages = QW_BUF_INIT;
+        char *fields = chaos(seed, 40, seed % 2);
+        size_t length[2] = { 0 };
+        put_message(&messages, "user", "Hello");
+        for (int run = 0; run < 2; run++) {
+            qwren_model *m = open_in(dir);
+            qwren_session *s = nano_session(m, 0);
+            qwren_result *r = ask(s, &messages, fields, &opt);
+            const qwren_stats *stats = qwren_result_stats(r);
+            if (run && stats->reused_tokens != length[0])
+                fail_msg("seed %d: %zu of %zu tokens are known: %s", seed, stats->reused_tokens, length[0], stats->reuse_reason);
+            length[run] = qwren_session_length(s);
+            put_answer(&messages, r, true);
+            put_message(&messages, "tool", "so");
+            qwren_result_free(r);
+            qwren_session_free(s);
+            qwren_model_close(m);
+        }
+        qw_free(fields);
+        qw_buf_free(&messages);
+    }
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 /* The end of an answer that a client has not seen is left again, and no more. */
 static void what_a_client_has_seen_is_kept(void **state)
 {
@@ -353,6 +401,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_of_an_odd_answer_is_computed_again),
+        cmocka_unit_test(another_process_knows_the_answer),
         cmocka_unit_test(what_a_client_has_seen_is_kept),
         cmocka_unit_test(rounds_of_calls_continue),
         cmocka_unit_test(a_miss_is_explained),
