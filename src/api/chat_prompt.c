@@ -1,4 +1,5 @@
-/* A request -> its timeline (chat_prompt.h). Before chat.c, which computes it. Tested by tests/unit/test_chat.c, test_chat_errors.c and test_chat_overflow.c. */
+/* A request -> its timeline (chat_prompt.h). Before chat.c, which computes it. Tested by tests/unit/test_chat.c, test_chat_errors.c and
+ * test_chat_overflow.c. */
 #include "api/chat_prompt.h"
 
 #include "api/media.h"

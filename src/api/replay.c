@@ -1,5 +1,6 @@
-/* The store of sampled answers (replay.h): a hash table of messages, each with its ids, in the order of their last use. replay_cut.c fills it behind an answer,
- * prompt_ids.c asks it before the next one, replay_file.c keeps it between runs. Tested by tests/unit/test_replay.c. */
+/* The store of sampled answers (replay.h): a hash table of messages, each with its ids, in the order of their last use. replay_cut.c
+ * fills it behind an answer, prompt_ids.c asks it before the next one, replay_file.c keeps it between runs. Tested by
+ * tests/unit/test_replay.c. */
 #include "api/replay.h"
 
 #include "base/alloc.h"

@@ -1,7 +1,9 @@
-/* Sampled answers between runs (replay.h): a file that only grows, a record for each answer, each with a checksum of its own. What stands between whole records is skipped, so that a process
- * that died while it wrote costs one answer. When the file holds twice what the store does, the older half goes. Tested by tests/unit/test_replay_file.c.
+/* Sampled answers between runs (replay.h): a file that only grows, a record for each answer, each with a checksum of its own. What stands
+ * between whole records is skipped, so that a process that died while it wrote costs one answer. When the file holds twice what the store
+ * does, the older half goes. Tested by tests/unit/test_replay_file.c.
  *
- *   record   head (below, in the machine's order of bytes), ids of the thought, ids of the content, then the texts: content, calls, thought */
+ *   record   head (below, in the machine's order of bytes), ids of the thought, ids of the content, then the texts: content, calls,
+ *            thought */
 #include "api/replay.h"
 
 #include "base/alloc.h"
