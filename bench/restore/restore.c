@@ -1,5 +1,7 @@
-/* How long a long session takes to open: against reading its file, and against computing it. Uses the public API alone; README.md says how to build it.
- *   restore [SHAPE [TOKENS]]      a made-up model ("0.8B"); TOKENS are computed up to 512 and repeated behind that, which takes the same bytes */
+/* How long a long session takes to open: against reading its file, and against computing it. Uses the public API alone; README.md says how
+ * to build it.
+ *   restore [SHAPE [TOKENS]]      a made-up model ("0.8B"); TOKENS are computed up to 512 and repeated behind that, which takes the same
+ * bytes */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>

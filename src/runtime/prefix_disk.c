@@ -1,4 +1,5 @@
-/* Pieces of the prefix cache, read and written (prefix_disk.h); prefix_index.c knows the folder. A file is put in place by renaming and not forced to the disk first: after a power cut it may be
+/* Pieces of the prefix cache, read and written (prefix_disk.h); prefix_index.c knows the folder. A file is put in place by renaming and
+ * not forced to the disk first: after a power cut it may be
  * damaged, which its checksums tell, and the tokens are computed again. Tested by tests/unit/test_prefix_disk.c. */
 #include "runtime/prefix_disk.h"
 

@@ -1,4 +1,5 @@
-/* The folder of the prefix cache (prefix_index.h). Other processes add files and remove them at any time, so every file may be gone when it is opened; nothing is locked. A file is put in place
+/* The folder of the prefix cache (prefix_index.h). Other processes add files and remove them at any time, so every file may be gone when
+ * it is opened; nothing is locked. A file is put in place
  * whole, by renaming, and never changed. Tested by tests/unit/test_prefix_disk.c. */
 #include "runtime/prefix_index.h"
 

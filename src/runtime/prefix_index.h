@@ -1,4 +1,5 @@
-/* What lies in a folder of pieces of prefixes: one file for each, named by what it holds. Private to prefix_disk.c and its tests. One thread at a time. */
+/* What lies in a folder of pieces of prefixes: one file for each, named by what it holds. Private to prefix_disk.c and its tests. One
+ * thread at a time. */
 #ifndef QW_RUNTIME_PREFIX_INDEX_H
 #define QW_RUNTIME_PREFIX_INDEX_H
 
@@ -50,7 +51,8 @@ void qw_prefix_index_deinit(qw_prefix_index *x); /* safe on zeros */
 qwren_status qw_prefix_index_refresh(qw_prefix_index *x, qwren_error *err);
 
 const qw_piece *qw_prefix_index_find(const qw_prefix_index *x, qw_piece_id id); /* one of ours; NULL: there is none */
-/* The longest piece that ends behind `known` and at or before `most` tokens of keys, and from which there is a way back to `known` or to the beginning: chain [*n], from the front;
+/* The longest piece that ends behind `known` and at or before `most` tokens of keys, and from which there is a way back to `known` or to
+ * the beginning: chain [*n], from the front;
  * the first piece begins at or before `known`. qw_free(chain). *n is 0 when there is none. Pieces that lead nowhere are removed. */
 qwren_status qw_prefix_index_chain(qw_prefix_index *x, const uint64_t *keys, size_t known, size_t most, qw_piece **chain, size_t *n,
                                    qwren_error *err);

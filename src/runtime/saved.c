@@ -15,7 +15,8 @@
 
 /* ---- reading what counts */
 
-/* The keys of a timeline of log->tokens, from all blocks that say some; the later ones prevail. *bad is the block that turned out to be damaged. */
+/* The keys of a timeline of log->tokens, from all blocks that say some; the later ones prevail. *bad is the block that turned out to be
+ * damaged. */
 static qwren_status read_keys(uint64_t *keys, const qw_store *s, const qw_saved_log *log, size_t *bad, qwren_error *err)
 {
     for (size_t i = 0; i < log->n; i++) {

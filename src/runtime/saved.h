@@ -1,4 +1,5 @@
-/* A timeline in a session file: its tokens, keys and values, and checkpoints. The file is an append log (store.h): saving it again after another turn writes what is new, and a writer
+/* A timeline in a session file: its tokens, keys and values, and checkpoints. The file is an append log (store.h): saving it again after
+ * another turn writes what is new, and a writer
  * that dies leaves what the last complete saving left. */
 #ifndef QW_RUNTIME_SAVED_H
 #define QW_RUNTIME_SAVED_H
@@ -17,11 +18,14 @@ typedef struct qw_saved {
     size_t n_checkpoints; /* by length; the last one has length n, unless n is 0 and there is none */
 } qw_saved;
 
-/* Makes the file at `path` hold this timeline, which is the caller's: appends what it does not hold, or writes it anew beside itself when more than half of it was of no use any more. What it
- * held of a beginning that both share stays, with its checkpoints. On failure it holds what it held. head->kind is QW_SAVED_SESSION. *written (may be NULL) is how many bytes it took. */
+/* Makes the file at `path` hold this timeline, which is the caller's: appends what it does not hold, or writes it anew beside itself when
+ * more than half of it was of no use any more. What it
+ * held of a beginning that both share stays, with its checkpoints. On failure it holds what it held. head->kind is QW_SAVED_SESSION.
+ * *written (may be NULL) is how many bytes it took. */
 qwren_status qw_saved_write(const char *path, const qw_store_head *head, const qw_saved_format *f, const qw_saved *t, uint64_t *written,
                             qwren_error *err);
-/* What the last complete saving left, or of a damaged file the one before. `writer` is the writer of its last page. Free with qw_saved_deinit(). E_ARGUMENT: it belongs to another
+/* What the last complete saving left, or of a damaged file the one before. `writer` is the writer of its last page. Free with
+ * qw_saved_deinit(). E_ARGUMENT: it belongs to another
  * model. */
 qwren_status qw_saved_read(qw_saved *out, const char *path, const qw_store_head *head, const qw_saved_format *f, const void *writer,
                            qwren_error *err);

@@ -1,4 +1,5 @@
-/* Blocks of tokens, pages and states (saved_blocks.h): bytes as they lie in memory, so that reading is a copy. Tested by tests/unit/test_saved.c. */
+/* Blocks of tokens, pages and states (saved_blocks.h): bytes as they lie in memory, so that reading is a copy. Tested by
+ * tests/unit/test_saved.c. */
 #include "runtime/saved_blocks.h"
 
 #include "base/alloc.h"
@@ -86,7 +87,8 @@ static void find_parts(qw_store_part *parts, const qw_page_shape *shape, qw_page
         parts[h] = (qw_store_part){ (char *)qw_page_data(page) + h * shape->head_bytes + skip, bytes };
 }
 
-/* The last block of 16 of every head, if it is not full, with zeros behind its `n` positions: a file tells nothing that does not belong to it. The parts, of the same n, then end before them,
+/* The last block of 16 of every head, if it is not full, with zeros behind its `n` positions: a file tells nothing that does not belong to
+ * it. The parts, of the same n, then end before them,
  * and become twice as many. */
 static void clear_tails(qw_store_part *parts, const qw_page_shape *shape, char *tails, size_t n, const float *zeros)
 {

@@ -1,4 +1,5 @@
-/* Tokens, keys and values, and states as blocks of a file (store.h). Session files (saved.h) and the cache directory (prefix_disk.h) are made of them. docs/session-file.md gives
+/* Tokens, keys and values, and states as blocks of a file (store.h). Session files (saved.h) and the cache directory (prefix_disk.h) are
+ * made of them. docs/session-file.md gives
  * every byte. A block's numbers (`info`) say what it holds; whether its size agrees with them is known before memory is taken. */
 #ifndef QW_RUNTIME_SAVED_BLOCKS_H
 #define QW_RUNTIME_SAVED_BLOCKS_H
@@ -20,7 +21,8 @@ typedef struct qw_saved_format {
     qw_page_shape pages;
 } qw_saved_format;
 
-/* The numbers of a block of all kinds but the last make sense and its size is what they say. A format of NULL: sizes that only a model knows are not looked at. */
+/* The numbers of a block of all kinds but the last make sense and its size is what they say. A format of NULL: sizes that only a model
+ * knows are not looked at. */
 bool qw_saved_is_sound(const qw_store_block *b, const qw_saved_format *f);
 
 /* keys of the whole timeline */

@@ -1,4 +1,5 @@
-/* Goes through the heads of a session file's blocks as if it were being written again, and knows at the end which of them still count. A block that contradicts those before it ends the
+/* Goes through the heads of a session file's blocks as if it were being written again, and knows at the end which of them still count. A
+ * block that contradicts those before it ends the
  * file there: nobody has written that. Tested by tests/unit/test_saved.c and tests/fuzz/fuzz_store.c. */
 #include "runtime/saved_log.h"
 

@@ -1,4 +1,5 @@
-/* The append log (store.h). Plain reads and writes, no mapping: a file that another process cuts while it is read ends early, and that is all. Structs are written as they
+/* The append log (store.h). Plain reads and writes, no mapping: a file that another process cuts while it is read ends early, and that is
+ * all. Structs are written as they
  * lie in memory: quant/tensor.c insists on little-endian machines. Tested by tests/unit/test_store.c and tests/fuzz/fuzz_store.c. */
 #include "runtime/store.h"
 

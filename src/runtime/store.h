@@ -1,9 +1,13 @@
-/* A file of blocks that only grows: what sessions and pieces of the prefix cache are kept in. It knows neither. docs/session-file.md gives every byte.
+/* A file of blocks that only grows: what sessions and pieces of the prefix cache are kept in. It knows neither. docs/session-file.md gives
+ * every byte.
  *
- *   | head, 256 bytes | block | block | ...        block = | 64 bytes: tag, size, three numbers, checksums | payload | zeros to a multiple of 64 |
+ *   | head, 256 bytes | block | block | ...        block = | 64 bytes: tag, size, three numbers, checksums | payload | zeros to a multiple
+ * of 64 |
  *
- * A block counts when it is whole and its checksums are right. Whoever wrote may have died at any moment: reading ends before the first block that does not count, and
- * opening for writing cuts off what stands from there on. So it is the writer's business to put a block last which says that what is before it belongs together. */
+ * A block counts when it is whole and its checksums are right. Whoever wrote may have died at any moment: reading ends before the first
+ * block that does not count, and
+ * opening for writing cuts off what stands from there on. So it is the writer's business to put a block last which says that what is
+ * before it belongs together. */
 #ifndef QW_RUNTIME_STORE_H
 #define QW_RUNTIME_STORE_H
 
@@ -42,7 +46,8 @@ typedef struct qw_store qw_store;
 
 /* For reading. E_FORMAT: the file is not one of ours, of another kind, or damaged in its head; E_UNSUPPORTED: of a newer version. */
 qwren_status qw_store_open(qw_store **out, const char *path, uint32_t kind, qwren_error *err);
-/* For reading and writing: a file that is absent, or empty, or was abandoned before its head was written, becomes one with this head. One that is there must have the same kind and
+/* For reading and writing: a file that is absent, or empty, or was abandoned before its head was written, becomes one with this head. One
+ * that is there must have the same kind and
  * key, else E_ARGUMENT, which says whose it is. While it is open no other process may open it so: E_IO. */
 qwren_status qw_store_edit(qw_store **out, const char *path, const qw_store_head *head, qwren_error *err);
 void qw_store_close(qw_store *s); /* NULL is allowed */
@@ -54,7 +59,8 @@ qwren_status qw_store_expect(const qw_store *s, const qw_store_head *head, qwren
 
 /* ---- reading */
 
-/* The next block whose head is whole and whose payload lies inside the file, from the first on. False: there is none. The payload has not been looked at. */
+/* The next block whose head is whole and whose payload lies inside the file, from the first on. False: there is none. The payload has not
+ * been looked at. */
 bool qw_store_next(qw_store *s, qw_store_block *b);
 void qw_store_rewind(qw_store *s);
 /* The payload into parts of together b->bytes. E_FORMAT: its checksum is wrong, and the parts hold anything; E_IO. */

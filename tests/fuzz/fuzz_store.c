@@ -1,4 +1,5 @@
-/* Any bytes as a session file: refused, or what is handed out is whole. First as they are, then as a recipe of blocks whose checksums are right, so that the checks behind those are met. */
+/* Any bytes as a session file: refused, or what is handed out is whole. First as they are, then as a recipe of blocks whose checksums are
+ * right, so that the checks behind those are met. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +101,8 @@ static size_t state_bytes(void)
     return bytes;
 }
 
-/* Four bytes make a block: its kind, two numbers in units that make sense more often than not, and how its size differs from what they say. */
+/* Four bytes make a block: its kind, two numbers in units that make sense more often than not, and how its size differs from what they
+ * say. */
 static void write_blocks(const uint8_t *data, size_t size)
 {
     static const uint32_t tags[] = { QW_SAVED_TOKENS, QW_SAVED_PLACES, QW_SAVED_PAGES, QW_SAVED_STATE, QW_SAVED_MARK, 12345 };

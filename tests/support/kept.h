@@ -1,4 +1,5 @@
-/* Timelines without a model, for tests of what is kept in files: keys, values and states follow from the tokens, so what belongs to another timeline is noticed. Header only: each test
+/* Timelines without a model, for tests of what is kept in files: keys, values and states follow from the tokens, so what belongs to
+ * another timeline is noticed. Header only: each test
  * program is one file. */
 #ifndef QW_TESTS_KEPT_H
 #define QW_TESTS_KEPT_H

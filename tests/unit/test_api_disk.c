@@ -1,4 +1,5 @@
-/* Sessions in files and the cache's folder behind the public API: another process goes on where this one was, with pictures too, and computes nothing twice. Opening the model anew stands for a new process. */
+/* Sessions in files and the cache's folder behind the public API: another process goes on where this one was, with pictures too, and
+ * computes nothing twice. Opening the model anew stands for a new process. */
 #include "support/nano.h"
 
 #include <dirent.h>

@@ -1,4 +1,5 @@
-/* runtime/prefix_disk.c, prefix_index.c: what one process computed another finds, in pieces that are shared; files that are damaged, gone, old or another model's are as if they were not
+/* runtime/prefix_disk.c, prefix_index.c: what one process computed another finds, in pieces that are shared; files that are damaged, gone,
+ * old or another model's are as if they were not
  * there. */
 #include <dirent.h>
 #include <fcntl.h>

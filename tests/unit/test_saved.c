@@ -1,4 +1,5 @@
-/* runtime/saved.c, saved_log.c, saved_blocks.c: a session file gives back what was saved, grows by what is new, and whatever happens to it holds what some complete saving left. */
+/* runtime/saved.c, saved_log.c, saved_blocks.c: a session file gives back what was saved, grows by what is new, and whatever happens to it
+ * holds what some complete saving left. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
-/* runtime/session_file.c: a session that was saved goes on in another process as if it had never stopped, to the bit and without computing a token again; the prefix cache's folder does the same for
+/* runtime/session_file.c: a session that was saved goes on in another process as if it had never stopped, to the bit and without computing
+ * a token again; the prefix cache's folder does the same for
  * whoever begins alike. */
 #include <setjmp.h>
 #include <stdarg.h>
