@@ -1,13 +1,13 @@
 /* A file of blocks that only grows: what sessions and pieces of the prefix cache are kept in. It knows neither. docs/session-file.md gives
  * every byte.
  *
- *   | head, 256 bytes | block | block | ...        block = | 64 bytes: tag, size, three numbers, checksums | payload | zeros to a multiple
- * of 64 |
+ *   | head, 256 bytes | block | block | ...
+ *
+ *   block = | 64 bytes: tag, size, three numbers, checksums | payload | zeros to a multiple of 64 |
  *
  * A block counts when it is whole and its checksums are right. Whoever wrote may have died at any moment: reading ends before the first
- * block that does not count, and
- * opening for writing cuts off what stands from there on. So it is the writer's business to put a block last which says that what is
- * before it belongs together. */
+ * block that does not count, and opening for writing cuts off what stands from there on. So it is the writer's business to put a block
+ * last which says that what is before it belongs together. */
 #ifndef QW_RUNTIME_STORE_H
 #define QW_RUNTIME_STORE_H
 
