@@ -192,6 +192,8 @@ static qwren_status check_step(qwren_session *const *sessions, const int32_t *id
 qwren_status qwren_session_step_many(qwren_session *const *sessions, const int32_t *ids, size_t n, qwren_error *err)
 {
     QW_TRY(check_step(sessions, ids, n, err));
+    for (size_t i = 0; i < n; i++)
+        QW_TRY(qw_session_admit(sessions[i]->core, ids + i, 1, err));
     for (size_t at = 0, k; at < n; at += k) {
         qw_session *together[QW_MAX_SEGMENTS];
         for (k = 0; k < QW_MAX_SEGMENTS && at + k < n; k++)

@@ -52,6 +52,9 @@ typedef struct qw_eval_options {
  * When the tokens do not fit, E_LIMIT and the session is as it was. When cancelled (E_CANCELLED) or out of memory for a page (E_MEMORY), what is computed stays: the session holds a
  * beginning of the timeline, and eval may go on from its length. opt may be NULL. first == end is allowed and does nothing. */
 qwren_status qw_session_eval(qw_session *s, const qw_timeline *t, size_t first, size_t end, const qw_eval_options *opt, qwren_error *err);
+/* Text tokens that are about to be computed: they are in the vocabulary, there is room, and there are pages for them. Steps and trials ask by themselves; who asks before knows
+ * that one will not fail. */
+qwren_status qw_session_admit(qw_session *s, const int32_t *ids, size_t n, qwren_error *err);
 /* The same for one token of text: the decode step. */
 qwren_status qw_session_step(qw_session *s, int32_t id, qwren_error *err);
 /* The same for one token of each of n different sessions on one model: weights are read once for all of them, and every session's numbers are those that

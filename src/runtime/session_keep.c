@@ -166,10 +166,11 @@ static void go_to(qw_session *s, const qw_checkpoint *cp)
     s->n_kept = s->n_tried = s->n_logits = 0;
 }
 
+/* Nobody's name is given: the session may be the writer of one of these pages, which it holds for itself as well. */
 static void give_back(qw_session *s, const qw_prefix_match *m)
 {
     for (size_t i = 0; i < qw_page_count(m->length); i++)
-        qw_page_drop(s->memory.found[i], &s->cache);
+        qw_page_drop(s->memory.found[i], NULL);
     if (m->checkpoint)
         qw_checkpoint_drop(m->checkpoint);
 }
@@ -250,7 +251,7 @@ static qwren_status timeline_of(qw_timeline *t, const qw_session *s, size_t firs
 static qwren_status check_text(const qw_session *s, size_t first, size_t end, qwren_error *err)
 {
     for (size_t i = first; i < end; i++)
-        if (s->memory.keys[i] > INT32_MAX)
+        if (s->memory.keys[i] >= (uint64_t)s->model->config.text.vocab_size)
             return qw_fail(err, QWREN_E_ARGUMENT,
                            "the session cannot go back to token %zu: from the nearest kept state, at %zu, a picture or a shifted window "
                            "lies between, which "
@@ -295,6 +296,16 @@ qwren_status qw_session_rewind(qw_session *s, size_t n, qwren_error *err)
 
 /* ---- a second one */
 
+static void copy_logits(qw_session *f, const qw_session *s)
+{
+    const size_t V = (size_t)s->model->config.text.vocab_size;
+    if (!qw_session_logits(s))
+        return;
+    memcpy(f->memory.logits, qw_session_logits(s), V * sizeof *f->memory.logits);
+    memcpy(f->memory.maxima, qw_session_maxima(s), qw_logit_blocks(V) * sizeof *f->memory.maxima);
+    f->n_logits = f->n;
+}
+
 qwren_status qw_session_fork(qw_session **out, qw_session *s, qwren_error *err)
 {
     const qw_session_options opt = {
@@ -303,17 +314,18 @@ qwren_status qw_session_fork(qw_session **out, qw_session *s, qwren_error *err)
     QW_TRY(qw_session_create(out, s->model, &opt, err));
     qw_session *f = *out;
     qw_session_settle(s);
-    for (size_t i = 0; i < s->cache.n_pages; i++) {
+    for (size_t i = 0; i < qw_page_count(s->n); i++) {
         const size_t filled = s->n - i * QW_KV_PAGE;
         qw_page_hold(s->cache.pages[i]);
         qw_page_freeze(s->cache.pages[i], filled < QW_KV_PAGE ? filled : QW_KV_PAGE);
     }
-    qw_kvcache_replace(&f->cache, s->cache.pages, s->cache.n_pages);
+    qw_kvcache_replace(&f->cache, s->cache.pages, qw_page_count(s->n));
     memcpy(f->memory.keys, s->memory.keys, s->n * sizeof *s->memory.keys);
     memcpy(f->memory.starts, s->memory.starts, s->n * sizeof *s->memory.starts);
     qw_states_copy(&s->model->config.text, f->memory.layers, s->memory.layers);
     f->n = s->n;
     f->n_parked = s->n_parked;
     f->next_pos = s->next_pos;
+    copy_logits(f, s);
     return QWREN_OK;
 }

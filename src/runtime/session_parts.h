@@ -30,8 +30,6 @@ struct qw_session {
 void qw_session_settle(qw_session *s);
 /* One token of text more, as it was computed. */
 void qw_session_push(qw_session *s, int32_t id);
-/* Text tokens that are about to be computed: they are in the vocabulary, there is room, and the pages may be written. */
-qwren_status qw_session_admit(qw_session *s, const int32_t *ids, size_t n, qwren_error *err);
 /* Copies the DeltaNet states of all layers; from NULL: zeroes them. */
 void qw_states_copy(const qw_text_config *c, qw_layer_state *to, const qw_layer_state *from);
 

@@ -13,7 +13,7 @@ static uint64_t moved_key(uint64_t key, uint64_t salt)
     uint64_t x = key + salt * 0x9E3779B97F4A7C15u;
     x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
     x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-    return (x ^ x >> 31) | QW_NO_ID;
+    return ((x ^ x >> 31) & ~QW_PICTURE_KEY) | (key & QW_PICTURE_KEY) | QW_NO_ID;
 }
 
 static uint64_t salt_of(const uint64_t *keys, size_t n)
@@ -70,9 +70,9 @@ qwren_status qw_session_shift(qw_session *s, size_t keep, size_t by, qwren_error
         s->memory.keys[i] = moved_key(s->memory.keys[i + by], salt);
         s->memory.starts[i] = s->memory.starts[i + by] - angle;
     }
+    s->n_logits = s->n_logits == s->n ? s->n - by : 0;
     s->n -= by;
     s->next_pos -= angle;
-    s->n_logits = s->n_logits ? s->n : 0;
     s->n_tried = s->n_parked = 0;
     qw_kvcache_truncate(&s->cache, s->n);
     return QWREN_OK;

@@ -188,6 +188,7 @@ static void a_fork_goes_its_own_way(void **state)
     eval(s, &a, 0, 650);
     ok(qw_session_fork(&f, s, &err), &err);
     assert_int_equal(qw_session_length(f), 650);
+    is_as_fresh(f, &a, 650); /* its logits too */
     eval(f, &b, 650, 900);
     eval(s, &a, 650, 900);
     is_as_fresh(f, &b, 900);
@@ -195,6 +196,31 @@ static void a_fork_goes_its_own_way(void **state)
     qw_session_free(s), qw_session_free(f);
     qw_prefix_free(p);
     qw_timeline_deinit(&a), qw_timeline_deinit(&b);
+}
+
+/* A session that finds in the cache what it holds already stays the writer of its pages: nobody else may write behind its positions. */
+static void who_looks_again_is_not_overwritten(void **state)
+{
+    (void)state;
+    qw_prefix *p = new_prefix(SIZE_MAX);
+    qw_session *s = new_session(p), *b = new_session(p);
+    qw_timeline t = timeline(120, 120, 0), longer = timeline(150, 150, 0), other = timeline(160, 80, 4);
+    qwren_error err = { 0 };
+    const size_t boundary = 80;
+    sync_to(s, &t, &boundary, 1);
+    assert_int_equal(qw_session_reuse(s, &longer).length, 120);
+    assert_int_equal(sync_to(b, &other, NULL, 0), 80);
+    eval(s, &longer, 120, 150);
+    is_as_fresh(s, &longer, 150);
+    for (size_t i = 10; i < 30; i++) /* a picture, as far as the session knows: it cannot go back into it */
+        longer.keys[i] |= QW_PICTURE_KEY;
+    qw_session_free(s);
+    s = new_session(p);
+    eval(s, &longer, 0, 150);
+    assert_int_equal(qw_session_rewind(s, 40, &err), QWREN_E_ARGUMENT);
+    qw_session_free(s), qw_session_free(b);
+    qw_prefix_free(p);
+    qw_timeline_deinit(&t), qw_timeline_deinit(&longer), qw_timeline_deinit(&other);
 }
 
 /* Without room for checkpoints, and without a cache, everything still works, from the beginning. */
@@ -255,6 +281,7 @@ int main(void)
         cmocka_unit_test(checkpoints_lie_close_to_the_end),
         cmocka_unit_test(a_cancelled_prompt_is_found_again),
         cmocka_unit_test(a_fork_goes_its_own_way),
+        cmocka_unit_test(who_looks_again_is_not_overwritten),
         cmocka_unit_test(without_a_cache_everything_is_computed),
         cmocka_unit_test(checkpoints_may_be_short_of_memory),
     };

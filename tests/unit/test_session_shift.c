@@ -114,6 +114,26 @@ static void nobody_takes_it_for_another(void **state)
     qw_timeline_deinit(&t), qw_timeline_deinit(&longer);
 }
 
+/* Logits that stand behind another token do not come back, and no moved token is taken for a picture. */
+static bool stop_at_once(void *ctx, size_t done, size_t total) { return (void)ctx, done >= total; }
+
+static void what_is_moved_is_what_it_was(void **state)
+{
+    (void)state;
+    qw_session *s = new_session(QWREN_KV_F16, NULL);
+    qw_timeline t = timeline(1100, 1100, 0);
+    qwren_error err = { 0 };
+    eval(s, &t, 0, 50);
+    assert_int_equal(qw_session_eval(s, &t, 50, 1100, &(qw_eval_options){ .progress = stop_at_once }, &err), QWREN_E_CANCELLED);
+    assert_null(qw_session_logits(s));
+    ok(qw_session_shift(s, KEEP, BY, &err), &err);
+    assert_null(qw_session_logits(s));
+    for (size_t i = 0; i < qw_session_length(s); i++)
+        assert_false(qw_session_keys(s)[i] & QW_PICTURE_KEY);
+    qw_session_free(s);
+    qw_timeline_deinit(&t);
+}
+
 static void wrong_moves_are_refused(void **state)
 {
     (void)state;
@@ -135,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_move_and_states_stay),
         cmocka_unit_test(nobody_takes_it_for_another),
+        cmocka_unit_test(what_is_moved_is_what_it_was),
         cmocka_unit_test(wrong_moves_are_refused),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
