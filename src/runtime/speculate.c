@@ -91,7 +91,8 @@ static void look_up(qw_speculate *p) { p->found = p->opt.control.use[QW_DRAFT_LO
 void qw_speculate_begin(qw_speculate *p, const int32_t *ids, size_t n, const int32_t *ends, size_t n_ends)
 {
     p->n_ends = n_ends < MOST_ENDS ? n_ends : MOST_ENDS;
-    memcpy(p->ends, ends, p->n_ends * sizeof *ends);
+    for (size_t i = 0; i < p->n_ends; i++) /* `ends` may be NULL when there are none */
+        p->ends[i] = ends[i];
     const size_t before = qw_lookup_length(p->lookup), common = qw_lookup_set(p->lookup, ids, n);
     if (p->mtp && common < before)
         qw_draft_mtp_forget(p->mtp);
