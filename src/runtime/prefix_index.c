@@ -8,6 +8,7 @@
 #include "base/dir.h"
 #include "base/file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -235,19 +236,30 @@ static size_t find_ends(const qw_prefix_index *x, const uint64_t *keys, size_t k
     return n;
 }
 
-/* The way back from a piece, written from the end of chain [room]; how many. 0: it leads nowhere. */
-static size_t walk_back(const qw_prefix_index *x, const qw_piece *last, size_t known, qw_piece *chain, size_t room)
+/* The way back from a piece, written from the end of chain [room]; how many. 0: it leads nowhere, for want of *missing. */
+static size_t walk_back(const qw_prefix_index *x, const qw_piece *last, size_t known, qw_piece *chain, size_t room, qw_piece_id *missing)
 {
     for (size_t n = 1; n <= room; n++) {
         chain[room - n] = *last;
         if (last->begin <= known)
             return n;
         const qw_piece *before = qw_prefix_index_find(x, last->parent);
+        *missing = last->parent;
         if (!before || before->end != last->begin)
             return 0;
         last = before;
     }
     return 0;
+}
+
+/* There is no such file any more; one that could not be read, or came since the folder was listed, is there. */
+static bool has_gone(const qw_prefix_index *x, qw_piece_id id)
+{
+    struct stat st;
+    char *path = qw_prefix_index_path(x, id);
+    const bool gone = path && stat(path, &st) != 0 && errno == ENOENT;
+    qw_free(path);
+    return gone;
 }
 
 /* From the longest on. Removing a piece moves only places behind it. */
@@ -256,12 +268,16 @@ static size_t find_chain(qw_prefix_index *x, const size_t *found, size_t n_found
     const size_t room = x->n;
     while (n_found-- > 0) {
         const qw_piece last = x->at[found[n_found]];
-        const size_t n = walk_back(x, &last, known, chain, room);
+        qw_piece_id missing = { 0 };
+        const size_t n = walk_back(x, &last, known, chain, room, &missing);
         if (n) {
             memmove(chain, chain + room - n, n * sizeof *chain);
             return n;
         }
-        qw_prefix_index_remove(x, last.id);
+        if (has_gone(x, missing))
+            qw_prefix_index_remove(x, last.id);
+        else
+            qw_prefix_index_forget(x, last.id);
     }
     return 0;
 }

@@ -53,7 +53,8 @@ qwren_status qw_prefix_index_refresh(qw_prefix_index *x, qwren_error *err);
 const qw_piece *qw_prefix_index_find(const qw_prefix_index *x, qw_piece_id id); /* one of ours; NULL: there is none */
 /* The longest piece that ends behind `known` and at or before `most` tokens of keys, and from which there is a way back to `known` or to
  * the beginning: chain [*n], from the front;
- * the first piece begins at or before `known`. qw_free(chain). *n is 0 when there is none. Pieces that lead nowhere are removed. */
+ * the first piece begins at or before `known`. qw_free(chain). *n is 0 when there is none. Pieces
+ * that lead nowhere are removed when what is missing before them has gone, and otherwise forgotten. */
 qwren_status qw_prefix_index_chain(qw_prefix_index *x, const uint64_t *keys, size_t known, size_t most, qw_piece **chain, size_t *n,
                                    qwren_error *err);
 /* A file was put in place. */

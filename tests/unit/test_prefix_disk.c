@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -389,6 +390,32 @@ static void a_missing_link_is_a_miss(void **state)
     end(&x);
 }
 
+/* Files that cannot be opened just now, for want of file handles, are there when they can be. */
+static void a_moment_without_handles_costs_no_file(void **state)
+{
+    (void)state;
+    uint64_t keys[KEPT_MOST];
+    make_keys(keys, 0, KEPT_MOST, 1);
+    process x = begin();
+    compute(&x, keys, (size_t[]){ 20, 40, 60 }, 3, QW_CHECKPOINT_TURN);
+    save(&x);
+    end(&x);
+    x = begin();
+    struct rlimit before, none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    const size_t found = find(&x, keys, 100, NULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(found, 0);
+    assert_int_equal(count_files(), 3);
+    end(&x);
+    x = begin();
+    assert_int_equal(find(&x, keys, 100, NULL), 60);
+    end(&x);
+}
+
 /* What was used last stays. */
 static void the_folder_stays_below_its_size(void **state)
 {
@@ -611,6 +638,7 @@ int main(void)
         cmocka_unit_test_teardown(a_damaged_file_is_a_miss, empty_folder),
         cmocka_unit_test_teardown(a_cut_file_is_a_miss, empty_folder),
         cmocka_unit_test_teardown(a_missing_link_is_a_miss, empty_folder),
+        cmocka_unit_test_teardown(a_moment_without_handles_costs_no_file, empty_folder),
         cmocka_unit_test_teardown(the_folder_stays_below_its_size, empty_folder),
         cmocka_unit_test_teardown(little_memory_is_enough, empty_folder),
         cmocka_unit_test_teardown(strange_files_are_left_alone, empty_folder),
