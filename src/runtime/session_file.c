@@ -106,6 +106,31 @@ qwren_status qw_session_save(qw_session *s, const char *path, const qw_store_hea
 
 /* ---- loading */
 
+/* Positions are at most the length, but for a window that was moved, whose positions are not those of its tokens any more. */
+static int32_t most_position(const qw_saved *t)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if ((t->keys[i] & (QW_PICTURE_KEY | QW_NO_ID)) == QW_NO_ID)
+            return INT32_MAX / 2;
+    return (int32_t)t->n;
+}
+
+/* Right checksums do not make a file ours: what stands for text must be in the vocabulary, and positions within bounds. */
+static bool is_sound(const qw_session *s, const qw_saved *t)
+{
+    const uint64_t n_vocab = (uint64_t)s->model->config.text.vocab_size;
+    const int32_t most = most_position(t);
+    for (size_t i = 0; i < t->n; i++) {
+        const bool is_text = !(t->keys[i] & (QW_PICTURE_KEY | QW_NO_ID));
+        if ((is_text && t->keys[i] >= n_vocab) || t->starts[i] < 0 || t->starts[i] > most)
+            return false;
+    }
+    for (size_t i = 0; i < t->n_checkpoints; i++)
+        if (t->checkpoints[i]->next_pos < 0 || t->checkpoints[i]->next_pos > most)
+            return false;
+    return true;
+}
+
 /* What does not fit into the cache is not kept there. */
 static void keep_checkpoints(const qw_session *s, const qw_saved *t)
 {
@@ -140,6 +165,9 @@ qwren_status qw_session_load(qw_session *s, const char *path, const qw_store_hea
         st = qw_fail(err, QWREN_E_LIMIT,
                      "%s: holds %zu tokens, and the session has room for %zu: make it larger (n_ctx; --ctx of the program)", path, t.n,
                      s->plan.n_ctx);
+    else if (!is_sound(s, &t))
+        st = qw_fail(err, QWREN_E_FORMAT, "%s: holds tokens or positions that this model cannot have; it is damaged, and cannot be used",
+                     path);
     else
         adopt(s, &t);
     qw_saved_deinit(&t, &s->cache);

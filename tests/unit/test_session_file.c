@@ -238,6 +238,58 @@ static void what_cannot_be_loaded_changes_nothing(void **state)
     qw_timeline_deinit(&t);
 }
 
+/* Saves a session of 100 tokens with another key and place of token 50, and another position behind its end. */
+static void save_forged(const qw_timeline *t, uint64_t key, int32_t start, int32_t next_pos)
+{
+    qw_saved saved;
+    qwren_error err = { 0 };
+    qw_saved_format f = { .config = &model.config.text };
+    ok(qw_page_shape_make(&f.pages, f.config, QW_KV_F16, &err), &err);
+    process p = begin(false);
+    qw_session *s = session_of(&p, 400);
+    eval(s, t, 0, 100);
+    save(s);
+    ok(qw_saved_read(&saved, path, &head, &f, &f, &err), &err);
+    saved.keys[50] = key;
+    saved.starts[50] = start;
+    saved.checkpoints[saved.n_checkpoints - 1]->next_pos = next_pos;
+    unlink(path);
+    ok(qw_saved_write(path, &head, &f, &saved, NULL, &err), &err);
+    qw_saved_deinit(&saved, &f);
+    qw_session_free(s);
+    end(&p);
+}
+
+static void a_forged_file_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t key;
+        int32_t start, next_pos;
+        bool good;
+    } cases[] = { { 7, 50, 100, true },
+                  { QW_PICTURE_KEY | 77777777, 50, 100, true },
+                  { QW_NO_ID | 77777777, 50, 100, true },
+                  { 77777777, 50, 100, false },
+                  { UINT32_MAX, 50, 100, false },
+                  { 7, -1, 100, false },
+                  { 7, 101, 100, false },
+                  { 7, 50, 101, false } };
+    qw_timeline t = timeline(120, 0, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        qwren_error err = { 0 };
+        save_forged(&t, cases[i].key, cases[i].start, cases[i].next_pos);
+        process p = begin(false);
+        qw_session *s = session_of(&p, 400);
+        assert_int_equal(qw_session_load(s, path, &head, &err), cases[i].good ? QWREN_OK : QWREN_E_FORMAT);
+        assert_int_equal(qw_session_length(s), cases[i].good ? 100 : 0);
+        qw_session_free(s);
+        end(&p);
+        unlink(path);
+    }
+    qw_timeline_deinit(&t);
+}
+
 static void an_empty_session_can_be_saved(void **state)
 {
     (void)state;
@@ -368,6 +420,7 @@ int main(void)
         cmocka_unit_test_teardown(another_turn_is_appended, remove_files),
         cmocka_unit_test_teardown(a_trial_is_settled, remove_files),
         cmocka_unit_test_teardown(what_cannot_be_loaded_changes_nothing, remove_files),
+        cmocka_unit_test_teardown(a_forged_file_is_refused, remove_files),
         cmocka_unit_test_teardown(an_empty_session_can_be_saved, remove_files),
         cmocka_unit_test_teardown(what_was_computed_is_there_in_the_next_run, remove_files),
         cmocka_unit_test_teardown(a_moved_window_stays_out_of_the_folder, remove_files),
