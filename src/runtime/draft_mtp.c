@@ -17,7 +17,6 @@
 #define BLOCKS 128
 #define FEED QW_MTP_WAITING /* rows of a pass of the head */
 #define PAGES 2             /* of the cache: when both are full, the older half is given up */
-#define MOST_GUESSES 16
 
 struct qw_draft_mtp {
     const qw_model *model;
@@ -261,7 +260,7 @@ static void feed(qw_draft_mtp *d, int32_t id)
         memcpy(pos[i], d->pos[from], sizeof pos[i]);
         memcpy(d->rows + i * H, d->hidden + from * H, H * sizeof *d->rows);
     }
-    make_room(d, n + MOST_GUESSES);
+    make_room(d, n + QW_MTP_GUESSES);
     pass(d, ids, (const int32_t(*)[3])pos, d->rows, n);
     memcpy(d->at, pos[n - 1], sizeof d->at);
     d->length += n;

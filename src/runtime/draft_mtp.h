@@ -10,6 +10,7 @@
 #include "model/model.h"
 
 #define QW_MTP_WAITING 64 /* tokens */
+#define QW_MTP_GUESSES 16 /* between two notes, the first one included */
 
 typedef struct qw_draft_mtp qw_draft_mtp;
 
@@ -35,7 +36,7 @@ typedef struct qw_guess {
 } qw_guess;
 /* The token behind `id`, which stands behind all that was noted (qw_draft_mtp_waiting() > 0). */
 qw_guess qw_draft_mtp_first(qw_draft_mtp *d, int32_t id);
-/* The token behind the last guess. Up to 15 times before the next note. */
+/* The token behind the last guess. Up to QW_MTP_GUESSES - 1 times before the next note. */
 qw_guess qw_draft_mtp_next(qw_draft_mtp *d);
 
 #endif

@@ -10,6 +10,7 @@
 
 #define MOST_ENDS 24
 _Static_assert(QW_SPEC_ROWS <= QW_MAX_TRIAL, "a round is one pass on trial");
+_Static_assert(QW_SPEC_DRAFTS <= QW_MTP_GUESSES, "the head has room for the drafts of a round");
 
 struct qw_speculate {
     qw_session *session;

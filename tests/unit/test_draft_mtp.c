@@ -161,6 +161,17 @@ static void a_jump_begins_anew(void **state)
     qw_draft_mtp_free(d);
 }
 
+/* Rows 0 to 999, then a few more. */
+static void fill(qw_draft_mtp *d, size_t end)
+{
+    qw_draft_mtp_forget(d);
+    for (size_t i = 0; i < 1000; i += 40) {
+        note(d, i, i + 40);
+        qw_draft_mtp_first(d, ids[i + 40]);
+    }
+    note(d, 1000, end);
+}
+
 /* 1,024 places; behind them the older half goes. */
 static void the_window_moves(void **state)
 {
@@ -171,13 +182,12 @@ static void the_window_moves(void **state)
         qw_draft_mtp_first(d, ids[i + 20]);
     }
     same_drafts(d, 512, 1460, 3);
-    qw_draft_mtp_forget(d);
-    for (size_t i = 0; i < 1000; i += 40) { /* until the window is as full as it gets */
-        note(d, i, i + 40);
-        qw_draft_mtp_first(d, ids[i + 40]);
+    fill(d, 1024 - QW_MTP_GUESSES); /* as full as it gets */
+    same_drafts(d, 0, 1024 - QW_MTP_GUESSES, QW_MTP_GUESSES);
+    for (size_t end = 1024 - QW_MTP_GUESSES + 1; end < 1024; end += 7) { /* there is no room for all guesses */
+        fill(d, end);
+        same_drafts(d, 512, end, QW_MTP_GUESSES);
     }
-    note(d, 1000, 1008);
-    same_drafts(d, 0, 1008, 16);
     qw_draft_mtp_free(d);
 }
 
