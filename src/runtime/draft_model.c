@@ -42,12 +42,12 @@ void qw_draft_model_free(qw_draft_model *d)
 
 /* ---- in step */
 
-/* Rows of the newest trial that came true stay. */
+/* Rows of the newest trial that came true stay, but for the last id: guesses come from its row, which is tried again. */
 static void settle(qw_draft_model *d, const int32_t *ids, size_t n)
 {
     const size_t begin = qw_session_length(d->session);
     size_t right = 0;
-    while (right < d->n_tried && begin + right < n && d->tried[right] == ids[begin + right])
+    while (right < d->n_tried && begin + right + 1 < n && d->tried[right] == ids[begin + right])
         right++;
     if (right)
         qw_session_keep(d->session, right);

@@ -1,6 +1,7 @@
 /* A draft model guesses what it would say itself: greedy steps of a plain session with the same tokens, whatever was drafted and refused before, and after pauses. */
 #include "base/rng.h"
 #include "runtime/draft_model.h"
+#include "support/fault.h"
 #include "support/tiny.h"
 
 #define N_CTX 900
@@ -92,6 +93,33 @@ static void it_follows_jumps(void **state)
     qw_timeline_deinit(&b);
 }
 
+/* Tokens that were tried and came need no catching up, which would allocate, whether or not the newest of them was tried too. */
+static void what_was_tried_is_not_computed_again(void **state)
+{
+    (void)state;
+    int32_t ids[120], said[8];
+    qw_guess g;
+    qw_timeline t = timeline(100, 100, 0);
+    memcpy(ids, t.ids, 100 * sizeof *ids);
+    greedy(ids, 100, said, 8);
+    memcpy(ids + 100, said, sizeof said);
+    fault_install();
+    qw_draft_model *m = new_drafter(N_CTX);
+    const qw_drafter d = qw_draft_model_drafter(m);
+    for (size_t n = 100, came = 0; came <= 3; n += ++came) { /* of three guesses, the fourth token is not among what was tried */
+        const size_t calls = fault_calls();
+        assert_true(d.first(d.ctx, ids, n, &g));
+        assert_int_equal(g.id, ids[n]);
+        if (n > 100)
+            assert_int_equal(fault_calls(), calls);
+        for (int i = 0; i < 2; i++)
+            assert_true(d.next(d.ctx, &g));
+    }
+    qw_draft_model_free(m);
+    fault_remove();
+    qw_timeline_deinit(&t);
+}
+
 static void it_is_silent_when_it_cannot_compute(void **state)
 {
     (void)state;
@@ -118,6 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_says_what_it_would_say_itself),
         cmocka_unit_test(it_follows_jumps),
+        cmocka_unit_test(what_was_tried_is_not_computed_again),
         cmocka_unit_test(it_is_silent_when_it_cannot_compute),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
