@@ -235,7 +235,7 @@ static bool is_far(size_t a, size_t b)
 /* Whether the cost of a plain step must be looked at before anything else. */
 static bool wants_plain(qw_spec_control *c, size_t length)
 {
-    if (c->opt.always)
+    if (c->opt.exactly)
         return false;
     if (!c->pass[1].n && !c->plain_wanted)
         c->plain_wanted = c->cold + PLAIN_TIMED;
@@ -274,7 +274,7 @@ static qw_spec_plan choose_always(const qw_spec_control *c, const qw_lookup_matc
     double worth;
     qw_draft_kind kind;
     const bool found = match && c->opt.use[QW_DRAFT_LOOKUP];
-    if (c->opt.exactly || !c->pass[1].n) {
+    if (c->opt.exactly) {
         kind = c->opt.use[QW_DRAFT_MTP] ? QW_DRAFT_MTP : c->opt.use[QW_DRAFT_MODEL] ? QW_DRAFT_MODEL : QW_DRAFT_NONE;
         return planned(c, kind ? kind : found && match->length > 1 ? QW_DRAFT_LOOKUP : QW_DRAFT_NONE, most);
     }
@@ -285,13 +285,10 @@ static qw_spec_plan choose_always(const qw_spec_control *c, const qw_lookup_matc
     return n ? (qw_spec_plan){ QW_DRAFT_LOOKUP, n } : planned(c, kind, most);
 }
 
-static qw_spec_plan choose(qw_spec_control *c, const qw_lookup_match *match, size_t length, size_t most)
+static qw_spec_plan choose(qw_spec_control *c, const qw_lookup_match *match, size_t most)
 {
     qw_draft_kind kind;
     double worth;
-    c->probing = false;
-    if (wants_plain(c, length))
-        return (qw_spec_plan){ QW_DRAFT_NONE, 0 };
     if (c->account < 0)
         return (qw_spec_plan){ QW_DRAFT_NONE, 0 };
     const double rate = best_rate(c, most, &kind);
@@ -305,7 +302,10 @@ static qw_spec_plan choose(qw_spec_control *c, const qw_lookup_match *match, siz
 
 qw_spec_plan qw_spec_choose(qw_spec_control *c, const qw_lookup_match *match, size_t length, size_t most)
 {
-    return c->opt.always ? choose_always(c, match, most) : choose(c, match, length, most);
+    c->probing = false;
+    if (wants_plain(c, length))
+        return (qw_spec_plan){ QW_DRAFT_NONE, 0 };
+    return c->opt.always ? choose_always(c, match, most) : choose(c, match, most);
 }
 
 /* ---- while drafting */
@@ -324,7 +324,7 @@ bool qw_spec_go_on(const qw_spec_control *c, const qw_spec_plan *plan, const uin
     qw_draft_kind kind;
     if (n >= plan->most)
         return false;
-    if (c->opt.exactly || !c->pass[1].n)
+    if (c->opt.exactly)
         return true;
     const double seconds = draft_s(c, plan->kind, n) + qw_spec_pass_s(c, n + 2) - qw_spec_pass_s(c, n + 1),
                  chance = chance_of(c, plan->kind, classes, n) * qw_spec_acceptance(c, plan->kind, n);
@@ -334,7 +334,7 @@ bool qw_spec_go_on(const qw_spec_control *c, const qw_spec_plan *plan, const uin
 size_t qw_spec_trim(const qw_spec_control *c, const qw_spec_plan *plan, const uint8_t *classes, size_t n)
 {
     qw_draft_kind kind;
-    if (c->opt.exactly || !c->pass[1].n || plan->kind == QW_DRAFT_LOOKUP)
+    if (c->opt.exactly || plan->kind == QW_DRAFT_LOOKUP)
         return n;
     const double rate = best_rate(c, plan->most, &kind);
     double chance = 1, worth = 0, best = 0;

@@ -21,7 +21,7 @@ typedef enum qw_draft_kind { QW_DRAFT_NONE, QW_DRAFT_MTP, QW_DRAFT_LOOKUP, QW_DR
 
 typedef struct qw_spec_options {
     bool use[QW_DRAFT_KINDS]; /* the drafters that there are */
-    bool always;              /* guess whenever a drafter can: nothing is weighed against plain steps */
+    bool always;              /* guess whenever a drafter can, but for a few plain steps that are timed: nothing is weighed against them */
     size_t most;              /* drafts of a round; 0 = 4, or as many as go where they cost nothing (lookup) */
     size_t exactly;           /* for measuring: always so many when they can be had; 0 = as it seems best */
 } qw_spec_options;

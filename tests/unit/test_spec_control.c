@@ -194,6 +194,26 @@ static void the_same_measurements_give_the_same_choices(void **state)
     assert_true(tokens_per_second(&w, TOKENS, &all, 9) == tokens_per_second(&w, TOKENS, &all, 9));
 }
 
+/* What is told as the speed-up is true where guessing is forced, too. */
+static void what_was_saved_is_known_when_drafts_are_forced(void **state)
+{
+    (void)state;
+    const qw_spec_options forced = { .use = { [QW_DRAFT_MTP] = true }, .always = true };
+    for (int i = 0; i < 3; i++) {
+        const world w = { .row = 0.3, .draft = 0.1, .accepted = (const double[]){ 0, 0.5, 1 }[i] };
+        run r = { .w = &w };
+        qw_spec_init(&r.c, &forced);
+        qw_rng_seed(&r.rng, 5);
+        while (r.tokens < 400)
+            one_round(&r);
+        const double told = (r.seconds + r.c.counts.saved_s) / r.seconds,
+                     real = (double)r.tokens / r.seconds; /* a plain step is a second */
+        if (told < 0.97 * real || told > 1.03 * real)
+            fail_msg("accepted %g: told to be %.3f x as fast, it is %.3f x", w.accepted, told, real);
+        assert_true(r.c.counts.rounds[QW_DRAFT_NONE] < 30);
+    }
+}
+
 /* ---- parts */
 
 static void a_cost_is_the_median_and_others_follow_from_it(void **state)
@@ -278,6 +298,7 @@ int main(void)
         cmocka_unit_test(little_is_lost_before_anything_is_known),
         cmocka_unit_test(long_matches_are_used_whole),
         cmocka_unit_test(the_same_measurements_give_the_same_choices),
+        cmocka_unit_test(what_was_saved_is_known_when_drafts_are_forced),
         cmocka_unit_test(a_cost_is_the_median_and_others_follow_from_it),
         cmocka_unit_test(acceptance_is_learned_by_place),
         cmocka_unit_test(classes_rise_with_sureness),
