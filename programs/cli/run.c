@@ -126,16 +126,28 @@ static qwren_status answer_line(void *ctx, const qw_json *line, qw_buf *out, qwr
     return st;
 }
 
+/* What is at `path` holds no complete session, and can be saved to; E_FORMAT: of something else nothing is lost. */
+static qwren_status begin_anew(const cli_engine *e, const char *path, qwren_error *err)
+{
+    const qwren_error why = *err;
+    qwren_error ignored;
+    char *json;
+    if (qwren_session_inspect(path, &json, &ignored) == QWREN_OK) {
+        qwren_free(json);
+        return QWREN_E_FORMAT; /* it is complete, and not for this model */
+    }
+    QW_TRY(qwren_session_save(e->session, path, err));
+    cli_notice("%s; a new one begins", why.text);
+    return QWREN_OK;
+}
+
 /* The session's file. For one who is going to save to it a new name is no mistake, nor is a file whose first saving was interrupted. */
 static qwren_status restore(const cli_engine *e, const char *from, const char *to, qwren_error *err)
 {
     if (!from || (to && strcmp(from, to) == 0 && !qw_file_exists(from)))
         return QWREN_OK;
     const qwren_status st = qwren_session_load(e->session, from, err);
-    if (st != QWREN_E_FORMAT || !to || strcmp(from, to) != 0)
-        return st;
-    cli_notice("%s; a new one begins", err->text);
-    return QWREN_OK;
+    return st == QWREN_E_FORMAT && to && strcmp(from, to) == 0 ? begin_anew(e, from, err) : st;
 }
 
 /* An answer that was stopped is saved too: as far as it came, it need not be computed again. */

@@ -181,12 +181,14 @@ qwren_status qw_store_open(qw_store **out, const char *path, uint32_t kind, qwre
     return hand_out(out, s, st);
 }
 
-/* A file of which only a beginning of a head was ever written, by somebody who died. */
+/* A file of which only a beginning of a head was ever written, by somebody who died: nothing, or enough to know it by. */
 static bool is_abandoned(const qw_store *s)
 {
-    file_head h = { 0 };
-    const ssize_t n = s->size < sizeof h ? read_at(s->fd, &h, sizeof h, 0) : -1;
-    return n >= 0 && memcmp(h.magic, MAGIC, n < (ssize_t)sizeof h.magic ? (size_t)n : sizeof h.magic) == 0;
+    char magic[sizeof MAGIC - 1];
+    if (!s->size)
+        return true;
+    return s->size < sizeof(file_head) && read_at(s->fd, magic, sizeof magic, 0) == (ssize_t)sizeof magic &&
+           memcmp(magic, MAGIC, sizeof magic) == 0;
 }
 
 static qwren_status write_head(qw_store *s, const qw_store_head *head, qwren_error *err)

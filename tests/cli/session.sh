@@ -56,6 +56,19 @@ ask run --session r.qwren "What is 1 + 2?" >out 2>err
 expect "goes on" cmp out first.out
 expect "from what is known" [ "$(known)" -gt 10 ]
 
+# ---- run --session on a file that is not one
+printf q >q.qwren
+check "a file of one letter" 1 "$QWREN" run -m "$NANO" --greedy -n 3 --session q.qwren Hello
+refute "nothing is computed" [ -s out ]
+expect "it stays" [ "$(cat q.qwren)" = q ]
+cp s.qwren damaged.qwren
+printf x | dd of=damaged.qwren bs=1 seek=100 conv=notrunc 2>/dev/null
+check "a damaged head" 1 "$QWREN" run -m "$NANO" --greedy -n 3 --session damaged.qwren Hello
+refute "computes nothing either" [ -s out ]
+head -c 300 s.qwren >begun.qwren
+ask run --session begun.qwren "What is 1 + 2?" >out 2>err
+expect "an incomplete session begins anew" cmp out first.out
+
 # ---- a process that dies while it saves
 cp s.qwren whole.qwren
 size=$(wc -c <whole.qwren)
