@@ -172,7 +172,7 @@ void qw_page_freeze(qw_page *page, size_t n)
 
 /* A block of which only the first positions are frozen: its writer may be adding others to it at this moment. What is read of those means nothing to anybody, and
  * what is frozen does not change, in whichever word it lies: so word by word, each read once, without the thread sanitizer. */
-UNWATCHED static void copy_open_block(char *to, const char *from, size_t bytes)
+UNWATCHED void qw_page_copy_open_block(char *to, const char *from, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i += sizeof(uint64_t)) {
         const uint64_t word = __atomic_load_n((const uint64_t *)(const void *)(from + i), __ATOMIC_RELAXED);
@@ -188,7 +188,7 @@ static void copy_heads(const qw_page_shape *s, char *to, size_t to_stride, const
     for (size_t h = 0; h < heads; h++, to += to_stride, from += from_stride) {
         memcpy(to, from, closed);
         if (n % QW_KV_BLOCK)
-            copy_open_block(to + closed, from + closed, open);
+            qw_page_copy_open_block(to + closed, from + closed, open);
     }
 }
 

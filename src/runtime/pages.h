@@ -47,6 +47,8 @@ bool qw_page_claim(qw_page *page, const void *who, size_t at);
 void qw_page_freeze(qw_page *page, size_t n);
 /* A new page that begins like this one; the caller holds it, `writer` writes it. The first n positions must be frozen or the caller's own. On failure *out is NULL. */
 qwren_status qw_page_copy(qw_page **out, const qw_page *page, size_t n, const void *writer, qwren_error *err);
+/* A block of which only the first positions are frozen, and whose writer may be adding others at this moment. */
+void qw_page_copy_open_block(char *to, const char *from, size_t bytes);
 
 /* For files: the first n positions of a page without what lies behind them, head after head the qw_kv_bytes(type, head_dim, n) of each. The last block of 16 positions is whole; what
  * stands at the positions behind n is of no meaning. */

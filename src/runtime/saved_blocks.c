@@ -96,7 +96,7 @@ static void clear_tails(qw_store_part *parts, const qw_page_shape *shape, char *
     for (size_t h = heads; h-- > 0;) {
         qw_store_part whole = parts[h], tail = { tails + h * bytes, bytes };
         whole.n -= bytes;
-        memcpy(tail.p, (char *)whole.p + whole.n, bytes);
+        qw_page_copy_open_block(tail.p, (const char *)whole.p + whole.n, bytes);
         const qw_kv kv = { .type = shape->type, .head_dim = shape->head_dim, .data = tail.p };
         for (size_t lane = n % QW_KV_BLOCK; lane < QW_KV_BLOCK; lane++)
             qw_kv_put(&kv, lane, zeros, zeros);
