@@ -10,7 +10,7 @@
 #define LANES (QW_IDENTITY_BYTES / 8)
 /* Grows when the same model's numbers become others: a kernel that sums in another order, a layout of the cache or of states that
  * changed. */
-#define ARITHMETIC_VERSION 1
+#define ARITHMETIC_VERSION 2
 /* Of a tensor's bytes: all of a small one, and of others pieces at the begin, in the middle and at the end. A matrix that was trained on
  * differs in all of them. */
 #define WHOLE_BYTES 4096
@@ -106,6 +106,11 @@ static void add_tensor(list *l, const qw_tensor *t)
 
 /* ---- how */
 
+/* By name: their numbers change when a type is added. */
+static const char *const cache_names[QW_KV_TYPES] = {
+    [QW_KV_F32] = "f32", [QW_KV_F16] = "f16", [QW_KV_BF16] = "bf16", [QW_KV_Q8] = "q8", [QW_KV_Q4] = "q4", [QW_KV_PAIRS] = "pairs"
+};
+
 /* Levels whose kernels give the same bits. Plain C is for itself; of the others only the products in bf16 differ, and deterministic and
  * exact arithmetic have none. */
 static int rounding_of(qw_cpu_level level, qwren_arithmetic arithmetic)
@@ -122,7 +127,7 @@ qwren_status qw_identity_of(qw_identity *out, const qw_model *m, qw_kv_type cach
     QW_TRY(qw_cpu_choose(&level, err));
     begin(&l);
     add_number(&l, ARITHMETIC_VERSION);
-    add_number(&l, cache_type);
+    add_text(&l, cache_names[cache_type]);
     add_number(&l, m->arithmetic);
     add_number(&l, (uint64_t)rounding_of(level, m->arithmetic));
     add_text_config(&l, &m->config.text);
