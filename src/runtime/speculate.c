@@ -101,6 +101,7 @@ void qw_speculate_begin(qw_speculate *p, const int32_t *ids, size_t n, const int
         qw_draft_mtp_saw(p->mtp, ids, n);
     look_up(p);
     qw_spec_begin(&p->control);
+    p->control.opt.use[QW_DRAFT_MODEL] = p->opt.control.use[QW_DRAFT_MODEL];
     p->n_rows = p->row = 0;
     p->on_trial = false;
 }
@@ -175,6 +176,8 @@ static size_t guess(qw_speculate *p, const qw_spec_plan *plan)
     bool more = ask_first(p, plan->kind, &g);
     p->round.first_s = qw_now_s() - start;
     p->round.n_made = more;
+    if (!more && plan->kind == QW_DRAFT_MODEL) /* pictures, or its context is full: that will not change within this answer */
+        p->control.opt.use[QW_DRAFT_MODEL] = false;
     while (more && g.id >= 0 && g.id < p->model->config.text.vocab_size && !is_end(p, g.id)) {
         p->ids[1 + n] = g.id;
         p->classes[n++] = qw_spec_margin_class(g.margin);

@@ -13,7 +13,8 @@
 
 typedef struct qw_speculate qw_speculate;
 
-/* A drafter from outside: a smaller model (draft_model.h), or a test. ids [n] are all tokens of the timeline, the one that was picked last included. False: no guess. */
+/* A drafter from outside: a smaller model (draft_model.h), or a test. ids [n] are all tokens of the timeline, the one that was picked last included. First says false: it is not asked again
+ * within the answer. */
 typedef struct qw_drafter {
     void *ctx; /* NULL: there is none */
     bool (*first)(void *ctx, const int32_t *ids, size_t n, qw_guess *out);

@@ -209,6 +209,38 @@ static void good_and_bad_drafters_change_nothing(void **state)
             }
 }
 
+static bool mute_first(void *ctx, const int32_t *ids, size_t n, qw_guess *out)
+{
+    (void)ids, (void)n, (void)out;
+    ++*(size_t *)ctx;
+    return false;
+}
+
+/* It does not stand in the way of the others: once an answer is enough. */
+static void a_drafter_that_cannot_is_not_asked_again(void **state)
+{
+    (void)state;
+    size_t asked = 0;
+    const qw_speculate_options opt = {
+        .control = { .use = { [QW_DRAFT_MODEL] = true, [QW_DRAFT_LOOKUP] = true }, .always = true, .exactly = 3 },
+        .drafter = { &asked, mute_first, oracle_next }
+    };
+    int32_t ids[PROMPT + MOST];
+    answering a;
+    start(&a, &opt, false);
+    memcpy(ids, prompt.ids, prompt.n * sizeof *ids);
+    for (size_t i = 0; i < MOST; i++)
+        ids[prompt.n + i] = one_token(&a, MOST);
+    assert_memory_equal(ids + prompt.n, answers[0], sizeof answers[0]);
+    assert_int_equal(asked, 1);
+    qw_speculate_end(a.p);
+    assert_true(qw_speculate_control(a.p)->counts.rounds[QW_DRAFT_LOOKUP] > 0);
+    qw_speculate_begin(a.p, ids, prompt.n + MOST, NULL, 0);
+    one_token(&a, 10);
+    assert_int_equal(asked, 2);
+    stop(&a);
+}
+
 /* The caller stops after any number of tokens: those are what the session holds. */
 static void an_answer_may_end_anywhere(void **state)
 {
@@ -436,6 +468,7 @@ int main(void)
         cmocka_unit_test(the_heads_drafts_change_nothing),
         cmocka_unit_test(lookup_and_the_controllers_choice_change_nothing),
         cmocka_unit_test(good_and_bad_drafters_change_nothing),
+        cmocka_unit_test(a_drafter_that_cannot_is_not_asked_again),
         cmocka_unit_test(an_answer_may_end_anywhere),
         cmocka_unit_test(ids_may_be_forced),
         cmocka_unit_test(drafts_stay_within_bounds),
