@@ -407,7 +407,7 @@ QWREN_API qwren_status qwren_session_inspect(const char *path, char **json, qwre
  * time and memory that it would take behind n tokens, and means nothing. E_ARGUMENT, E_LIMIT, E_MEMORY: the session is as it was. */
 QWREN_API qwren_status qwren_session_stretch(qwren_session *s, size_t n, qwren_error *err);
 /* For measuring guessing ahead: the seconds of one pass that verifies n tokens, 1 to 16, behind what the session holds, and of one draft of the prediction head (NAN without one).
- * Nothing of it stays. E_ARGUMENT: the session is empty or does not guess ahead, another n. E_LIMIT: it has no room for n tokens. */
+ * Nothing of it stays, but the logits are NULL until a token is computed. E_ARGUMENT: the session is empty or does not guess ahead, another n. E_LIMIT: it has no room for n tokens. */
 QWREN_API qwren_status qwren_session_measure_ahead(qwren_session *s, size_t n, double *pass_s, double *draft_s, qwren_error *err);
 /* Logits after the last token, float [vocab_size]; NULL when the session is empty, or went back to an earlier length and nothing was
  * computed since. Valid until the next eval, chat, reset or free. */

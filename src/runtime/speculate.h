@@ -54,7 +54,7 @@ size_t qw_speculate_length(const qw_speculate *p);
 void qw_speculate_shift(qw_speculate *p, size_t keep, size_t by);
 
 /* For measuring: the seconds of a pass on trial over n made-up tokens behind what the session holds, which is not empty, and of one draft of the prediction head (NAN
- * without it). Nothing of it stays. Not within an answer. */
+ * without it). Nothing of it stays, but the logits are gone until a token is computed. Not within an answer. */
 qwren_status qw_speculate_measure(qw_speculate *p, size_t n, double *pass_s, double *draft_s, qwren_error *err);
 
 /* What happened since qw_spec_forget_counts(): its counts. */
