@@ -104,7 +104,7 @@ static void what_was_used_longest_ago_goes_first(void **state)
 {
     (void)state;
     qw_replay *r = store_of(1 << 20);
-    char name[16];
+    char name[32];
     put(r, "name 0000", "", 1, 0);
     const size_t each = qw_replay_bytes(r);
     qw_replay_free(r);
