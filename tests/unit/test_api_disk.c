@@ -1,5 +1,6 @@
 /* Sessions in files and the cache's folder behind the public API: another process goes on where this one was, with pictures too, and
  * computes nothing twice. Opening the model anew stands for a new process. */
+#include "support/folder.h"
 #include "support/nano.h"
 
 #include <dirent.h>
@@ -32,16 +33,8 @@ static int make_folder(void **state)
 static int remove_files(void **state)
 {
     (void)state;
-    qw_names names;
     unlink(path);
-    if (qw_dir_list(&names, cache, NULL, NULL) == QWREN_OK)
-        for (size_t i = 0; i < names.n; i++) {
-            char *file = qw_path_join(cache, names.at[i]);
-            unlink(file);
-            qw_free(file);
-        }
-    qw_names_deinit(&names);
-    rmdir(cache);
+    folder_remove(cache);
     return 0;
 }
 

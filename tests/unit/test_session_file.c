@@ -19,6 +19,7 @@
 #include "model/identity.h"
 #include "runtime/session_file.h"
 #include "support/fault.h"
+#include "support/folder.h"
 #include "support/tiny.h"
 
 static char folder[] = "/tmp/qwren-test-XXXXXX";
@@ -68,16 +69,8 @@ static int make_all(void **state)
 static int remove_files(void **state)
 {
     (void)state;
-    qw_names names;
     unlink(path);
-    if (qw_dir_list(&names, cache, NULL, NULL) == QWREN_OK)
-        for (size_t i = 0; i < names.n; i++) {
-            char *file = qw_path_join(cache, names.at[i]);
-            unlink(file);
-            qw_free(file);
-        }
-    qw_names_deinit(&names);
-    rmdir(cache);
+    folder_remove(cache);
     return 0;
 }
 
