@@ -173,6 +173,41 @@ uint64_t qw_saved_log_live_bytes(const qw_saved_log *log)
     return bytes;
 }
 
+/* ---- keys */
+
+size_t qw_saved_log_room(const qw_saved_log *log)
+{
+    size_t most = log->tokens;
+    for (size_t i = 0; i < log->n; i++) {
+        const qw_store_block *b = &log->blocks[i];
+        const bool speaks = log->live[i] && (b->tag == QW_SAVED_TOKENS || b->tag == QW_SAVED_PLACES);
+        if (speaks && b->info[1] > most)
+            most = (size_t)b->info[1];
+    }
+    return most;
+}
+
+static qwren_status read_keys(const qw_saved_log *log, const qw_store *s, uint64_t *keys, size_t *bad, qwren_error *err)
+{
+    for (size_t i = 0; i < log->n; i++) {
+        const qw_store_block *b = &log->blocks[i];
+        if (!log->live[i] || b->tag != QW_SAVED_TOKENS)
+            continue;
+        *bad = i;
+        QW_TRY(qw_saved_get_tokens(s, b, keys + b->info[0], err));
+    }
+    return QWREN_OK;
+}
+
+qwren_status qw_saved_log_keys(const qw_saved_log *log, const qw_store *s, uint64_t **keys, size_t *bad, qwren_error *err)
+{
+    const size_t n = qw_saved_log_room(log);
+    *keys = qw_alloc_array(n, sizeof **keys);
+    if (!*keys)
+        return qw_fail_memory(err, n * sizeof **keys, "the tokens of a session");
+    return read_keys(log, s, *keys, bad, err);
+}
+
 void qw_saved_log_deinit(qw_saved_log *log)
 {
     qw_free(log->blocks);

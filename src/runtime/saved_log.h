@@ -1,4 +1,4 @@
-/* Which blocks of a session file count (saved.h). Private to saved.c and its tests. */
+/* Which blocks of a session file count (saved.h). Private to saved*.c and their tests. */
 #ifndef QW_RUNTIME_SAVED_LOG_H
 #define QW_RUNTIME_SAVED_LOG_H
 
@@ -19,6 +19,11 @@ void qw_saved_log_cut(qw_saved_log *log, size_t at, const qw_saved_format *f);
 bool qw_saved_log_has_state(const qw_saved_log *log, uint64_t length);
 /* Bytes of the live blocks, and the file's head. */
 uint64_t qw_saved_log_live_bytes(const qw_saved_log *log);
+/* Live blocks may reach beyond the end, where others were voided: as many tokens as any of them speaks of. */
+size_t qw_saved_log_room(const qw_saved_log *log);
+/* The keys of the timeline, in room for so many, from all blocks that say some; the later ones prevail. *bad is the block that turned out to be
+ * damaged. qw_free(keys), also after a failure. */
+qwren_status qw_saved_log_keys(const qw_saved_log *log, const qw_store *s, uint64_t **keys, size_t *bad, qwren_error *err);
 void qw_saved_log_deinit(qw_saved_log *log); /* safe on zeros */
 
 #endif

@@ -19,6 +19,8 @@
 #define VERSION 1
 /* What is read is still in the processor's cache when its checksum is taken. */
 #define CHUNK ((size_t)256 << 10)
+/* How often another process may put another file in place while one is being opened. */
+#define MOST_TRIES 16
 
 typedef struct file_head {
     char magic[8];
@@ -41,7 +43,6 @@ _Static_assert(sizeof(file_head) == QW_STORE_HEAD_BYTES && sizeof(block_head) ==
 
 struct qw_store {
     int fd;
-    bool writes;
     char *path;
     qw_store_head head;
     uint64_t size, at; /* bytes of the file; where the next block is looked for */
@@ -78,7 +79,9 @@ static bool write_at(int fd, const void *p, size_t n, uint64_t at)
 {
     for (size_t done = 0; done < n;) {
         const ssize_t got = pwrite(fd, (const char *)p + done, n - done, (off_t)(at + done));
-        if (got < 0 && errno != EINTR)
+        if (got == 0)
+            errno = ENOSPC; /* it has no other way to say so */
+        if (got == 0 || (got < 0 && errno != EINTR))
             return false;
         done += got > 0 ? (size_t)got : 0;
     }
@@ -138,27 +141,33 @@ static qwren_status read_head(qw_store *s, uint32_t kind, qwren_error *err)
     return QWREN_OK;
 }
 
-static qwren_status open_file(qw_store *s, const char *path, int flags, qwren_error *err)
+static qwren_status examine(qw_store *s, struct stat *st, qwren_error *err)
 {
-    struct stat st;
-    *s = (qw_store){ .fd = -1, .writes = flags != O_RDONLY, .path = qw_strdup(path) };
-    if (!s->path)
-        return qw_fail_memory(err, strlen(path) + 1, "a path");
-    s->fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0666);
-    if (s->fd < 0)
-        return fail_io(s, s->writes ? "written" : "opened", err);
-    if (fstat(s->fd, &st) != 0)
+    if (fstat(s->fd, st) != 0)
         return fail_io(s, "examined", err);
-    if (!S_ISREG(st.st_mode))
-        return qw_fail(err, QWREN_E_IO, "%s: is not a regular file", path);
-    s->size = (uint64_t)st.st_size;
+    if (!S_ISREG(st->st_mode))
+        return qw_fail(err, QWREN_E_IO, "%s: is not a regular file", s->path);
+    s->size = (uint64_t)st->st_size;
     return QWREN_OK;
 }
 
-static qwren_status new_store(qw_store **s, qwren_error *err)
+static qwren_status open_file(qw_store *s, int flags, qwren_error *err)
+{
+    struct stat st;
+    s->fd = open(s->path, flags | O_CLOEXEC | O_NONBLOCK, 0666);
+    if (s->fd < 0)
+        return fail_io(s, flags == O_RDONLY ? "opened" : "written", err);
+    return examine(s, &st, err);
+}
+
+static qwren_status new_store(qw_store **s, const char *path, qwren_error *err)
 {
     *s = qw_calloc(1, sizeof **s);
-    return *s ? QWREN_OK : qw_fail_memory(err, sizeof **s, "a file of blocks");
+    if (!*s)
+        return qw_fail_memory(err, sizeof **s, "a file of blocks");
+    (*s)->fd = -1;
+    (*s)->path = qw_strdup(path);
+    return (*s)->path ? QWREN_OK : qw_fail_memory(err, strlen(path) + 1, "a path");
 }
 
 static qwren_status hand_out(qw_store **out, qw_store *s, qwren_status st)
@@ -174,8 +183,9 @@ qwren_status qw_store_open(qw_store **out, const char *path, uint32_t kind, qwre
 {
     qw_store *s;
     *out = NULL;
-    QW_TRY(new_store(&s, err));
-    qwren_status st = open_file(s, path, O_RDONLY, err);
+    qwren_status st = new_store(&s, path, err);
+    if (st == QWREN_OK)
+        st = open_file(s, O_RDONLY, err);
     if (st == QWREN_OK)
         st = read_head(s, kind, err);
     return hand_out(out, s, st);
@@ -216,10 +226,40 @@ static qwren_status find_end(qw_store *s, qwren_error *err)
     return qw_store_cut(s, s->end, err);
 }
 
+static qwren_status fail_busy(const qw_store *s, qwren_error *err)
+{
+    return qw_fail(err, QWREN_E_IO, "%s: is being written by another process; wait for it, or give another name", s->path);
+}
+
+/* The lock is one on a file, not on its name: between opening and locking another process may have written it on, or put another one in its
+ * place. Then *ours is false. */
+static qwren_status lock(qw_store *s, bool *ours, qwren_error *err)
+{
+    struct stat locked, named;
+    if (flock(s->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return fail_busy(s, err);
+    QW_TRY(examine(s, &locked, err));
+    *ours = stat(s->path, &named) == 0 && named.st_dev == locked.st_dev && named.st_ino == locked.st_ino;
+    return QWREN_OK;
+}
+
+static qwren_status open_locked(qw_store *s, qwren_error *err)
+{
+    for (int i = 0; i < MOST_TRIES; i++) {
+        bool ours = false;
+        QW_TRY(open_file(s, O_RDWR | O_CREAT, err));
+        QW_TRY(lock(s, &ours, err));
+        if (ours)
+            return QWREN_OK;
+        close(s->fd);
+        s->fd = -1;
+    }
+    return fail_busy(s, err);
+}
+
 static qwren_status begin_to_edit(qw_store *s, const qw_store_head *head, qwren_error *err)
 {
-    if (flock(s->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return qw_fail(err, QWREN_E_IO, "%s: is being written by another process; wait for it, or give another name", s->path);
+    QW_TRY(open_locked(s, err));
     if (is_abandoned(s))
         QW_TRY(write_head(s, head, err));
     else
@@ -232,8 +272,7 @@ qwren_status qw_store_edit(qw_store **out, const char *path, const qw_store_head
 {
     qw_store *s;
     *out = NULL;
-    QW_TRY(new_store(&s, err));
-    qwren_status st = open_file(s, path, O_RDWR | O_CREAT, err);
+    qwren_status st = new_store(&s, path, err);
     if (st == QWREN_OK)
         st = begin_to_edit(s, head, err);
     return hand_out(out, s, st);

@@ -47,8 +47,8 @@ typedef struct qw_store qw_store;
 /* For reading. E_FORMAT: the file is not one of ours, of another kind, or damaged in its head; E_UNSUPPORTED: of a newer version. */
 qwren_status qw_store_open(qw_store **out, const char *path, uint32_t kind, qwren_error *err);
 /* For reading and writing: a file that is absent, or empty, or was abandoned before its head was written, becomes one with this head. One
- * that is there must have the same kind and
- * key, else E_ARGUMENT, which says whose it is. While it is open no other process may open it so: E_IO. */
+ * that is there must have the same kind and key, else E_ARGUMENT, which says whose it is. While it is open nobody else may open it so:
+ * E_IO. So who puts another file in its place (by renaming) does that before he closes it. */
 qwren_status qw_store_edit(qw_store **out, const char *path, const qw_store_head *head, qwren_error *err);
 void qw_store_close(qw_store *s); /* NULL is allowed */
 const qw_store_head *qw_store_get_head(const qw_store *s);

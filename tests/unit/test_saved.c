@@ -389,6 +389,110 @@ static void a_killed_writer_leaves_a_saving(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* ---- several processes */
+
+/* The system's rename() is called through here. */
+static bool checks_lock;
+static int n_renames;
+
+int rename(const char *from, const char *to)
+{
+    qw_store *s;
+    n_renames++;
+    if (checks_lock) /* the file that is about to go is locked, and the one that comes is whole */
+        assert_int_equal(qw_store_edit(&s, path, &head, NULL), QWREN_E_IO);
+    return renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
+
+/* Saves timelines of 1,500 tokens until the file is written anew. */
+static void save_until_anew(world *w)
+{
+    n_renames = 0;
+    for (uint64_t salt = 0; !n_renames; salt++) {
+        rewind_to(w, 20);
+        go_on(w, 1500, salt);
+        save(w);
+        assert_true(salt < 100);
+    }
+    assert_int_equal(check_file(&w->f, w->keys, w->n), 1500);
+}
+
+static void nobody_else_saves_while_a_file_is_written_anew(void **state)
+{
+    (void)state;
+    world *w = new_world(QW_KV_F32);
+    go_on(w, 20, 0);
+    checks_lock = true;
+    save_until_anew(w);
+    checks_lock = false;
+    free_world(w);
+}
+
+static void a_file_that_is_written_anew_keeps_its_rights_and_its_place(void **state)
+{
+    (void)state;
+    char own[sizeof path + 8];
+    struct stat st;
+    snprintf(own, sizeof own, "%s.own", path);
+    assert_int_equal(symlink(own, path), 0);
+    world *w = new_world(QW_KV_F32);
+    go_on(w, 20, 0);
+    save(w);
+    assert_int_equal(chmod(path, 0640), 0);
+    save_until_anew(w);
+    assert_int_equal(lstat(path, &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    assert_int_equal(stat(own, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+    free_world(w);
+    assert_int_equal(unlink(own), 0);
+}
+
+/* Saves timelines of its own behind 20 tokens that both have; ends with 0 when each of them was saved. */
+static void save_often(uint64_t salt)
+{
+    world *w = new_world(QW_KV_F32);
+    qwren_error err;
+    go_on(w, 20, 0);
+    for (size_t i = 0; i < 40; i++) {
+        rewind_to(w, 20);
+        go_on(w, 1000 + (i * 7 + salt) % 400, salt);
+        const qw_saved t = view_of(w);
+        while (qw_saved_write(path, &head, &w->f, &t, NULL, &err) != QWREN_OK)
+            if (!strstr(err.text, "another process"))
+                _exit(1);
+    }
+    _exit(0);
+}
+
+static void processes_take_turns(void **state)
+{
+    (void)state;
+    pid_t children[2];
+    for (uint64_t i = 0; i < 2; i++) {
+        children[i] = fork();
+        if (children[i] == 0)
+            save_often(i + 1);
+    }
+    for (int i = 0; i < 2; i++) {
+        int status;
+        assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+        assert_int_equal(status, 0);
+    }
+    qw_saved t; /* the last saving of one of them */
+    world *w = new_world(QW_KV_F32);
+    assert_int_equal(qw_saved_read(&t, path, &head, &w->f, &head, NULL), QWREN_OK);
+    const size_t n = t.n;
+    const uint64_t salt = (t.keys[n - 1] + 500 - (n - 1) * 7 % 500) % 500;
+    qw_saved_deinit(&t, &head);
+    assert_in_range(salt, 1, 2);
+    assert_int_equal(n, 1000 + (39 * 7 + salt) % 400);
+    go_on(w, 20, 0);
+    go_on(w, n, salt);
+    assert_int_equal(check_file(&w->f, w->keys, n), n);
+    free_world(w);
+}
+
 static qwren_status save_and_read(void *ctx, qwren_error *err)
 {
     world *w = ctx;
@@ -427,6 +531,9 @@ int main(void)
         cmocka_unit_test_teardown(a_file_of_another_model_is_refused, remove_file),
         cmocka_unit_test_teardown(nothing_else_gets_into_the_file, remove_file),
         cmocka_unit_test_teardown(a_killed_writer_leaves_a_saving, remove_file),
+        cmocka_unit_test_teardown(nobody_else_saves_while_a_file_is_written_anew, remove_file),
+        cmocka_unit_test_teardown(a_file_that_is_written_anew_keeps_its_rights_and_its_place, remove_file),
+        cmocka_unit_test_teardown(processes_take_turns, remove_file),
         cmocka_unit_test_teardown(short_memory_is_an_error, remove_file),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <signal.h>
+#include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -268,6 +270,61 @@ static void one_process_writes(void **state)
     append(1, 1);
 }
 
+/* What another process does between opening a file and locking it; the system's flock() is called through here. */
+static void (*before_lock)(void);
+
+int flock(int fd, int operation)
+{
+    void (*const hook)(void) = before_lock;
+    before_lock = NULL; /* the other one locks too */
+    if (hook)
+        hook();
+    return (int)syscall(SYS_flock, fd, operation);
+}
+
+static void write_on(void) { append(2, 2); }
+
+/* A file with blocks [0, 3) takes the place of the one at `path`. */
+static void replace(void)
+{
+    char first[sizeof path + 8];
+    snprintf(first, sizeof first, "%s.first", path);
+    assert_int_equal(rename(path, first), 0);
+    append(0, 3);
+    assert_int_equal(unlink(first), 0);
+}
+
+static void replace_again(void)
+{
+    replace();
+    before_lock = replace_again;
+}
+
+static void what_others_wrote_before_the_lock_stays(void **state)
+{
+    (void)state;
+    append(0, 2);
+    before_lock = write_on;
+    append(4, 1);
+    assert_int_equal(count(), 5);
+    before_lock = replace;
+    append(3, 1);
+    assert_int_equal(count(), 4);
+}
+
+static void a_file_that_is_replaced_all_the_time_is_busy(void **state)
+{
+    (void)state;
+    qw_store *s;
+    qwren_error err;
+    append(0, 2);
+    before_lock = replace_again;
+    assert_int_equal(qw_store_edit(&s, path, &head, &err), QWREN_E_IO);
+    before_lock = NULL;
+    assert_non_null(strstr(err.text, "another process"));
+    assert_int_equal(count(), 3);
+}
+
 /* The disk is full in the middle of a block: an error, and the file is as it was. */
 static void a_full_disk_leaves_the_file_as_it_was(void **state)
 {
@@ -359,6 +416,8 @@ int main(void)
         cmocka_unit_test_teardown(a_block_larger_than_the_file_is_none, remove_file),
         cmocka_unit_test_teardown(foreign_files_are_refused, remove_file),
         cmocka_unit_test_teardown(one_process_writes, remove_file),
+        cmocka_unit_test_teardown(what_others_wrote_before_the_lock_stays, remove_file),
+        cmocka_unit_test_teardown(a_file_that_is_replaced_all_the_time_is_busy, remove_file),
         cmocka_unit_test_teardown(a_full_disk_leaves_the_file_as_it_was, remove_file),
         cmocka_unit_test_teardown(a_writer_that_is_killed_loses_what_it_was_writing, remove_file),
         cmocka_unit_test_teardown(short_memory_is_an_error, remove_file),
