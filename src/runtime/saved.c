@@ -65,11 +65,12 @@ static qwren_status take_lists(qw_saved *t, const qw_saved_log *log, qwren_error
     return t->pages && t->checkpoints ? QWREN_OK : qw_fail_memory(err, log->n * sizeof *t->checkpoints, "a session");
 }
 
-/* Pages that only voided tokens stand on are left out. */
+/* Pages that only voided tokens stand on are left out, and checkpoints that are too many. */
 static qwren_status take_all(qw_saved *t, const qw_store *s, const qw_saved_log *log, const qw_saved_format *f, const void *writer,
                              size_t *bad, qwren_error *err)
 {
     t->n = log->tokens;
+    const size_t most = qw_saved_most_states(f, t->n);
     QW_TRY(take_lists(t, log, err));
     QW_TRY(qw_saved_log_keys(log, s, &t->keys, bad, err));
     QW_TRY(take_places(&t->starts, s, log, bad, err));
@@ -78,7 +79,7 @@ static qwren_status take_all(qw_saved *t, const qw_store *s, const qw_saved_log 
         *bad = i;
         if (log->live[i] && b->tag == QW_SAVED_PAGES && b->info[0] < t->n)
             QW_TRY(take_page(t, s, b, f, writer, err));
-        if (log->live[i] && b->tag == QW_SAVED_STATE)
+        if (log->live[i] && b->tag == QW_SAVED_STATE && !qw_saved_log_is_surplus(log, i, most))
             QW_TRY(take_state(t, s, b, f, err));
     }
     return QWREN_OK;

@@ -19,9 +19,9 @@ typedef struct qw_saved {
 } qw_saved;
 
 /* Makes the file at `path` hold this timeline, which is the caller's: appends what it does not hold, or writes it anew beside itself when
- * more than half of it was of no use any more. What it
- * held of a beginning that both share stays, with its checkpoints. On failure it holds what it held. head->kind is QW_SAVED_SESSION.
- * *written (may be NULL) is how many bytes it took. E_IO also while another process saves to it. */
+ * it would become more than twice as large as that (and 1 MB). What it held of a beginning that both share stays, with its checkpoints, but
+ * for the former ends. Of the checkpoints the longest are kept, as many as qw_saved_most_states() says. On failure it holds what it held;
+ * E_IO also while another process saves to it. head->kind is QW_SAVED_SESSION. *written (may be NULL) is how many bytes it took. */
 qwren_status qw_saved_write(const char *path, const qw_store_head *head, const qw_saved_format *f, const qw_saved *t, uint64_t *written,
                             qwren_error *err);
 /* What the last complete saving left, or of a damaged file the one before. `writer` is the writer of its last page. Free with

@@ -8,6 +8,13 @@
 
 static size_t heads_of(const qw_page_shape *p) { return p->n_caches * p->n_kv_heads; }
 
+/* Where the block of keys and values that begins at `at` ends: with its page, or with all. */
+static size_t page_stop(size_t at, size_t end)
+{
+    const size_t stop = (at / QW_KV_PAGE + 1) * QW_KV_PAGE;
+    return stop < end ? stop : end;
+}
+
 /* ---- do the numbers make sense? */
 
 static bool range_is_sound(const qw_store_block *b) { return b->info[0] <= b->info[1] && b->info[1] <= INT32_MAX; }
@@ -41,6 +48,32 @@ bool qw_saved_is_sound(const qw_store_block *b, const qw_saved_format *f)
     case QW_SAVED_PAGES: return pages_are_sound(b, f);
     default: return state_is_sound(b, f);
     }
+}
+
+/* ---- how much it is */
+
+#define LEAST_STATES 4
+
+size_t qw_saved_most_states(const qw_saved_format *f, size_t n)
+{
+    const size_t most = qw_page_count(n) * f->pages.bytes / qw_checkpoint_bytes(f->config);
+    return most > LEAST_STATES ? most : LEAST_STATES;
+}
+
+static uint64_t block_bytes(size_t payload)
+{
+    const qw_store_block b = { .bytes = payload };
+    return QW_STORE_BLOCK_BYTES + qw_store_block_end(&b);
+}
+
+uint64_t qw_saved_bytes(const qw_saved_format *f, size_t begin, size_t end, size_t n_states)
+{
+    uint64_t bytes = block_bytes((end - begin) * sizeof(uint64_t)) + block_bytes((end - begin) * sizeof(int32_t)) + block_bytes(0);
+    for (size_t at = begin / QW_KV_BLOCK * QW_KV_BLOCK, stop; at < end; at = stop) {
+        stop = page_stop(at, end);
+        bytes += block_bytes(heads_of(&f->pages) * qw_kv_bytes(f->pages.type, f->pages.head_dim, stop - at));
+    }
+    return bytes + n_states * block_bytes(state_floats(f->config) * sizeof(float));
 }
 
 /* ---- tokens */
@@ -131,8 +164,7 @@ static qwren_status put_page(qw_store *s, const qw_page_shape *shape, qw_page *p
 qwren_status qw_saved_put_pages(qw_store *s, const qw_saved_format *f, qw_page *const *pages, size_t begin, size_t end, qwren_error *err)
 {
     for (size_t at = begin / QW_KV_BLOCK * QW_KV_BLOCK, stop; at < end; at = stop) {
-        stop = (at / QW_KV_PAGE + 1) * QW_KV_PAGE;
-        stop = stop < end ? stop : end;
+        stop = page_stop(at, end);
         QW_TRY(put_page(s, &f->pages, pages[at / QW_KV_PAGE], at, stop, err));
     }
     return QWREN_OK;

@@ -25,6 +25,11 @@ typedef struct qw_saved_format {
  * knows are not looked at. */
 bool qw_saved_is_sound(const qw_store_block *b, const qw_saved_format *f);
 
+/* As many checkpoints of a timeline of n tokens as are no larger than its keys and values, but at least a few: a file has no more. */
+size_t qw_saved_most_states(const qw_saved_format *f, size_t n);
+/* What tokens [begin, end) with all that belongs to them, n_states checkpoints and a mark take in a file. */
+uint64_t qw_saved_bytes(const qw_saved_format *f, size_t begin, size_t end, size_t n_states);
+
 /* keys of the whole timeline */
 qwren_status qw_saved_put_tokens(qw_store *s, const uint64_t *keys, size_t begin, size_t end, qwren_error *err);
 qwren_status qw_saved_put_places(qw_store *s, const int32_t *starts, size_t begin, size_t end, qwren_error *err);

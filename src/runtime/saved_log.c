@@ -101,7 +101,7 @@ static size_t play(qw_saved_log *log, size_t n, const qw_saved_format *f)
             good = qw_saved_is_sound(b, f) && add_pages(log, i, &p);
         else if (b->tag == QW_SAVED_STATE)
             good = qw_saved_is_sound(b, f) && add_state(log, i, &p);
-        else if (b->tag == QW_SAVED_MARK && is_complete(log, i, &p) && (!p.tokens || qw_saved_log_has_state(log, p.tokens))) {
+        else if (b->tag == QW_SAVED_MARK && is_complete(log, i, &p) && (!p.tokens || qw_saved_log_state(log, p.tokens) != SIZE_MAX)) {
             marked = i + 1;
             log->tokens = (size_t)p.tokens;
         }
@@ -156,12 +156,29 @@ qwren_status qw_saved_log_read(qw_saved_log *out, qw_store *s, const qw_saved_fo
 
 void qw_saved_log_cut(qw_saved_log *log, size_t at, const qw_saved_format *f) { settle(log, at, f); }
 
-bool qw_saved_log_has_state(const qw_saved_log *log, uint64_t length)
+static bool is_state(const qw_saved_log *log, size_t at) { return log->live[at] && log->blocks[at].tag == QW_SAVED_STATE; }
+
+size_t qw_saved_log_state(const qw_saved_log *log, uint64_t length)
 {
     for (size_t i = 0; i < log->n; i++)
-        if (log->live[i] && log->blocks[i].tag == QW_SAVED_STATE && log->blocks[i].info[0] == length)
-            return true;
-    return false;
+        if (is_state(log, i) && log->blocks[i].info[0] == length)
+            return i;
+    return SIZE_MAX;
+}
+
+static bool is_former_end(const qw_saved_log *log, size_t at)
+{
+    return log->blocks[at].info[2] == QW_CHECKPOINT_END && log->blocks[at].info[0] != log->tokens;
+}
+
+bool qw_saved_log_is_surplus(const qw_saved_log *log, size_t at, size_t most)
+{
+    size_t before = 0;
+    for (size_t i = 0; i < log->n; i++) {
+        const bool same_class = is_former_end(log, i) == is_former_end(log, at);
+        before += is_state(log, i) && (same_class ? log->blocks[i].info[0] > log->blocks[at].info[0] : is_former_end(log, at));
+    }
+    return before >= most;
 }
 
 uint64_t qw_saved_log_live_bytes(const qw_saved_log *log)

@@ -15,8 +15,10 @@ typedef struct qw_saved_log {
 qwren_status qw_saved_log_read(qw_saved_log *out, qw_store *s, const qw_saved_format *f, qwren_error *err);
 /* Block `at` turned out to be damaged: what the file holds is what it held before it. */
 void qw_saved_log_cut(qw_saved_log *log, size_t at, const qw_saved_format *f);
-/* A live checkpoint of this length. */
-bool qw_saved_log_has_state(const qw_saved_log *log, uint64_t length);
+/* The live checkpoint of this length; SIZE_MAX: there is none. */
+size_t qw_saved_log_state(const qw_saved_log *log, uint64_t length);
+/* The live checkpoint `at` is not among the `most` that are worth most: of former ends all others come first, and otherwise the longer one. */
+bool qw_saved_log_is_surplus(const qw_saved_log *log, size_t at, size_t most);
 /* Bytes of the live blocks, and the file's head. */
 uint64_t qw_saved_log_live_bytes(const qw_saved_log *log);
 /* Live blocks may reach beyond the end, where others were voided: as many tokens as any of them speaks of. */

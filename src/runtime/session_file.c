@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-#define LEAST_STATES 4
-
 static qw_saved_format format_of(const qw_session *s)
 {
     return (qw_saved_format){ .config = &s->model->config.text, .pages = s->plan.pages };
@@ -76,14 +74,6 @@ static qwren_status collect(collection *c, qw_session *s, qwren_error *err)
     return kept && !c->failed ? QWREN_OK : qw_fail_memory(err, qw_checkpoint_bytes(&s->model->config.text), "the states of a session");
 }
 
-/* How many of the shortest ones to leave out. */
-static size_t surplus(const collection *c)
-{
-    const size_t kv = qw_page_count(c->s->n) * c->s->plan.pages.bytes, each = qw_checkpoint_bytes(&c->s->model->config.text);
-    const size_t most = kv / each > LEAST_STATES ? kv / each : LEAST_STATES;
-    return c->n > most ? c->n - most : 0;
-}
-
 qwren_status qw_session_save(qw_session *s, const char *path, const qw_store_head *head, uint64_t *written, qwren_error *err)
 {
     collection c;
@@ -91,13 +81,12 @@ qwren_status qw_session_save(qw_session *s, const char *path, const qw_store_hea
     s->n_tried = 0;
     qwren_status st = collect(&c, s, err);
     if (st == QWREN_OK) {
-        const size_t first = surplus(&c);
         const qw_saved t = { .n = s->n,
                              .keys = s->memory.keys,
                              .starts = s->memory.starts,
                              .pages = s->cache.pages,
-                             .checkpoints = c.at + first,
-                             .n_checkpoints = c.n - first };
+                             .checkpoints = c.at,
+                             .n_checkpoints = c.n };
         st = qw_saved_write(path, head, &f, &t, written, err);
     }
     drop_all(&c);

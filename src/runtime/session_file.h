@@ -6,9 +6,8 @@
 #include "runtime/session.h"
 
 /* Makes the file hold the session's timeline, its state, and the checkpoints between turns and around pictures that the prefix cache has
- * of it: the longest ones, as many as are no larger
- * than the keys and values, but at least a few. A file that holds a beginning of it already is appended to. head tells the model. On
- * failure the file holds what it held. */
+ * of it, or the file had already: the longest ones, as many as are no larger than the keys and values, but at least a few. A file that
+ * holds a beginning of it already is appended to. head tells the model. On failure the file holds what it held. */
 qwren_status qw_session_save(qw_session *s, const char *path, const qw_store_head *head, uint64_t *written, qwren_error *err);
 /* The session's timeline becomes the file's, with all of its tokens; the checkpoints go into the prefix cache, and so does the end of the
  * timeline that is left. The logits are NULL until a token

@@ -100,25 +100,32 @@ static inline void kept_drop(qw_page **pages, size_t n, const void *writer)
         qw_page_drop(pages[i], writer);
 }
 
-static inline float kept_state(const uint64_t *keys, size_t n, size_t i) { return (float)((kept_hash(keys, n) + i * 13) % 1000); }
+static inline float kept_state(uint64_t hash, size_t i) { return (float)((hash + i * 13) % 1000); }
 
-static inline qw_checkpoint *kept_checkpoint(const uint64_t *keys, size_t n, qw_checkpoint_kind kind)
+static inline qw_checkpoint *kept_checkpoint_of(const qw_text_config *c, const uint64_t *keys, size_t n, qw_checkpoint_kind kind)
 {
     qw_checkpoint *cp;
-    assert_int_equal(qw_checkpoint_create(&cp, &kept_config, NULL), QWREN_OK);
+    assert_int_equal(qw_checkpoint_create(&cp, c, NULL), QWREN_OK);
     cp->length = n;
     cp->next_pos = (int32_t)n + 3;
     cp->kind = kind;
+    const uint64_t hash = kept_hash(keys, n);
     for (size_t i = 0; i < cp->n_floats; i++)
-        cp->floats[i] = kept_state(keys, n, i);
+        cp->floats[i] = kept_state(hash, i);
     return cp;
+}
+
+static inline qw_checkpoint *kept_checkpoint(const uint64_t *keys, size_t n, qw_checkpoint_kind kind)
+{
+    return kept_checkpoint_of(&kept_config, keys, n, kind);
 }
 
 static inline void kept_check_state(const qw_checkpoint *cp, const uint64_t *keys)
 {
+    const uint64_t hash = kept_hash(keys, cp->length);
     assert_int_equal(cp->next_pos, cp->length + 3);
     for (size_t i = 0; i < cp->n_floats; i++)
-        if (cp->floats[i] != kept_state(keys, cp->length, i))
+        if (cp->floats[i] != kept_state(hash, i))
             fail_msg("the checkpoint of %zu tokens holds something else at %zu", cp->length, i);
 }
 

@@ -1,5 +1,6 @@
 /* runtime/saved.c, saved_log.c, saved_blocks.c: a session file gives back what was saved, grows by what is new, and whatever happens to it
  * holds what some complete saving left. */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -147,6 +148,23 @@ static size_t file_size(void)
     return (size_t)st.st_size;
 }
 
+/* The system's rename() is called through here. */
+static bool checks_lock, fails_rename;
+static int n_renames;
+
+int rename(const char *from, const char *to)
+{
+    qw_store *s;
+    n_renames++;
+    if (fails_rename) {
+        errno = EACCES;
+        return -1;
+    }
+    if (checks_lock) /* the file that is about to go is locked, and the one that comes is whole */
+        assert_int_equal(qw_store_edit(&s, path, &head, NULL), QWREN_E_IO);
+    return renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
+
 static void a_session_comes_back(void **state)
 {
     (void)state;
@@ -236,6 +254,169 @@ static void a_file_of_waste_is_written_anew(void **state)
     qw_saved_info_deinit(&info);
     free_world(w);
 }
+
+/* ---- states */
+
+/* The checkpoint that the timeline ends with is no part of it any more when it goes on. */
+static void forget_end(world *w) { qw_checkpoint_drop(w->checkpoints[--w->n_checkpoints]); }
+
+static void go_on_to_end(world *w, size_t n, qw_checkpoint_kind kind)
+{
+    go_on(w, n, 0);
+    forget_end(w);
+    w->checkpoints[w->n_checkpoints++] = kept_checkpoint_of(w->f.config, w->keys, n, kind);
+}
+
+/* Checkpoints of these lengths, and no others. */
+static void check_states(const qw_saved_format *f, const size_t *lengths, size_t n)
+{
+    qw_saved t;
+    assert_int_equal(qw_saved_read(&t, path, &head, f, &head, NULL), QWREN_OK);
+    assert_int_equal(t.n_checkpoints, n);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(t.checkpoints[i]->length, lengths[i]);
+    qw_saved_deinit(&t, &head);
+}
+
+/* Every saving adds the state at its end, and that of the one before it is of no use any more. */
+static void a_file_that_is_saved_often_stays_small(void **state)
+{
+    (void)state;
+    qw_text_config large = kept_config;
+    large.linear_key_dim = large.linear_value_dim = 128;
+    world *w = new_world(QW_KV_F16);
+    w->f.config = &large;
+    n_renames = 0;
+    for (size_t n = 15; n <= 1500; n += 15) {
+        go_on_to_end(w, n, n == 150 || n == 600 ? QW_CHECKPOINT_TURN : QW_CHECKPOINT_END);
+        save(w);
+        const uint64_t anew = QW_STORE_HEAD_BYTES + qw_saved_bytes(&w->f, 0, n, w->n_checkpoints);
+        assert_true(file_size() <= 2 * anew + (1 << 20));
+        assert_int_equal(check_file(&w->f, w->keys, n), n);
+        if (w->checkpoints[w->n_checkpoints - 1]->kind == QW_CHECKPOINT_END)
+            forget_end(w);
+    }
+    assert_in_range(n_renames, 3, 20);
+    unlink(path);
+    go_on_to_end(w, 1510, QW_CHECKPOINT_END);
+    save(w);
+    assert_int_equal(file_size(), QW_STORE_HEAD_BYTES + qw_saved_bytes(&w->f, 0, 1510, 3)); /* a new one is so large as was thought */
+    check_states(&w->f, (size_t[]){ 150, 600, 1510 }, 3);
+    free_world(w);
+}
+
+/* Makes what the file holds, which is n tokens, a small part of it. */
+static void waste(size_t n)
+{
+    qw_store *s;
+    static char bytes[1 << 20];
+    assert_int_equal(qw_store_edit(&s, path, &head, NULL), QWREN_OK);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(qw_store_put(s, 12345, (uint64_t[3]){ 0 }, &(qw_store_part){ bytes, sizeof bytes }, 1, NULL), QWREN_OK);
+    assert_int_equal(qw_store_put(s, QW_SAVED_MARK, (uint64_t[3]){ n }, NULL, 0, NULL), QWREN_OK);
+    qw_store_close(s);
+}
+
+/* Memory may have had no room for a checkpoint that the file has; when it is written anew it has it still. */
+static void what_only_the_file_has_stays_in_it(void **state)
+{
+    (void)state;
+    world *w = new_world(QW_KV_F16);
+    go_on_to_end(w, 100, QW_CHECKPOINT_TURN);
+    go_on_to_end(w, 150, QW_CHECKPOINT_END);
+    go_on_to_end(w, 200, QW_CHECKPOINT_TURN);
+    save(w);
+    while (w->n_checkpoints)
+        forget_end(w);
+    go_on_to_end(w, 220, QW_CHECKPOINT_END);
+    waste(200);
+    n_renames = 0;
+    save(w);
+    assert_int_equal(n_renames, 1);
+    assert_int_equal(file_size(), QW_STORE_HEAD_BYTES + qw_saved_bytes(&w->f, 0, 220, 3));
+    check_states(&w->f, (size_t[]){ 100, 200, 220 }, 3);
+    assert_int_equal(check_file(&w->f, w->keys, w->n), 220);
+    rewind_to(w, 0); /* what belongs to another timeline goes */
+    go_on(w, 150, 3);
+    waste(220);
+    save(w);
+    check_states(&w->f, (size_t[]){ 150 }, 1);
+    free_world(w);
+}
+
+/* As many as the keys and values are large, but at least four: those that stand at a boundary, and of these the longest. */
+static void a_file_gives_back_so_many_states(void **state)
+{
+    (void)state;
+    qw_text_config large = kept_config;
+    large.linear_key_dim = large.linear_value_dim = 128;
+    world *w = new_world(QW_KV_F16);
+    w->f.config = &large;
+    assert_int_equal(qw_saved_most_states(&w->f, 200), 4);
+    for (size_t n = 20; n <= 180; n += 20) {
+        go_on_to_end(w, n, n == 60 || n == 80 ? QW_CHECKPOINT_TURN : QW_CHECKPOINT_END);
+        save(w);
+        if (w->checkpoints[w->n_checkpoints - 1]->kind == QW_CHECKPOINT_END)
+            forget_end(w);
+    }
+    check_states(&w->f, (size_t[]){ 60, 80, 160, 180 }, 4);
+    for (size_t n = 200; n <= 240; n += 20)
+        go_on_to_end(w, n, QW_CHECKPOINT_TURN);
+    save(w);
+    check_states(&w->f, (size_t[]){ 80, 200, 220, 240 }, 4);
+    free_world(w);
+}
+
+/* There is an end to the blocks that are looked at: a file is written anew before it gets there, be it ever so useful. */
+static void a_file_of_very_many_blocks_is_written_anew(void **state)
+{
+    (void)state;
+    qw_store *s;
+    qw_text_config large = kept_config;
+    large.linear_key_dim = large.linear_value_dim = 512; /* a state takes half as much as so many blocks */
+    world *w = new_world(QW_KV_F16);
+    w->f.config = &large;
+    go_on_to_end(w, 20, QW_CHECKPOINT_TURN);
+    go_on_to_end(w, 30, QW_CHECKPOINT_TURN);
+    save(w);
+    assert_int_equal(qw_store_edit(&s, path, &head, NULL), QWREN_OK);
+    for (int i = 0; i < 65520; i++)
+        assert_int_equal(qw_store_put(s, 12345, (uint64_t[3]){ 0 }, NULL, 0, NULL), QWREN_OK);
+    assert_int_equal(qw_store_put(s, QW_SAVED_MARK, (uint64_t[3]){ 30 }, NULL, 0, NULL), QWREN_OK);
+    qw_store_close(s);
+    for (size_t n = 40; n <= 80; n += 10) {
+        go_on_to_end(w, n, QW_CHECKPOINT_END);
+        save(w);
+        forget_end(w);
+        assert_int_equal(check_file(&w->f, w->keys, n), n);
+        if (n == 40)
+            assert_int_equal(file_size(), QW_STORE_HEAD_BYTES + qw_saved_bytes(&w->f, 0, n, 3));
+    }
+    free_world(w);
+}
+
+/* No room beside the file, or a folder that may not be written to: it is appended to. */
+static void a_file_that_cannot_be_replaced_is_appended_to(void **state)
+{
+    (void)state;
+    world *w = new_world(QW_KV_F16);
+    go_on(w, 100, 0);
+    save(w);
+    waste(100);
+    const size_t before = file_size();
+    go_on(w, 120, 0);
+    fails_rename = true;
+    save(w);
+    fails_rename = false;
+    assert_true(file_size() > before);
+    assert_int_equal(check_file(&w->f, w->keys, w->n), 120);
+    save(w); /* nothing is new, and yet */
+    assert_int_equal(file_size(), QW_STORE_HEAD_BYTES + qw_saved_bytes(&w->f, 0, 120, 2));
+    assert_int_equal(check_file(&w->f, w->keys, w->n), 120);
+    free_world(w);
+}
+
+/* ---- what happens to a file */
 
 /* Three savings; the file cut at any byte is what one of them left. */
 static void a_file_cut_anywhere_holds_the_saving_before(void **state)
@@ -391,19 +572,6 @@ static void a_killed_writer_leaves_a_saving(void **state)
 
 /* ---- several processes */
 
-/* The system's rename() is called through here. */
-static bool checks_lock;
-static int n_renames;
-
-int rename(const char *from, const char *to)
-{
-    qw_store *s;
-    n_renames++;
-    if (checks_lock) /* the file that is about to go is locked, and the one that comes is whole */
-        assert_int_equal(qw_store_edit(&s, path, &head, NULL), QWREN_E_IO);
-    return renameat(AT_FDCWD, from, AT_FDCWD, to);
-}
-
 /* Saves timelines of 1,500 tokens until the file is written anew. */
 static void save_until_anew(world *w)
 {
@@ -508,6 +676,21 @@ static qwren_status save_and_read(void *ctx, qwren_error *err)
     return QWREN_OK;
 }
 
+static char *wasteful;
+static size_t wasteful_bytes;
+
+/* Of the file little is of use. */
+static qwren_status save_anew(void *ctx, qwren_error *err)
+{
+    world *w = ctx;
+    const qw_saved t = view_of(w);
+    write_file(wasteful, wasteful_bytes);
+    const qwren_status st = qw_saved_write(path, &head, &w->f, &t, NULL, err);
+    fault_fail_at(0);
+    check_file(&w->f, w->keys, w->n);
+    return st;
+}
+
 static void short_memory_is_an_error(void **state)
 {
     (void)state;
@@ -515,6 +698,10 @@ static void short_memory_is_an_error(void **state)
     world *w = new_world(QW_KV_F16);
     go_on(w, 530, 0);
     assert_true(fault_try_all(save_and_read, w, 1) > 20);
+    waste(w->n);
+    assert_int_equal(qw_file_read(path, SIZE_MAX, &wasteful, &wasteful_bytes, NULL), QWREN_OK);
+    assert_true(fault_try_all(save_anew, w, 1) > 20);
+    qw_free(wasteful);
     free_world(w);
     fault_remove();
 }
@@ -526,6 +713,11 @@ int main(void)
         cmocka_unit_test_teardown(saving_again_writes_what_is_new, remove_file),
         cmocka_unit_test_teardown(another_tail_takes_the_place_of_the_old_one, remove_file),
         cmocka_unit_test_teardown(a_file_of_waste_is_written_anew, remove_file),
+        cmocka_unit_test_teardown(a_file_that_is_saved_often_stays_small, remove_file),
+        cmocka_unit_test_teardown(what_only_the_file_has_stays_in_it, remove_file),
+        cmocka_unit_test_teardown(a_file_gives_back_so_many_states, remove_file),
+        cmocka_unit_test_teardown(a_file_of_very_many_blocks_is_written_anew, remove_file),
+        cmocka_unit_test_teardown(a_file_that_cannot_be_replaced_is_appended_to, remove_file),
         cmocka_unit_test_teardown(a_file_cut_anywhere_holds_the_saving_before, remove_file),
         cmocka_unit_test_teardown(damage_is_noticed, remove_file),
         cmocka_unit_test_teardown(a_file_of_another_model_is_refused, remove_file),
