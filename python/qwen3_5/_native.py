@@ -17,13 +17,14 @@ _LIBRARY = {'darwin': 'libqwren.dylib', 'win32': 'qwren.dll'}.get(sys.platform, 
 
 
 def declarations(header: str) -> str:
-    """The text of qwren.h -> what cffi's cdef() takes: comments, directives and QWREN_API gone, the status list written out."""
+    """The text of qwren.h -> what cffi's cdef() takes: comments, QWREN_API and directives gone but for plain numbers, the status list written out."""
     text = re.sub(r'/\*.*?\*/', ' ', header, flags=re.S)
     text = text.replace('\\\n', ' ')
     codes = re.search(r'#define QWREN_STATUS_LIST\(X\)(.*)', text).group(1)
     enum = ' '.join(f'QWREN_{name} = {value},' for name, value in re.findall(r'X\((\w+),\s*(-?\d+),', codes))
     text = re.sub(r'#ifdef __cplusplus.*?#endif', '', text, flags=re.S)
-    lines = [line for line in text.split('\n') if not line.lstrip().startswith('#')]
+    number = re.compile(r'#define \w+ \d+\s*$')
+    lines = [line for line in text.split('\n') if not line.lstrip().startswith('#') or number.match(line)]
     text = '\n'.join(lines).replace('QWREN_STATUS_LIST(QWREN_STATUS_ENUM)', enum).replace('QWREN_API ', '')
     return re.sub(r'\n\s*\n+', '\n', text)
 
