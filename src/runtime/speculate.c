@@ -218,7 +218,7 @@ static qwren_status run(qw_speculate *p, size_t n_drafts, qwren_error *err)
     return QWREN_OK;
 }
 
-/* A pass over `id` and what is drafted behind it. */
+/* A pass over `id` and what is drafted behind it; over `id` alone when memory is too short for drafts. */
 static qwren_status new_round(qw_speculate *p, int32_t id, size_t more, qwren_error *err)
 {
     const size_t length = qw_session_length(p->session), room = qw_session_capacity(p->session) - length;
@@ -226,7 +226,8 @@ static qwren_status new_round(qw_speculate *p, int32_t id, size_t more, qwren_er
     most = most < more ? most : more;
     p->round = (qw_spec_round){ .length = length };
     p->ids[0] = id;
-    return run(p, draft(p, most < QW_SPEC_DRAFTS ? most : QW_SPEC_DRAFTS), err);
+    const size_t n_drafts = draft(p, most < QW_SPEC_DRAFTS ? most : QW_SPEC_DRAFTS);
+    return n_drafts && run(p, n_drafts, NULL) == QWREN_OK ? QWREN_OK : run(p, 0, err);
 }
 
 /* The id is part of the timeline: what was foreseen is held against it. */

@@ -415,6 +415,41 @@ static void memory_may_be_short_and_steps_take_none(void **state)
     fault_remove();
 }
 
+/* A token that still fits into its page, and drafts for which another one is refused. */
+static void an_answer_goes_on_without_drafts_where_memory_ends(void **state)
+{
+    (void)state;
+    oracle o = { .skill = GOOD, .answer = answers[0] };
+    const qw_speculate_options opt = { .control = { .use = { [QW_DRAFT_MODEL] = true }, .always = true, .exactly = 3 },
+                                       .drafter = { &o, oracle_first, oracle_next } };
+    int32_t ids[QW_KV_PAGE - 1];
+    qw_timeline t;
+    qw_speculate *p = NULL;
+    qwren_error err = { 0 };
+    for (size_t i = 0; i < QW_KV_PAGE - 1; i++)
+        ids[i] = prompt.ids[i % prompt.n];
+    ok(qw_timeline_build(&t, &model.config, ids, QW_KV_PAGE - 1, NULL, NULL, 0, 0, &err), &err);
+    fault_install();
+    qw_session *s = new_session(2 * QW_KV_PAGE);
+    ok(qw_session_eval(s, &t, 0, t.n, NULL, &err), &err);
+    ok(qw_speculate_create(&p, &model, s, &opt, &err), &err);
+    qw_speculate_begin(p, ids, t.n, NULL, 0);
+    fault_fail_at(1);
+    ok(qw_speculate_step(p, answers[0][0], 100, &err), &err);
+    assert_int_equal(fault_failed(), 1); /* of a page for the drafts */
+    assert_int_equal(qw_session_length(s), QW_KV_PAGE);
+    fault_fail_at(1); /* a whole answer, when there is no page for its next token either */
+    assert_int_equal(qw_speculate_step(p, answers[0][1], 0, &err), QWREN_E_MEMORY);
+    assert_int_equal(qw_session_length(s), QW_KV_PAGE);
+    ok(qw_speculate_step(p, answers[0][1], 100, &err), &err); /* there is some again */
+    qw_speculate_end(p);
+    assert_true(qw_speculate_control(p)->counts.drafted[QW_DRAFT_MODEL] > 0);
+    qw_speculate_free(p);
+    qw_session_free(s);
+    fault_remove();
+    qw_timeline_deinit(&t);
+}
+
 static void a_model_without_the_head_is_refused(void **state)
 {
     (void)state;
@@ -476,6 +511,7 @@ int main(void)
         cmocka_unit_test(answers_follow_each_other),
         cmocka_unit_test(tokens_may_be_forgotten_on_the_way),
         cmocka_unit_test(memory_may_be_short_and_steps_take_none),
+        cmocka_unit_test(an_answer_goes_on_without_drafts_where_memory_ends),
         cmocka_unit_test(a_model_without_the_head_is_refused),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
