@@ -6,9 +6,9 @@
 /* Pages from this one on get huge pages of the system: a timeline that came so far will fill them, and is read faster in them; a short one must stay small. */
 #define HUGE_FROM 8
 
-void qw_kvcache_init(qw_kvcache *c, const qw_page_shape *shape, qw_page **pages, void **data, size_t n_ctx)
+void qw_kvcache_init(qw_kvcache *c, const qw_page_shape *shape, qw_page **pages, void **data, size_t n_ctx, qw_prefix *prefix)
 {
-    *c = (qw_kvcache){ .shape = *shape, .pages = pages, .data = data, .room = qw_page_count(n_ctx) };
+    *c = (qw_kvcache){ .shape = *shape, .prefix = prefix, .pages = pages, .data = data, .room = qw_page_count(n_ctx) };
 }
 
 static void put(qw_kvcache *c, size_t i, qw_page *page)
@@ -17,21 +17,38 @@ static void put(qw_kvcache *c, size_t i, qw_page *page)
     c->data[i] = qw_page_data(page);
 }
 
-/* Linux promises memory that it has not, and ends the process that touches it: a page is asked for only while there is some. Looked at once for 512 tokens. */
+/* Linux promises memory that it has not, and ends the process that touches it: a page is asked for only while there is some, or in exchange for what the prefix cache gives
+ * back, so that the process does not grow. Looked at once for 512 tokens. */
 static qwren_status check_machine(const qw_kvcache *c, qwren_error *err)
 {
     const uint64_t available = qw_machine_get_memory().available;
-    return available / 2 >= c->shape.bytes
-               ? QWREN_OK
-               : qw_fail(err, QWREN_E_MEMORY, "keys and values of %d more tokens need %zu bytes, and this machine has %llu left for all",
-                         QW_KV_PAGE, c->shape.bytes, (unsigned long long)available);
+    if (available / 2 >= c->shape.bytes || (c->prefix && qw_prefix_give_back(c->prefix, c->shape.bytes) >= c->shape.bytes))
+        return QWREN_OK;
+    return qw_fail(err, QWREN_E_MEMORY, "keys and values of %d more tokens need %zu bytes, and this machine has %llu left for all",
+                   QW_KV_PAGE, c->shape.bytes, (unsigned long long)available);
+}
+
+/* What was refused may be there when the prefix cache has given something back. */
+static bool ask_again(const qw_kvcache *c, qwren_status st)
+{
+    return st == QWREN_E_MEMORY && c->prefix && qw_prefix_give_back(c->prefix, c->shape.bytes);
+}
+
+/* A page with the first n positions of another one, or (n is 0) an empty one. */
+static qwren_status take(const qw_kvcache *c, qw_page **page, const qw_page *from, size_t n, qwren_error *err)
+{
+    qwren_status st;
+    QW_TRY(check_machine(c, err));
+    do
+        st = n ? qw_page_copy(page, from, n, c, err) : qw_page_take(page, &c->shape, c, err);
+    while (ask_again(c, st));
+    return st;
 }
 
 static qwren_status append(qw_kvcache *c, qwren_error *err)
 {
     qw_page *page = NULL;
-    QW_TRY(check_machine(c, err));
-    QW_TRY(qw_page_take(&page, &c->shape, c, err));
+    QW_TRY(take(c, &page, NULL, 0, err));
     if (c->n_pages >= HUGE_FROM)
         qw_page_huge(page);
     put(c, c->n_pages++, page);
@@ -44,7 +61,9 @@ static qwren_status own(qw_kvcache *c, size_t i, size_t at, size_t n, qwren_erro
     qw_page *old = c->pages[i], *copy = NULL;
     if (qw_page_claim(old, c, at))
         return QWREN_OK;
-    QW_TRY(qw_page_copy(&copy, old, n, c, err));
+    const qwren_status st = take(c, &copy, old, n, err);
+    if (st != QWREN_OK) /* but when the prefix cache has let go of it nobody relies on it any more */
+        return qw_page_claim(old, c, at) ? QWREN_OK : st;
     put(c, i, copy);
     qw_page_drop(old, c);
     return QWREN_OK;
@@ -72,7 +91,7 @@ qwren_status qw_kvcache_own(qw_kvcache *c, size_t n, size_t end, qwren_error *er
 qwren_status qw_kvcache_repeat(qw_kvcache *c, size_t i, qwren_error *err)
 {
     qw_page *page = NULL;
-    QW_TRY(qw_page_copy(&page, c->pages[i], QW_KV_PAGE, c, err));
+    QW_TRY(take(c, &page, c->pages[i], QW_KV_PAGE, err));
     put(c, c->n_pages++, page);
     return QWREN_OK;
 }

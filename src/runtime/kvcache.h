@@ -3,19 +3,20 @@
 #ifndef QW_RUNTIME_KVCACHE_H
 #define QW_RUNTIME_KVCACHE_H
 
-#include "runtime/pages.h"
+#include "runtime/prefix.h"
 
 typedef struct qw_kvcache {
     qw_page_shape shape;
-    qw_page **pages; /* [room], the first n_pages are held */
-    void **data;     /* [room] their memory: what the layers read */
+    qw_prefix *prefix; /* gives memory back when there is none for a page; NULL: nobody does */
+    qw_page **pages;   /* [room], the first n_pages are held */
+    void **data;       /* [room] their memory: what the layers read */
     size_t n_pages, room;
 } qw_kvcache;
 
-/* An empty cache; `pages` and `data` [qw_page_count(n_ctx)] are the caller's memory. */
-void qw_kvcache_init(qw_kvcache *c, const qw_page_shape *shape, qw_page **pages, void **data, size_t n_ctx);
-/* Positions [n, n + more) may be written from now on, whoever else holds what lies there; those before n stay. E_MEMORY: a page could not be taken, and what is held is as
- * good as before. */
+/* An empty cache; `pages` and `data` [qw_page_count(n_ctx)] are the caller's memory. prefix: of this shape, or NULL. */
+void qw_kvcache_init(qw_kvcache *c, const qw_page_shape *shape, qw_page **pages, void **data, size_t n_ctx, qw_prefix *prefix);
+/* Positions [n, n + more) may be written from now on, whoever else holds what lies there; those before n stay. E_MEMORY: a page could not be taken, though the
+ * prefix cache gave back all that it had, and what is held is as good as before. */
 qwren_status qw_kvcache_reserve(qw_kvcache *c, size_t n, size_t more, qwren_error *err);
 /* Positions [n, end) may be written, and hold what they held. E_MEMORY: as before. */
 qwren_status qw_kvcache_own(qw_kvcache *c, size_t n, size_t end, qwren_error *err);

@@ -77,6 +77,14 @@ void qw_prefix_trim(qw_prefix *p)
     pthread_mutex_unlock(&p->lock);
 }
 
+size_t qw_prefix_give_back(qw_prefix *p, size_t bytes)
+{
+    pthread_mutex_lock(&p->lock);
+    const size_t given = qw_prefix_free_some(&p->evictor, &p->tree, bytes);
+    pthread_mutex_unlock(&p->lock);
+    return given;
+}
+
 /* ---- finding */
 
 /* See qw_prefix_miss; `hash` is that of the keys before m->length. */

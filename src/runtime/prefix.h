@@ -33,6 +33,9 @@ qwren_status qw_prefix_insert(qw_prefix *p, const uint64_t *keys, qw_page *const
 /* Pages that a session drops may remain for the cache alone, and then count. Who has dropped some calls this: what the cache holds is within the budget again. (The next
  * insert does it too.) */
 void qw_prefix_trim(qw_prefix *p);
+/* Memory is short, whatever the budget says: drops what is worth least until `bytes` of it are free, or nothing is left. Returns how many are; what others hold too is dropped and
+ * does not count. */
+size_t qw_prefix_give_back(qw_prefix *p, size_t bytes);
 
 /* Why a match is not longer. */
 typedef enum qw_prefix_miss {

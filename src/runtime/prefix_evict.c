@@ -8,6 +8,8 @@
  * Pages that sessions hold too are no part of it: they would be there without the cache. So the checkpoints of a long timeline at work cost no more than those of a short one. */
 #include "runtime/prefix_tree.h"
 
+#include <stdatomic.h>
+
 static size_t class_of(qw_checkpoint_kind kind) { return kind == QW_CHECKPOINT_INTERVAL ? 0 : 1; }
 
 void qw_prefix_touch(qw_prefix_evictor *e, qw_prefix_kept *kept)
@@ -16,16 +18,26 @@ void qw_prefix_touch(qw_prefix_evictor *e, qw_prefix_kept *kept)
     kept->used = ++e->n_used;
 }
 
-/* Bytes that the tree gives back when the i-th checkpoint of the node goes. */
+/* Whether the run behind the checkpoint before the i-th one of the node leads to that one alone. */
+static bool leads_there_alone(const qw_prefix_node *node, size_t i) { return !node->n_children && i + 1 == node->n_kept; }
+
+static size_t end_before(const qw_prefix_node *node, size_t i) { return i ? node->kept[i - 1].length : node->begin; }
+
+/* Pages that nobody holds any more when the i-th checkpoint of the node goes. */
+static size_t lonely_pages(const qw_prefix_node *node, size_t i)
+{
+    size_t n = 0;
+    if (leads_there_alone(node, i))
+        for (size_t k = i ? qw_page_count(end_before(node, i)) - node->begin / QW_KV_PAGE : 0; k < node->n_pages; k++)
+            n += qw_page_lonely(node->pages[k]);
+    return n;
+}
+
+/* Bytes that the tree gives back when it goes. */
 static size_t gives_back(const qw_prefix_tree *t, const qw_prefix_node *node, size_t i)
 {
-    size_t bytes = node->kept[i].checkpoint->bytes;
-    if (node->n_children || i + 1 < node->n_kept)
-        return bytes;
-    const size_t first = node->begin / QW_KV_PAGE, end = i ? node->kept[i - 1].length : node->begin;
-    for (size_t k = i ? qw_page_count(end) - first : 0; k < node->n_pages; k++)
-        bytes += qw_page_lonely(node->pages[k]) ? t->page_bytes : 0;
-    return bytes + (qw_prefix_end(node) - end) * sizeof *node->keys;
+    const size_t n_keys = leads_there_alone(node, i) ? qw_prefix_end(node) - end_before(node, i) : 0;
+    return node->kept[i].checkpoint->bytes + lonely_pages(node, i) * t->page_bytes + n_keys * sizeof *node->keys;
 }
 
 typedef struct victim {
@@ -82,6 +94,25 @@ void qw_prefix_shrink(qw_prefix_evictor *e, qw_prefix_tree *t, uint64_t spared)
             v = least_worthy(t, 0);
         drop(e, t, &v);
     }
+}
+
+/* Bytes of memory that are free when it is dropped: keys do not count, for their array stays as long as it was, nor a checkpoint that somebody is looking at. */
+static size_t frees(const qw_prefix_tree *t, const victim *v)
+{
+    const size_t i = (size_t)(v->kept - v->node->kept);
+    const bool shared = atomic_load(&v->kept->checkpoint->refs) > 1;
+    return lonely_pages(v->node, i) * t->page_bytes + (shared ? 0 : v->kept->checkpoint->bytes);
+}
+
+size_t qw_prefix_free_some(qw_prefix_evictor *e, qw_prefix_tree *t, size_t bytes)
+{
+    size_t freed = 0;
+    while (t->n_checkpoints && freed < bytes) {
+        const victim v = least_worthy(t, 0);
+        freed += frees(t, &v);
+        drop(e, t, &v);
+    }
+    return freed;
 }
 
 /* ---- what was dropped */

@@ -112,6 +112,8 @@ typedef struct qw_prefix_evictor {
 void qw_prefix_touch(qw_prefix_evictor *e, qw_prefix_kept *kept);
 /* Drops checkpoints until the tree is within the budget; the one with the number `spared` last. */
 void qw_prefix_shrink(qw_prefix_evictor *e, qw_prefix_tree *t, uint64_t spared);
+/* Drops checkpoints until so many bytes are free that nobody else holds, or none is left; returns how many are. */
+size_t qw_prefix_free_some(qw_prefix_evictor *e, qw_prefix_tree *t, size_t bytes);
 /* Remembers that a timeline was known up to here, by the hash of its keys. */
 void qw_prefix_note_dropped(qw_prefix_evictor *e, size_t length, uint64_t hash);
 /* Whether a checkpoint at one of the lengths from + 1 .. most of these keys was dropped not long ago; `hash` is that of the first `from` keys. */

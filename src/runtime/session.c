@@ -58,7 +58,7 @@ qwren_status qw_session_create(qw_session **out, const qw_model *m, const qw_ses
                        n_ctx, plan.block_bytes);
     *s = (qw_session){ .model = m, .prefix = useful(opt->prefix, c), .disk = opt->disk, .plan = plan, .kv_type = opt->kv_type };
     qw_memplan_place(&s->memory, &plan, c, (char *)(void *)s + rounded(sizeof(qw_session)));
-    qw_kvcache_init(&s->cache, &plan.pages, s->memory.pages, s->memory.page_data, n_ctx);
+    qw_kvcache_init(&s->cache, &plan.pages, s->memory.pages, s->memory.page_data, n_ctx, s->prefix);
     qw_text_scratch_init(&s->scratch, s->memory.scratch.p, c, plan.batch, n_ctx);
     qw_huge_pages(s->memory.states.p, s->memory.states.size);
     qw_states_copy(c, s->memory.layers, NULL);

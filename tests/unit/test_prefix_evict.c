@@ -196,6 +196,47 @@ static void pages_of_sessions_are_not_counted(void **state)
     qw_prefix_free(p);
 }
 
+/* Memory is short: the least worthy goes until enough is free, and what a session holds stays with it. */
+static void memory_is_given_back(void **state)
+{
+    (void)state;
+    qw_prefix *p = new_prefix(SIZE_MAX);
+    fake *s = stay(p, line(0, 0), (const size_t[]){ 500 }, 1, QW_CHECKPOINT_TURN);
+    for (uint64_t i = 1; i <= 4; i++)
+        learn(p, line(0, i), 100, QW_CHECKPOINT_TURN);
+    expect(p, line(0, 1), 100, 100, 100, 100, QW_PREFIX_NONE); /* as worthy as the others, and used since */
+    const size_t each = small_shape().bytes + cost_of_checkpoint(), before = qw_page_live_bytes();
+    assert_int_equal(qw_prefix_give_back(p, 1), each);
+    assert_int_equal(qw_prefix_give_back(p, each), each);
+    assert_int_equal(qw_page_live_bytes(), before - 2 * page_cost());
+    expect(p, line(0, 2), 100, 100, 0, 0, QW_PREFIX_EVICTED);
+    expect(p, line(0, 3), 100, 100, 0, 0, QW_PREFIX_EVICTED);
+    expect(p, line(0, 1), 100, 100, 100, 100, QW_PREFIX_NONE);
+    assert_int_equal(qw_prefix_give_back(p, SIZE_MAX), 2 * each + cost_of_checkpoint());
+    assert_int_equal(qw_prefix_statistics(p).bytes, 0);
+    assert_int_equal(qw_prefix_give_back(p, 1), 0);
+    check_pages(&s->shape, line(0, 0), 500, s->pages);
+    free_all(&s, 1, p);
+}
+
+/* A checkpoint that somebody goes on from is no memory that is free. */
+static void what_is_in_use_does_not_count(void **state)
+{
+    (void)state;
+    qw_prefix *p = new_prefix(SIZE_MAX);
+    qw_page *pages[MAX_PAGES];
+    learn(p, line(0, 1), 100, QW_CHECKPOINT_TURN);
+    const qw_prefix_match m = qw_prefix_find(p, line(0, 1), 100, 100, pages);
+    assert_int_equal(qw_prefix_give_back(p, 1), 0);
+    assert_int_equal(qw_prefix_statistics(p).n_checkpoints, 0);
+    check_checkpoint(m.checkpoint, line(0, 1), 100);
+    const qw_page_shape shape = small_shape();
+    check_pages(&shape, line(0, 1), 100, pages);
+    qw_checkpoint_drop(m.checkpoint);
+    qw_page_drop(pages[0], NULL);
+    qw_prefix_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +251,8 @@ int main(void)
         cmocka_unit_test(the_newest_stays_when_its_session_goes),
         cmocka_unit_test(what_does_not_fit_alone_is_not_kept),
         cmocka_unit_test(pages_of_sessions_are_not_counted),
+        cmocka_unit_test(memory_is_given_back),
+        cmocka_unit_test(what_is_in_use_does_not_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
