@@ -475,6 +475,7 @@ typedef struct qwren_stats {
     size_t decode_passes;    /* of the model while the answer was written: one for each token without guessing ahead; 0: the session does not */
     double saved_s;          /* by guessing ahead, against passes of one token at their median; negative: lost. The speed-up is (decode_s + saved_s) / decode_s */
     qwren_draft_stats mtp, lookup, draft_model;
+    size_t seen_tokens;      /* of image_tokens, those of pictures that had to go through the image tower; the others were known from before */
 } qwren_stats;
 
 QWREN_API const char *qwren_result_reasoning(const qwren_result *r);     /* NULL when there is none */

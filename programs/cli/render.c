@@ -135,8 +135,17 @@ void cli_render_end(cli_render *r)
 static void tell_line(const char *name, size_t n, double seconds)
 {
     cli_tell("%-10s %6zu tokens %9.3f s", name, n, seconds);
-    if (seconds > 0)
+    if (n && seconds > 0)
         cli_tell(" %9.1f tokens/s", (double)n / seconds);
+}
+
+/* What was computed of what was asked for, and how much of it was there already. */
+static void tell_computed(const char *name, size_t n, size_t known, double seconds)
+{
+    tell_line(name, n, seconds);
+    if (known)
+        cli_tell("  (%zu known from before)", known);
+    cli_tell("\n");
 }
 
 static void tell_drafts(const char *name, const qwren_draft_stats *d)
@@ -163,14 +172,9 @@ static void tell_ahead(const qwren_stats *s)
 
 void cli_render_stats(const qwren_stats *s)
 {
-    if (s->image_tokens) {
-        tell_line("pictures", s->image_tokens, s->image_s);
-        cli_tell("\n");
-    }
-    tell_line("prompt", s->computed_tokens, s->prefill_s);
-    if (s->reused_tokens)
-        cli_tell("  (%zu known from before)", s->reused_tokens);
-    cli_tell("\n");
+    if (s->image_tokens)
+        tell_computed("pictures", s->seen_tokens, s->image_tokens - s->seen_tokens, s->image_s);
+    tell_computed("prompt", s->computed_tokens, s->reused_tokens, s->prefill_s);
     if (s->reuse != QWREN_REUSE_ALL)
         cli_tell("%-10s %s\n", "", s->reuse_reason);
     tell_line("answer", s->completion_tokens, s->decode_s);

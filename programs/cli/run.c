@@ -141,13 +141,16 @@ static qwren_status begin_anew(const cli_engine *e, const char *path, qwren_erro
     return QWREN_OK;
 }
 
-/* The session's file. For one who is going to save to it a new name is no mistake, nor is a file whose first saving was interrupted. */
+/* The session's file. For one who is going to save to it a new name is no mistake, nor is a file whose first saving was interrupted; but that none can be written is told
+ * before anything is computed. */
 static qwren_status restore(const cli_engine *e, const char *from, const char *to, qwren_error *err)
 {
-    if (!from || (to && strcmp(from, to) == 0 && !qw_file_exists(from)))
+    if (to)
+        QW_TRY(qw_file_check_place(to, err));
+    if (!from || (to && !qw_path_exists(to)))
         return QWREN_OK;
     const qwren_status st = qwren_session_load(e->session, from, err);
-    return st == QWREN_E_FORMAT && to && strcmp(from, to) == 0 ? begin_anew(e, from, err) : st;
+    return st == QWREN_E_FORMAT && to ? begin_anew(e, to, err) : st;
 }
 
 /* An answer that was stopped is saved too: as far as it came, it need not be computed again. */

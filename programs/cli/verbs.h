@@ -5,8 +5,8 @@
 #include "args.h"
 
 int cli_run(const cli_args *a);
-/* The same in a session that begins with what the file `from` holds and is saved to the file `to`; either may be NULL. `from` is allowed to
- * be absent when it is `to`. */
+/* The same in a session that begins with what the file `from` holds and is saved to the file `to`, which is the same or NULL; both may be
+ * NULL. The file is allowed to be absent when it is saved to. */
 int cli_run_in(const cli_args *a, const char *from, const char *to);
 int cli_chat_run(const cli_args *a);
 int cli_session(const cli_args *a);

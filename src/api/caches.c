@@ -97,6 +97,9 @@ static qwren_status make_head(const qw_caches *c, cache *of, const qw_model *m, 
     memcpy(of->head.key, id.bytes, sizeof of->head.key);
     snprintf(of->head.about, sizeof of->head.about, "%.96s, %s cache, %s arithmetic on %s", c->name, type_name(m, type),
              arithmetic_name(m->arithmetic), qw_cpu_level_name(level));
+    const size_t n = strlen(of->head.about);
+    if (m->config.text.yarn.factor > 0)
+        snprintf(of->head.about + n, sizeof of->head.about - n, ", YaRN x %g", m->config.text.yarn.factor);
     of->has_head = true;
     return QWREN_OK;
 }

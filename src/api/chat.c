@@ -121,6 +121,7 @@ static qwren_status see_pictures(chat *c, qwren_error *err)
         if (span->begin + span->n <= c->stats.reused_tokens)
             continue;
         QW_TRY(forgive_cancel(c, qw_pictures_see(&c->prompt.pictures, span, &trace, err), err));
+        c->stats.seen_tokens += c->cancelled ? 0 : span->n;
         tell(c, c->stats.reused_tokens);
     }
     c->stats.image_s += qw_now_s() - start;

@@ -140,6 +140,8 @@ qwren_status qw_model_check_options(const qwren_model_options *opt, qwren_error 
     if (opt->yarn_factor != 0 && !(opt->yarn_factor >= 1 && opt->yarn_factor <= MOST_YARN))
         return qw_fail(err, QWREN_E_ARGUMENT, "yarn_factor is %g; give a number from 1 to %d, or 0 for what the files say",
                        opt->yarn_factor, MOST_YARN);
+    if (opt->cache_dir && !*opt->cache_dir)
+        return qw_fail(err, QWREN_E_ARGUMENT, "cache_dir is empty; give the name of a folder");
     return QWREN_OK;
 }
 

@@ -203,6 +203,36 @@ bool qw_file_exists(const char *path)
     return stat(path, &s) == 0 && S_ISREG(s.st_mode) && access(path, R_OK) == 0;
 }
 
+bool qw_path_exists(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) == 0;
+}
+
+/* A new file is made in the folder of its name. */
+static qwren_status check_folder(const char *path, qwren_error *err)
+{
+    const size_t n = (size_t)(qw_path_base(path) - path);
+    char *folder = n ? qw_strndup(path, n) : qw_strndup(".", 1);
+    if (!folder)
+        return qw_fail_memory(err, n + 1, path);
+    const bool may = access(folder, W_OK | X_OK) == 0;
+    qw_free(folder);
+    return may ? QWREN_OK : fail_io(err, path, "cannot be written");
+}
+
+qwren_status qw_file_check_place(const char *path, qwren_error *err)
+{
+    struct stat s;
+    if (!*path)
+        return qw_fail(err, QWREN_E_IO, "the name of a file is empty; give one");
+    if (stat(path, &s) != 0)
+        return errno == ENOENT ? check_folder(path, err) : fail_io(err, path, "cannot be written");
+    if (!S_ISREG(s.st_mode))
+        return qw_fail(err, QWREN_E_IO, "%s: is not a regular file", path);
+    return access(path, W_OK) == 0 ? QWREN_OK : fail_io(err, path, "cannot be written");
+}
+
 bool qw_path_is_special(const char *path)
 {
     struct stat s;

@@ -29,6 +29,9 @@ qwren_status qw_file_read(const char *path, size_t max_bytes, char **out, size_t
 qwren_status qw_file_read_stream(void *stdio_file, const char *name, size_t max_bytes, char **out, size_t *len, qwren_error *err);
 bool qw_file_exists(const char *path); /* a regular file that can be read */
 bool qw_dir_exists(const char *path);
+bool qw_path_exists(const char *path);
+/* Whether a regular file may be written there, new or in place of the one that is, as far as rights and folders tell. E_IO. */
+qwren_status qw_file_check_place(const char *path, qwren_error *err);
 bool qw_path_is_special(const char *path); /* a device, a pipe: there, but neither file nor folder */
 
 /* Written beside the target as PATH.tmp-PID, renamed onto it by commit. Without commit, close removes the temporary file. */

@@ -296,6 +296,8 @@ qwren_status qw_store_expect(const qw_store *s, const qw_store_head *head, qwren
 {
     if (memcmp(s->head.key, head->key, sizeof head->key) == 0)
         return QWREN_OK;
+    if (strcmp(s->head.about, head->about) == 0)
+        return qw_fail(err, QWREN_E_ARGUMENT, "%s: belongs to another %s, with other weights or settings", s->path, head->about);
     return qw_fail(err, QWREN_E_ARGUMENT, "%s: belongs to %s, and not to %s", s->path, s->head.about, head->about);
 }
 

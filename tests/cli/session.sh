@@ -3,7 +3,7 @@
 
 ask() { "$QWREN" "$@" -m "$NANO" --greedy --no-think -n 12 --stats; }
 # Tokens that were known from before, of the last command that was checked with --stats.
-known() { sed -n 's/.*(\([0-9]*\) known from before).*/\1/p' err; }
+known() { sed -n 's/^prompt.*(\([0-9]*\) known from before).*/\1/p' err; }
 
 cat >first.json <<'END'
 {"messages": [{"role": "user", "content": "What is 1 + 2?"}]}
@@ -49,12 +49,26 @@ ask session save p.qwren --image "$QW_MODELS/demo/shapes.png" "What is shown?" >
 check "info of a picture" 0 "$QWREN" session info p.qwren
 expect "tells where it is" grep -q '^pictures  *[0-9]* tokens from token [0-9]* on, [0-9a-f]*$' out
 
+ask session save p.qwren --image "$QW_MODELS/demo/shapes.png" "What is shown?" >out 2>err
+expect "a picture that is known is not looked at: $(cat err)" grep -q '^pictures  *0 tokens .*s  ([1-9][0-9]* known from before)$' err
+
 # ---- run --session
 ask run --session r.qwren "What is 1 + 2?" >out 2>err
 expect "a new session" cmp out first.out
 ask run --session r.qwren "What is 1 + 2?" >out 2>err
 expect "goes on" cmp out first.out
 expect "from what is known" [ "$(known)" -gt 10 ]
+
+# ---- where none can be written nothing is computed
+mkdir folder
+for place in folder nowhere/s.qwren /dev/null ''; do
+    check "--session '$place'" 1 "$QWREN" run -m "$NANO" --greedy -n 3 --session "$place" Hello
+    refute "'$place': no answer" [ -s out ]
+    check "session save '$place'" 1 "$QWREN" session save -m "$NANO" --greedy -n 3 "$place" Hello
+    refute "'$place': no answer" [ -s out ]
+done
+check "a request that is none" 1 "$QWREN" session save -m "$NANO" new.qwren --request nowhere.json
+refute "leaves no file" [ -e new.qwren ]
 
 # ---- run --session on a file that is not one
 printf q >q.qwren
@@ -87,6 +101,12 @@ done
 # ---- what is refused
 check "of another arithmetic" 1 "$QWREN" session load -m "$NANO" --exact whole.qwren Hello
 expect "says whose it is" grep -q 'belongs to qwren-nano (custom), f16 cache, default arithmetic .*, and not to qwren-nano (custom), f32 cache, exact' err
+check "with other positions" 1 "$QWREN" session load -m "$NANO" --yarn 2 whole.qwren Hello
+expect "says which" grep -q 'and not to qwren-nano (custom), f16 cache, default arithmetic .*, YaRN x 2' err
+copy_model twin/qwren-nano
+sed -i 's/"rms_norm_eps": *[0-9.e-]*/"rms_norm_eps": 0.01/' twin/qwren-nano/config.json
+check "of a model that has the same name" 1 "$QWREN" session load -m twin/qwren-nano whole.qwren Hello
+expect "says so" grep -q 'whole.qwren: belongs to another qwren-nano (custom), .*, with other weights or settings' err
 check "no such file" 1 "$QWREN" session load -m "$NANO" nothing.qwren Hello
 check "something else" 1 "$QWREN" session info first.json
 expect "says so" grep -q 'is not a file that qwren saved' err
@@ -115,6 +135,8 @@ expect "damaged files do no harm" cmp out second.out
 expect "and nothing was known" [ -z "$(known)" ]
 ask run --cache-dir cache --cache-mem 0 --request second.json >out 2>err
 expect "without a cache in memory there is none on disk" [ -z "$(known)" ]
+check "a folder without a name" 1 "$QWREN" run -m "$NANO" --cache-dir '' Hello
+expect "says so" grep -q 'cache_dir is empty' err
 check "a folder that cannot be made" 1 "$QWREN" run -m "$NANO" --cache-dir /no/such/folder Hello
 
 finish

@@ -255,6 +255,27 @@ static qwren_status copy_file(void *ctx, qwren_error *err)
     return st;
 }
 
+/* Before long work: can its result be written? (Root may write where others may not, so rights alone are not tested here.) */
+static void a_place_for_a_file_is_checked_without_making_it(void **state)
+{
+    (void)state;
+    qwren_error err;
+    const char *p = in_folder("new");
+    assert_int_equal(qw_file_check_place(p, &err), QWREN_OK);
+    assert_false(qw_path_exists(p));
+    assert_int_equal(qw_file_write(p, "x", 1, &err), QWREN_OK);
+    assert_true(qw_path_exists(p));
+    assert_int_equal(qw_file_check_place(p, &err), QWREN_OK);
+    assert_int_equal(qw_file_check_place(in_folder("new/within"), &err), QWREN_E_IO);
+    assert_int_equal(qw_file_check_place(in_folder("missing/new"), &err), QWREN_E_IO);
+    assert_non_null(strstr(err.text, "missing/new: cannot be written"));
+    unlink(in_folder("new"));
+    assert_int_equal(qw_file_check_place("a-name-that-is-not-here", &err), QWREN_OK);
+    const char *const none[] = { folder, "/dev/null", "" };
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_int_equal(qw_file_check_place(none[i], &err), QWREN_E_IO);
+}
+
 static void without_memory_nothing_leaks_and_nothing_is_half_written(void **state)
 {
     (void)state;
@@ -363,6 +384,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_is_told_and_never_taken_for_success),
         cmocka_unit_test(devices_are_written_directly),
         cmocka_unit_test(bytes_are_added_behind_what_is_there),
+        cmocka_unit_test(a_place_for_a_file_is_checked_without_making_it),
         cmocka_unit_test(paths_join_with_one_slash),
         cmocka_unit_test(without_memory_nothing_leaks_and_nothing_is_half_written),
     };
