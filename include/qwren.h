@@ -467,7 +467,7 @@ typedef struct qwren_draft_stats {
 typedef struct qwren_stats {
     size_t prompt_tokens, reused_tokens, image_tokens, completion_tokens, reasoning_tokens;
     double image_s, prefill_s, decode_s, first_token_s, total_s;
-    size_t computed_tokens;  /* of the prompt: those that were not reused */
+    size_t computed_tokens;  /* of the prompt: those that were not reused; fewer when it was cancelled */
     size_t dropped_messages; /* left out of the prompt, the oldest behind the system messages */
     size_t shifted_tokens;   /* forgotten while the answer was written */
     qwren_reuse reuse;

@@ -140,9 +140,11 @@ static qwren_status compute(chat *c, qwren_error *err)
         .progress = tell_pass,
         .progress_ctx = c,
     };
+    c->stats.computed_tokens = 0;
     if (c->cancelled)
         return QWREN_OK;
     QW_TRY(forgive_cancel(c, qw_session_eval(c->session, t, c->stats.reused_tokens, t->n, &options, err), err));
+    c->stats.computed_tokens = qw_session_length(c->session) - c->stats.reused_tokens;
     c->stats.prefill_s = qw_now_s() - start;
     return QWREN_OK;
 }

@@ -108,13 +108,20 @@ void qw_saves_plan(qw_pass_saves *out, qw_session *s, const qw_timeline *t, size
     want_intervals(&p, t, offset);
 }
 
+/* A checkpoint stands at the end. One of an interval may be dropped early and never goes to disk, so whoever leaves the timeline there parks it nevertheless. */
+static void note_kept(qw_session *s, qw_checkpoint_kind kind)
+{
+    if (kind != QW_CHECKPOINT_INTERVAL)
+        s->n_parked = s->n;
+}
+
 void qw_saves_keep(qw_pass_saves *p, qw_session *s)
 {
     for (size_t i = 0; i < p->n; i++) {
         qw_checkpoint *cp = p->made[i];
         cp->next_pos = cp->length < s->n ? s->memory.starts[cp->length] : s->next_pos;
         if (qw_prefix_insert(s->prefix, s->memory.keys, s->cache.pages, cp, NULL) == QWREN_OK && cp->length == s->n)
-            s->n_parked = s->n;
+            note_kept(s, cp->kind);
         qw_checkpoint_drop(cp);
     }
 }
@@ -142,7 +149,7 @@ static void keep_end(qw_session *s, qw_checkpoint_kind kind)
     if (!cp)
         return;
     qw_prefix_insert(s->prefix, s->memory.keys, s->cache.pages, cp, NULL); /* what does not fit is not kept */
-    s->n_parked = s->n;
+    note_kept(s, kind);
     qw_checkpoint_drop(cp);
 }
 

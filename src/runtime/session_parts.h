@@ -16,7 +16,7 @@ struct qw_session {
     size_t n_kept;     /* rows of the newest trial that belong to the timeline, but are not in the states yet */
     size_t n_logits;   /* length of the timeline that the present logits stand behind; 0 = none */
     size_t logits_row; /* of memory.logits: the present ones */
-    size_t n_parked;   /* length at which the newest checkpoint of this timeline was made */
+    size_t n_parked;   /* length at which the newest checkpoint of this timeline was made that is not one of an interval */
     bool huge_scratch;
     qwren_kv_type kv_type; /* as it was asked for */
     int32_t tried[QW_MAX_TRIAL];

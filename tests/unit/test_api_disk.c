@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/dir.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -183,6 +184,40 @@ static void a_picture_comes_back_too(void **state)
     qw_free(url);
 }
 
+/* A prompt that is stopped in the middle, wherever that is: its usage tells what was computed, and another process goes on there. */
+static void a_stopped_prompt_goes_on_in_another_process(void **state)
+{
+    (void)state;
+    qw_buf b = QW_BUF_INIT;
+    qw_buf_puts(&b, "{\"messages\": [{\"role\": \"user\", \"content\": \"");
+    for (int i = 0; i < 3000; i++)
+        qw_buf_puts(&b, "word ");
+    qw_buf_puts(&b, "\"}], \"max_tokens\": 4}");
+    char *request = NULL;
+    assert_int_equal(qw_buf_take(&b, &request, NULL, NULL), QWREN_OK);
+    size_t known = 0;
+    for (int run = 0; run < 4; run++) {
+        qwren_model *m = open_model(true, QWREN_ARITHMETIC_DEFAULT);
+        qwren_session *s = nano_session(m, 4096);
+        nano_events e = { .stop_kind = QWREN_EVENT_PREFILL, .stop_at = 2 }; /* 1: before anything is computed */
+        qwren_chat_options opt = nano_greedy();
+        opt.on_event = nano_record;
+        opt.event_ctx = &e;
+        qwren_result *r = nano_ask(s, &opt, request);
+        const qwren_stats *stats = qwren_result_stats(r);
+        assert_string_equal(qwren_result_finish_reason(r), "cancelled");
+        assert_int_equal(stats->reused_tokens, known);
+        assert_int_equal(stats->computed_tokens, qwren_session_length(s) - known);
+        assert_true(stats->computed_tokens > 0 && stats->reused_tokens + stats->computed_tokens < stats->prompt_tokens);
+        known = qwren_session_length(s);
+        qwren_result_free(r);
+        nano_events_free(&e);
+        qwren_session_free(s);
+        qwren_model_close(m);
+    }
+    qw_free(request);
+}
+
 static void what_does_not_belong_is_refused(void **state)
 {
     (void)state;
@@ -284,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_restored_session_reuses_every_token, remove_files),
         cmocka_unit_test_teardown(a_picture_comes_back_too, remove_files),
+        cmocka_unit_test_teardown(a_stopped_prompt_goes_on_in_another_process, remove_files),
         cmocka_unit_test_teardown(what_does_not_belong_is_refused, remove_files),
         cmocka_unit_test_teardown(the_next_run_finds_what_this_one_computed, remove_files),
         cmocka_unit_test_teardown(a_process_that_dies_leaves_what_it_had_finished, remove_files),
