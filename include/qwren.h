@@ -370,7 +370,7 @@ typedef struct qwren_session_options {
 QWREN_API qwren_session_options qwren_session_options_default(void);
 
 /* States and scratch are taken here, in one block beside its handle; memory for keys and values comes as the timeline grows, 512 tokens at a time. The model must outlive the
- * session. E_MEMORY when n_ctx tokens and the weights would not fit into the memory that is available now, within the limits of this process's control groups: the
+ * session. E_MEMORY when n_ctx tokens, what guesses ahead (`spec`) and the weights would not fit into the memory that is available now, within the limits of this process's control groups: the
  * message says what is needed, what there is, and what would fit. E_LIMIT when the model does not take so many positions. */
 QWREN_API qwren_status qwren_session_create(qwren_session **out, const qwren_model *m, const qwren_session_options *opt, qwren_error *err);
 QWREN_API void qwren_session_free(qwren_session *s);

@@ -164,6 +164,7 @@ static void put_text(qw_buf *out, const facts *f, bool tensors)
     put_bytes(out, "  states", f->memory.state_bytes);
     put_bytes(out, "  scratch", f->memory.scratch_bytes);
     put_bytes(out, "  together", f->memory.total_bytes);
+    put_bytes(out, "  for drafts", f->memory.spec_bytes);
     put_lengths(out, f);
     if (tensors)
         put_tensors(out, f->model);
@@ -222,10 +223,11 @@ static void json_totals(qw_buf *out, const facts *f)
     qw_buf_printf(out, ", \"tensor_count\": %zu, \"bytes\": %llu", m->n_tensors, (unsigned long long)m->n_bytes);
     qw_buf_printf(out, ", \"bits_per_weight\": {\"total\": %.6f, \"text\": %.6f, \"vision\": %.6f, \"mtp\": %.6f}", m->bits_per_weight,
                   m->bits_per_weight_text, m->bits_per_weight_vision, m->bits_per_weight_mtp);
-    qw_buf_printf(
-        out, ", \"memory\": {\"n_ctx\": %zu, \"kv_bytes\": %llu, \"state_bytes\": %llu, \"scratch_bytes\": %llu, \"total_bytes\": %llu}",
-        f->n_ctx, (unsigned long long)s->kv_bytes, (unsigned long long)s->state_bytes, (unsigned long long)s->scratch_bytes,
-        (unsigned long long)s->total_bytes);
+    qw_buf_printf(out,
+                  ", \"memory\": {\"n_ctx\": %zu, \"kv_bytes\": %llu, \"state_bytes\": %llu, \"scratch_bytes\": %llu, \"total_bytes\": "
+                  "%llu, \"spec_bytes\": %llu}",
+                  f->n_ctx, (unsigned long long)s->kv_bytes, (unsigned long long)s->state_bytes, (unsigned long long)s->scratch_bytes,
+                  (unsigned long long)s->total_bytes, (unsigned long long)s->spec_bytes);
     json_lengths(out, f);
 }
 

@@ -183,10 +183,13 @@ static void tell_memory(const qwren_model *m, const qwren_session_options *opt)
     qwren_memory_info need;
     if (qwren_model_get_memory(m, opt->n_ctx, opt->kv_type, &need, NULL) != QWREN_OK)
         return;
+    const bool ahead = opt->spec != QWREN_SPEC_DEFAULT && opt->spec != QWREN_SPEC_OFF;
+    const uint64_t beside = need.total_bytes - need.kv_bytes + (ahead ? need.spec_bytes : 0);
     cli_notice("a context of %zu tokens: %s for keys and values, taken as it fills, %s beside them, the weights' %s, and what --cache-mem "
-               "allows; %s are available",
-               opt->n_ctx, cli_short(kv, (double)need.kv_bytes, "B"), cli_short(rest, (double)(need.total_bytes - need.kv_bytes), "B"),
+               "allows%s; %s are available",
+               opt->n_ctx, cli_short(kv, (double)need.kv_bytes, "B"), cli_short(rest, (double)beside, "B"),
                cli_short(weights, (double)qwren_model_get_info(m)->n_bytes_text, "B"),
+               opt->draft_model ? ", and what the draft model takes" : "",
                there == QW_NOT_KNOWN ? "it is not known how many" : cli_short(available, (double)there, "B"));
 }
 

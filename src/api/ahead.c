@@ -9,6 +9,12 @@
 
 static qwren_spec wanted(const qwren_session_options *opt) { return opt->spec == QWREN_SPEC_DEFAULT ? QWREN_SPEC_OFF : opt->spec; }
 
+/* The model that drafts for such a session, beside its own head; NULL: none does. */
+static const qwren_model *draft_model(const qwren_session_options *opt)
+{
+    return wanted(opt) == QWREN_SPEC_AUTO || wanted(opt) == QWREN_SPEC_MODEL ? opt->draft_model : NULL;
+}
+
 size_t qw_ahead_rows(const qwren_session_options *opt) { return wanted(opt) == QWREN_SPEC_OFF ? 0 : QW_SPEC_ROWS; }
 
 /* ---- options */
@@ -58,7 +64,7 @@ static void choose(qw_spec_options *c, const qwren_model *m, const qwren_session
     const bool open = spec == QWREN_SPEC_AUTO;
     c->use[QW_DRAFT_MTP] = m->core.has_mtp && (open || spec == QWREN_SPEC_MTP);
     c->use[QW_DRAFT_LOOKUP] = open || spec == QWREN_SPEC_LOOKUP;
-    c->use[QW_DRAFT_MODEL] = opt->draft_model && (open || spec == QWREN_SPEC_MODEL);
+    c->use[QW_DRAFT_MODEL] = draft_model(opt) != NULL;
     c->always = !open;
     c->most = (size_t)opt->max_drafts;
 }
@@ -96,14 +102,40 @@ void qw_ahead_close(qwren_session *s)
 
 /* ---- telling */
 
-qwren_status qw_ahead_bytes(const qw_model *m, size_t n_ctx, qw_kv_type type, uint64_t *bytes, qwren_error *err)
+/* Passes of 1 + n drafts need rows of their own, and buffers that a session without has not. */
+static qwren_status rows_bytes(const qw_model *m, size_t n_ctx, qw_kv_type type, uint64_t *bytes, qwren_error *err)
 {
-    const qw_speculate_options o = { .control = { .use = { [QW_DRAFT_MTP] = true, [QW_DRAFT_LOOKUP] = true } } };
     qw_memplan without, with;
     QW_TRY(qw_memplan_make(&without, &m->config.text, n_ctx, type, 0, err));
     QW_TRY(qw_memplan_make(&with, &m->config.text, n_ctx, type, QW_SPEC_ROWS, err));
-    *bytes = with.total_bytes - without.total_bytes + qw_speculate_bytes(m, n_ctx, &o);
+    *bytes = with.total_bytes - without.total_bytes;
     return QWREN_OK;
+}
+
+qwren_status qw_ahead_bytes(const qwren_model *m, const qwren_session_options *opt, size_t n_ctx, qwren_kv_type kv_type, uint64_t *bytes,
+                            qwren_error *err)
+{
+    const qwren_model *draft = draft_model(opt);
+    qw_speculate_options o = { 0 };
+    uint64_t rows, of_draft = 0;
+    *bytes = 0;
+    if (wanted(opt) == QWREN_SPEC_OFF)
+        return QWREN_OK;
+    choose(&o.control, m, opt);
+    QW_TRY(rows_bytes(&m->core, n_ctx, qw_cache_type(&m->core, kv_type), &rows, err));
+    if (draft)
+        QW_TRY(qw_draft_model_bytes(&draft->core, n_ctx, kv_type, &of_draft, err));
+    *bytes = rows + of_draft + qw_speculate_bytes(&m->core, n_ctx, &o);
+    return QWREN_OK;
+}
+
+uint64_t qw_ahead_weight_bytes(const qwren_model *m, const qwren_session_options *opt)
+{
+    const qwren_model *draft = draft_model(opt);
+    qw_spec_options c = { 0 };
+    choose(&c, m, opt);
+    return (c.use[QW_DRAFT_MTP] && !m->weights_stay ? m->info.n_bytes_mtp : 0) +
+           (draft && !draft->weights_stay ? draft->info.n_bytes_text : 0);
 }
 
 void qw_ahead_report(qw_speculate *p, qwren_stats *stats)

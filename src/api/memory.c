@@ -2,6 +2,7 @@
  * what there is, the longest round context that fits, and the types with which the whole one does. Tested by tests/unit/test_api_memory.c. */
 #include "api/memory.h"
 
+#include "api/ahead.h"
 #include "base/machine.h"
 #include "runtime/session.h"
 
@@ -28,17 +29,20 @@ qwren_status qw_kv_type_check(qwren_kv_type type, qwren_error *err)
 
 typedef struct offer {
     const qwren_model *m;
+    const qwren_session_options *opt;
     uint64_t weights;   /* bytes of them that a token reads and that may have to come from the files */
     uint64_t available; /* for both */
-    size_t n_trial;
 } offer;
 
 /* Of a session when it is full; UINT64_MAX: there cannot be such a one. */
 static uint64_t session_bytes(const offer *o, size_t n_ctx, qwren_kv_type type)
 {
     qw_memplan plan;
-    const qwren_status st = qw_memplan_make(&plan, &o->m->core.config.text, n_ctx, qw_cache_type(&o->m->core, type), o->n_trial, NULL);
-    return st == QWREN_OK ? plan.total_bytes : UINT64_MAX;
+    uint64_t ahead = 0;
+    qwren_status st = qw_memplan_make(&plan, &o->m->core.config.text, n_ctx, qw_cache_type(&o->m->core, type), 0, NULL);
+    if (st == QWREN_OK)
+        st = qw_ahead_bytes(o->m, o->opt, n_ctx, type, &ahead, NULL);
+    return st == QWREN_OK ? plan.total_bytes + ahead : UINT64_MAX;
 }
 
 static bool fits(const offer *o, size_t n_ctx, qwren_kv_type type)
@@ -92,11 +96,24 @@ static void put_types(qw_buf *out, const offer *o, size_t n_ctx, bool first)
         qw_buf_puts(out, " (kv_type; --kv)");
 }
 
-static qwren_status refuse(const offer *o, size_t n_ctx, qwren_kv_type type, qwren_error *err)
+/* ", of that 12.3 MB to guess ahead (spec; --spec off)" */
+static void put_ahead(qw_buf *out, const offer *o)
 {
+    char bytes[AMOUNT_BYTES];
+    uint64_t ahead = 0;
+    qw_ahead_bytes(o->m, o->opt, o->opt->n_ctx, o->opt->kv_type, &ahead, NULL);
+    if (ahead)
+        qw_buf_printf(out, ", of that %s to guess ahead (spec; --spec off)", amount(bytes, ahead));
+}
+
+static qwren_status refuse(const offer *o, qwren_error *err)
+{
+    const size_t n_ctx = o->opt->n_ctx;
+    const qwren_kv_type type = o->opt->kv_type;
     char needed[AMOUNT_BYTES], weights[AMOUNT_BYTES], available[AMOUNT_BYTES];
     const size_t shorter = longest(o, n_ctx, type);
-    qw_buf offers = QW_BUF_INIT;
+    qw_buf offers = QW_BUF_INIT, ahead = QW_BUF_INIT;
+    put_ahead(&ahead, o);
     if (shorter)
         qw_buf_printf(&offers, "%zu tokens fit (n_ctx; --ctx)", shorter);
     put_types(&offers, o, n_ctx, shorter == 0);
@@ -104,11 +121,12 @@ static qwren_status refuse(const offer *o, size_t n_ctx, qwren_kv_type type, qwr
         qw_buf_puts(&offers, "no context fits beside the weights");
     const qwren_status st =
         qw_fail(err, QWREN_E_MEMORY,
-                "a context of %zu tokens needs %s when it is full, beside %s of weights; %s are available: %s; memory is taken as "
+                "a context of %zu tokens needs %s when it is full%s, beside %s of weights; %s are available: %s; memory is taken as "
                 "it fills, and allow_overcommit (--overcommit) begins anyway",
-                n_ctx, amount(needed, session_bytes(o, n_ctx, type)), amount(weights, o->weights), amount(available, o->available),
-                qw_buf_text(&offers));
+                n_ctx, amount(needed, session_bytes(o, n_ctx, type)), qw_buf_text(&ahead), amount(weights, o->weights),
+                amount(available, o->available), qw_buf_text(&offers));
     qw_buf_free(&offers);
+    qw_buf_free(&ahead);
     return st;
 }
 
@@ -124,12 +142,11 @@ static qwren_status check_positions(const qwren_model *m, size_t n_ctx, qwren_er
                    most, factor * trained, factor, factor);
 }
 
-qwren_status qw_memory_check(const qwren_model *m, size_t n_ctx, qwren_kv_type kv_type, size_t n_trial, uint64_t available,
-                             qwren_error *err)
+qwren_status qw_memory_check(const qwren_model *m, const qwren_session_options *opt, uint64_t available, qwren_error *err)
 {
-    const offer o = { m, m->weights_stay ? 0 : m->info.n_bytes_text, available, n_trial };
+    const offer o = { m, opt, (m->weights_stay ? 0 : m->info.n_bytes_text) + qw_ahead_weight_bytes(m, opt), available };
     qw_memplan plan;
-    QW_TRY(check_positions(m, n_ctx, err));
-    QW_TRY(qw_memplan_make(&plan, &m->core.config.text, n_ctx, qw_cache_type(&m->core, kv_type), n_trial, err));
-    return available == QW_NOT_KNOWN || fits(&o, n_ctx, kv_type) ? QWREN_OK : refuse(&o, n_ctx, kv_type, err);
+    QW_TRY(check_positions(m, opt->n_ctx, err));
+    QW_TRY(qw_memplan_make(&plan, &m->core.config.text, opt->n_ctx, qw_cache_type(&m->core, opt->kv_type), 0, err));
+    return available == QW_NOT_KNOWN || fits(&o, opt->n_ctx, opt->kv_type) ? QWREN_OK : refuse(&o, err);
 }

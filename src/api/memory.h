@@ -4,10 +4,9 @@
 
 #include "api/model.h"
 
-/* E_MEMORY when a session of n_ctx tokens, all of them there, and the weights need more than `available` bytes (QW_NOT_KNOWN: not asked),
- * with what would fit instead: a shorter context, other types of keys and values. n_trial: rows that the session computes on trial
- * (memplan.h). E_LIMIT when the model does not take so many positions, with what would make it. */
-qwren_status qw_memory_check(const qwren_model *m, size_t n_ctx, qwren_kv_type kv_type, size_t n_trial, uint64_t available,
-                             qwren_error *err);
+/* E_MEMORY when a session with these options (of n_ctx tokens, all of them there), what guesses ahead for it, and the weights need more
+ * than `available` bytes (QW_NOT_KNOWN: not asked), with what would fit instead: a shorter context, other types of keys and values.
+ * E_LIMIT when the model does not take so many positions, with what would make it. */
+qwren_status qw_memory_check(const qwren_model *m, const qwren_session_options *opt, uint64_t available, qwren_error *err);
 
 #endif

@@ -218,6 +218,7 @@ const qwren_model_info *qwren_model_get_info(const qwren_model *m) { return &m->
 
 qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx, qwren_kv_type kv_type, qwren_memory_info *out, qwren_error *err)
 {
+    const qwren_session_options ahead = { .spec = QWREN_SPEC_AUTO };
     qw_memplan plan;
     *out = (qwren_memory_info){ 0 };
     QW_TRY(qw_kv_type_check(kv_type, err));
@@ -226,5 +227,5 @@ qwren_status qwren_model_get_memory(const qwren_model *m, size_t n_ctx, qwren_kv
     out->state_bytes = plan.state_bytes;
     out->scratch_bytes = plan.scratch_bytes;
     out->total_bytes = plan.total_bytes;
-    return qw_ahead_bytes(&m->core, n_ctx, qw_cache_type(&m->core, kv_type), &out->spec_bytes, err);
+    return qw_ahead_bytes(m, &ahead, n_ctx, kv_type, &out->spec_bytes, err);
 }

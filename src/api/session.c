@@ -33,7 +33,7 @@ qwren_status qwren_session_create(qwren_session **out, const qwren_model *m, con
         return qw_fail(err, QWREN_E_ARGUMENT, "%s was opened with config_only; open it without to make a session", m->path);
     QW_TRY(qw_kv_type_check(options.kv_type, err));
     if (options.n_ctx && !options.allow_overcommit)
-        QW_TRY(qw_memory_check(m, options.n_ctx, options.kv_type, qw_ahead_rows(&options), qw_machine_get_memory().available, err));
+        QW_TRY(qw_memory_check(m, &options, qw_machine_get_memory().available, err));
     qwren_session *s = qw_calloc(1, sizeof *s);
     if (!s)
         return qw_fail_memory(err, sizeof *s, "a session");

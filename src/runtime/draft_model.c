@@ -14,11 +14,16 @@ struct qw_draft_model {
     qw_guess last;
 };
 
+static size_t context(const qw_model *m, size_t n_ctx)
+{
+    const size_t most = (size_t)m->config.text.max_positions;
+    return n_ctx < most ? n_ctx : most;
+}
+
 qwren_status qw_draft_model_create(qw_draft_model **out, const qw_model *m, size_t n_ctx, qwren_kv_type kv_type, qw_prefix *prefix,
                                    qwren_error *err)
 {
-    const size_t most = (size_t)m->config.text.max_positions;
-    const qw_session_options opt = { .n_ctx = n_ctx < most ? n_ctx : most, .kv_type = kv_type, .n_trial = QW_MAX_TRIAL, .prefix = prefix };
+    const qw_session_options opt = { .n_ctx = context(m, n_ctx), .kv_type = kv_type, .n_trial = QW_MAX_TRIAL, .prefix = prefix };
     *out = NULL;
     qw_draft_model *d = qw_calloc(1, sizeof *d);
     if (!d)
@@ -38,6 +43,14 @@ void qw_draft_model_free(qw_draft_model *d)
         return;
     qw_session_free(d->session);
     qw_free(d);
+}
+
+qwren_status qw_draft_model_bytes(const qw_model *m, size_t n_ctx, qwren_kv_type kv_type, uint64_t *bytes, qwren_error *err)
+{
+    qw_memplan plan;
+    QW_TRY(qw_memplan_make(&plan, &m->config.text, context(m, n_ctx), qw_cache_type(m, kv_type), QW_MAX_TRIAL, err));
+    *bytes = plan.total_bytes + sizeof(qw_draft_model);
+    return QWREN_OK;
 }
 
 /* ---- in step */

@@ -11,6 +11,8 @@ typedef struct qw_draft_model qw_draft_model;
 qwren_status qw_draft_model_create(qw_draft_model **out, const qw_model *m, size_t n_ctx, qwren_kv_type kv_type, qw_prefix *prefix,
                                    qwren_error *err);
 void qw_draft_model_free(qw_draft_model *d); /* NULL is allowed */
+/* What it takes when its context is full. E_LIMIT: there cannot be so much. */
+qwren_status qw_draft_model_bytes(const qw_model *m, size_t n_ctx, qwren_kv_type kv_type, uint64_t *bytes, qwren_error *err);
 
 /* The drafter that it is. Text alone: it makes no guess behind a picture. Where it lags behind by more than a pass on trial it computes what it lacks first, or says nothing when it cannot. */
 qw_drafter qw_draft_model_drafter(qw_draft_model *d);

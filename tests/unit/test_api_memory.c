@@ -9,6 +9,7 @@
 #include "api/memory.h"
 #include "base/file.h"
 #include "base/machine.h"
+#include "support/fault.h"
 
 static qwren_model *model;
 
@@ -21,9 +22,15 @@ static uint64_t needed(size_t n_ctx, qwren_kv_type type)
 
 static size_t most(void) { return (size_t)qwren_model_get_info(model)->max_positions; }
 
+static qwren_status check(size_t n_ctx, qwren_kv_type type, uint64_t available, qwren_error *err)
+{
+    const qwren_session_options opt = { .n_ctx = n_ctx, .kv_type = type };
+    return qw_memory_check(model, &opt, available, err);
+}
+
 static void refused(size_t n_ctx, qwren_kv_type type, uint64_t available, const char *word, qwren_error *err)
 {
-    assert_int_equal(qw_memory_check(model, n_ctx, type, 0, available, err), QWREN_E_MEMORY);
+    assert_int_equal(check(n_ctx, type, available, err), QWREN_E_MEMORY);
     if (!strstr(err->text, word) || strlen(err->text) + 2 > sizeof err->text)
         fail_msg("\"%s\" has no \"%s\", or is cut", err->text, word);
 }
@@ -34,11 +41,10 @@ static void what_fits_is_taken(void **state)
     qwren_error err = { 0 };
     for (int type = QWREN_KV_DEFAULT; qwren_kv_type_name((qwren_kv_type)type); type++)
         for (size_t n = 1; n <= most(); n = n * 3 + 1) {
-            assert_int_equal(qw_memory_check(model, n, (qwren_kv_type)type, 0, needed(n, (qwren_kv_type)type), &err), QWREN_OK);
+            assert_int_equal(check(n, (qwren_kv_type)type, needed(n, (qwren_kv_type)type), &err), QWREN_OK);
             refused(n, (qwren_kv_type)type, needed(n, (qwren_kv_type)type) - 1, "tokens needs ", &err);
         }
-    assert_int_equal(qw_memory_check(model, most(), QWREN_KV_F32, 0, QW_NOT_KNOWN, &err), QWREN_OK);
-    assert_int_equal(qw_memory_check(model, 100, QWREN_KV_F16, 16, needed(100, QWREN_KV_F16), &err), QWREN_E_MEMORY); /* drafts */
+    assert_int_equal(check(most(), QWREN_KV_F32, QW_NOT_KNOWN, &err), QWREN_OK);
 }
 
 /* The length in the sentence fits, and the next round one does not. */
@@ -88,7 +94,7 @@ static void weights_that_stay_are_not_counted(void **state)
     qwren_error err = { 0 };
     const uint64_t alone = needed(2048, QWREN_KV_F16) - qwren_model_get_info(model)->n_bytes_text;
     model->weights_stay = true;
-    assert_int_equal(qw_memory_check(model, 2048, QWREN_KV_F16, 0, alone, &err), QWREN_OK);
+    assert_int_equal(check(2048, QWREN_KV_F16, alone, &err), QWREN_OK);
     refused(2048, QWREN_KV_F16, alone - 1, "beside 0.0 MB of weights", &err);
     model->weights_stay = false;
 }
@@ -97,14 +103,14 @@ static void more_positions_than_there_are(void **state)
 {
     (void)state;
     qwren_error err = { 0 };
-    assert_int_equal(qw_memory_check(model, most() + 1, QWREN_KV_DEFAULT, 0, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
+    assert_int_equal(check(most() + 1, QWREN_KV_DEFAULT, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
     assert_non_null(strstr(err.text, "takes 1 to 4096; YaRN makes it 8192 with yarn_factor 2 (--yarn 2)"));
-    assert_int_equal(qw_memory_check(model, 4 * most(), QWREN_KV_DEFAULT, 0, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
+    assert_int_equal(check(4 * most(), QWREN_KV_DEFAULT, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
     assert_non_null(strstr(err.text, "--yarn 4"));
-    assert_int_equal(qw_memory_check(model, 4 * most() + 1, QWREN_KV_DEFAULT, 0, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
+    assert_int_equal(check(4 * most() + 1, QWREN_KV_DEFAULT, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
     assert_null(strstr(err.text, "YaRN"));
-    assert_int_equal(qw_memory_check(model, SIZE_MAX, QWREN_KV_DEFAULT, 0, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
-    assert_int_equal(qw_memory_check(model, 0, QWREN_KV_DEFAULT, 0, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
+    assert_int_equal(check(SIZE_MAX, QWREN_KV_DEFAULT, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
+    assert_int_equal(check(0, QWREN_KV_DEFAULT, QW_NOT_KNOWN, &err), QWREN_E_LIMIT);
 }
 
 static void types_have_names(void **state)
@@ -114,6 +120,63 @@ static void types_have_names(void **state)
     assert_string_equal(qwren_kv_type_name(QWREN_KV_Q8), "q8");
     assert_null(qwren_kv_type_name((qwren_kv_type)-1));
     assert_null(qwren_kv_type_name((qwren_kv_type)1000));
+}
+
+/* ---- guessing ahead: what is counted is what is taken */
+
+/* Bytes that a session of n_ctx tokens has taken when it is full, as the allocator sees it. */
+static uint64_t taken_by(const qwren_model *m, const qwren_session_options *opt)
+{
+    qwren_error err = { 0 };
+    qwren_session *s;
+    int32_t *ids = calloc(opt->n_ctx, sizeof *ids);
+    assert_non_null(ids);
+    assert_int_equal(qwren_session_create(&s, m, opt, &err), QWREN_OK); /* what the sessions of a model share is there afterwards */
+    qwren_session_free(s);
+    fault_install();
+    assert_int_equal(qwren_session_create(&s, m, opt, &err), QWREN_OK);
+    assert_int_equal(qwren_session_eval(s, ids, opt->n_ctx, NULL, 0, NULL, NULL, &err), QWREN_OK);
+    const uint64_t bytes = fault_live_bytes();
+    qwren_session_free(s);
+    fault_remove();
+    free(ids);
+    return bytes;
+}
+
+/* The session fits where there is a hundredth more than it takes, and not where there is a hundredth less. */
+static void check_counted(const qwren_model *m, const qwren_session_options *opt, uint64_t weights, uint64_t taken)
+{
+    qwren_error err = { 0 };
+    assert_int_equal(qw_memory_check(m, opt, weights + taken + taken / 100, &err), QWREN_OK);
+    assert_int_equal(qw_memory_check(m, opt, weights + taken - taken / 100, &err), QWREN_E_MEMORY);
+    assert_int_equal(strstr(err.text, " to guess ahead (spec; --spec off)") != NULL, opt->spec > QWREN_SPEC_OFF);
+}
+
+static void what_guesses_ahead_is_counted(void **state)
+{
+    (void)state;
+    static const qwren_spec ways[] = { QWREN_SPEC_OFF, QWREN_SPEC_LOOKUP, QWREN_SPEC_MTP, QWREN_SPEC_AUTO, QWREN_SPEC_MODEL };
+    qwren_model *m = nano_open(1);
+    const qwren_model_info *info = qwren_model_get_info(m);
+    uint64_t taken[5];
+    for (size_t i = 0; i < 5; i++) {
+        qwren_session_options opt = qwren_session_options_default();
+        qwren_memory_info need;
+        opt.n_ctx = 1024;
+        opt.spec = ways[i];
+        opt.draft_model = m;
+        if (ways[i] == QWREN_SPEC_AUTO)
+            opt.draft_model = NULL;
+        assert_int_equal(qwren_model_get_memory(m, opt.n_ctx, opt.kv_type, &need, NULL), QWREN_OK);
+        taken[i] = taken_by(m, &opt);
+        if (ways[i] == QWREN_SPEC_AUTO)
+            assert_in_range(taken[i], (need.total_bytes + need.spec_bytes) / 100 * 99, (need.total_bytes + need.spec_bytes) / 100 * 101);
+        const bool head = ways[i] == QWREN_SPEC_MTP || ways[i] == QWREN_SPEC_AUTO, other = ways[i] == QWREN_SPEC_MODEL;
+        check_counted(m, &opt, info->n_bytes_text * (other ? 2 : 1) + (head ? info->n_bytes_mtp : 0),
+                      taken[i] + (other ? need.kv_bytes : 0)); /* the draft model has computed nothing */
+    }
+    assert_true(taken[0] < taken[1] && taken[1] < taken[2] && taken[2] == taken[3] && taken[2] < taken[4]);
+    qwren_model_close(m);
 }
 
 /* ---- from the outside: a tiny model as if it had 16 million positions, whose keys and values take 34 GB as f32 */
@@ -232,6 +295,7 @@ int main(void)
         cmocka_unit_test(weights_that_stay_are_not_counted),
         cmocka_unit_test(more_positions_than_there_are),
         cmocka_unit_test(types_have_names),
+        cmocka_unit_test(what_guesses_ahead_is_counted),
         cmocka_unit_test(a_session_is_refused_or_taken_on_trust),
     };
     return cmocka_run_group_tests(tests, open_nano, close_nano);
