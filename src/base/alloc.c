@@ -78,19 +78,22 @@ char *qw_strndup(const char *s, size_t n)
 }
 
 /* The pointer that came from qw_malloc stands just before the aligned one. */
-void *qw_alloc_aligned(size_t size)
+static void *alloc_at(size_t size, uintptr_t align)
 {
     size_t bytes;
-    if (!qw_add_size(size, QW_ALIGN + sizeof(void *), &bytes))
+    if (!qw_add_size(size, align + sizeof(void *), &bytes))
         return NULL;
     char *raw = qw_malloc(bytes);
     if (!raw)
         return NULL;
-    uintptr_t at = ((uintptr_t)raw + sizeof(void *) + QW_ALIGN - 1) & ~(uintptr_t)(QW_ALIGN - 1);
+    uintptr_t at = ((uintptr_t)raw + sizeof(void *) + align - 1) & ~(align - 1);
     char *aligned = raw + (at - (uintptr_t)raw);
     memcpy(aligned - sizeof(void *), &raw, sizeof raw);
     return aligned;
 }
+
+void *qw_alloc_aligned(size_t size) { return alloc_at(size, QW_ALIGN); }
+void *qw_alloc_huge(size_t size) { return alloc_at(size, size < QW_HUGE_LEAST ? QW_ALIGN : QW_HUGE_PAGE); }
 
 void qw_free_aligned(void *p)
 {

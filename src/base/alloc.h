@@ -18,6 +18,8 @@ char *qw_strdup(const char *s);
 char *qw_strndup(const char *s, size_t n); /* copies exactly n bytes (NULs included) and terminates */
 
 void *qw_alloc_aligned(size_t size); /* QW_ALIGN-aligned, not zeroed; give back with qw_free_aligned */
+/* The same, but from QW_HUGE_LEAST bytes on it begins where a huge page does; what it takes more for that is not touched. */
+void *qw_alloc_huge(size_t size);
 void qw_free_aligned(void *p);
 
 /* Asks for huge pages inside of [p, p + size), whoever allocated it. Only advice, and none for less than QW_HUGE_LEAST: what is untouched

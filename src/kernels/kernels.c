@@ -21,7 +21,7 @@ static void fill_attend(qw_kernels *k)
     for (qw_kv_type t = 0; t < QW_KV_PAIRS; t++) {
         k->kv_append[t] = qw_kv_append_ref;
         k->attend[t] = qw_attend_ref;
-        k->attend_split[t] = qw_attend_split_ref;
+        k->attend_splits[t] = qw_attend_splits_ref;
     }
 }
 

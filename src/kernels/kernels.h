@@ -69,8 +69,8 @@ typedef struct qw_kernels {
     /* Keys and values (kv.h); NULL for PAIRS where the processor has no such product. */
     void (*kv_append[QW_KV_TYPES])(const qw_kv_append_args *a);
     void (*attend[QW_KV_TYPES])(const qw_attend_args *a);
-    /* parts [n_tokens * n_heads, qw_attend_part_floats(head_dim)] of split number `split` */
-    void (*attend_split[QW_KV_TYPES])(const qw_attend_args *a, size_t split, float *parts);
+    /* Parts [n_tokens * n_heads, qw_attend_part_floats(head_dim)] of splits [first, first + n), split_stride floats apart. */
+    void (*attend_splits[QW_KV_TYPES])(const qw_attend_args *a, size_t first, size_t n, float *parts, size_t split_stride);
     /* One query's result from its parts, which lie part_stride floats apart. */
     void (*attend_merge)(float *out, size_t head_dim, const float *parts, size_t part_stride, size_t n_parts);
     /* Depthwise causal convolution and silu over channels [0, n) of rows that are `stride` apart (those of y `y_stride`): y[t] = silu(sum_j w[j] * x[t - taps + 1 + j]). `tail` [taps - 1,

@@ -95,7 +95,7 @@ typedef struct qw_kv_append_args {
 typedef struct qw_attend_args {
     const qw_kv *kv;
     const float *q; /* token t, head h: q + t * q_token_stride + h * q_head_stride, [head_dim] */
-    float *out;     /* likewise with its own strides; may be q; unused by attend_split */
+    float *out;     /* likewise with its own strides; may be q; unused by attend_splits */
     size_t q_token_stride, q_head_stride, out_token_stride, out_head_stride;
     size_t n_tokens, n_heads;
     size_t n_keys;   /* positions 0 .. n_keys - 1 are what token 0 sees; at least 1 */
@@ -109,7 +109,7 @@ size_t qw_attend_scratch(size_t head_dim);
 /* One split of one query: o [padded], then max and sum, the rest unused. A multiple of 16 floats; aligned to 64 bytes. */
 size_t qw_attend_part_floats(size_t head_dim);
 
-/* For long decodes, split over threads: `attend_split` of each split s < qw_attend_splits(keys of the last token) writes parts[s][query] (query = t * n_heads + h),
+/* For long decodes, split over threads: `attend_splits` of all splits s < qw_attend_splits(keys of the last token) writes parts[s][query] (query = t * n_heads + h),
  * then `attend_merge` of each query gives what `attend` would have. */
 static inline size_t qw_attend_splits(size_t n_keys) { return (n_keys + QW_ATTEND_SPLIT - 1) / QW_ATTEND_SPLIT; }
 

@@ -44,7 +44,7 @@ qwren_status qw_page_shape_make(qw_page_shape *out, const qw_text_config *c, qw_
 qwren_status qw_page_take(qw_page **out, const qw_page_shape *shape, const void *writer, qwren_error *err)
 {
     const size_t bytes = HEADER + shape->bytes;
-    qw_page *page = *out = qw_alloc_aligned(bytes);
+    qw_page *page = *out = qw_alloc_huge(bytes);
     if (!page)
         return qw_fail_memory(err, bytes, "keys and values");
     *page = (qw_page){ .shape = *shape, .refs = 1, .writer = writer };
@@ -125,7 +125,7 @@ bool qw_page_lonely(const qw_page *page)
 }
 
 void *qw_page_data(qw_page *page) { return (char *)page + HEADER; }
-void qw_page_huge(qw_page *page) { qw_huge_pages(qw_page_data(page), page->shape.bytes); }
+void qw_page_huge(qw_page *page) { qw_huge_pages(page, HEADER + page->shape.bytes); }
 
 size_t qw_page_live_bytes(void)
 {
@@ -196,6 +196,8 @@ qwren_status qw_page_copy(qw_page **out, const qw_page *page, size_t n, const vo
 {
     const qw_page_shape *s = &page->shape;
     QW_TRY(qw_page_take(out, s, writer, err));
+    if (n == QW_KV_PAGE)
+        qw_page_huge(*out);
     copy_heads(s, qw_page_data(*out), s->head_bytes, (const char *)page + HEADER, s->head_bytes, n);
     return QWREN_OK;
 }

@@ -86,6 +86,11 @@ static void aligned_memory_is_aligned_and_wholly_usable(void **state)
         memset(p, 0xA5, size); /* a sanitizer sees a byte too many */
         qw_free_aligned(p);
     }
+    unsigned char *large = qw_alloc_huge(QW_HUGE_LEAST);
+    assert_non_null(large);
+    assert_int_equal((uintptr_t)large % QW_HUGE_PAGE, 0);
+    large[0] = large[QW_HUGE_LEAST - 1] = 1;
+    qw_free_aligned(large);
 }
 
 /* Whatever it begins and ends with. */

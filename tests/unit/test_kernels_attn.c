@@ -362,8 +362,10 @@ static void by_parts(room *r, size_t token, size_t n_tokens, float *out)
     const size_t queries = n_tokens * r->n_heads, splits = qw_attend_splits(a.n_keys + (n_tokens - 1) * r->key_step);
     const size_t row = qw_attend_part_floats(r->head_dim);
     float *parts = qw_alloc_aligned(queries * splits * row * sizeof *parts);
-    for (size_t s = splits; s-- > 0;)
-        r->k->attend_split[r->kv.type](&a, s, parts + s * queries * row);
+    for (size_t s = splits, n; s > 0; s -= n) { /* runs of any length, the last ones first */
+        n = between(1, s);
+        r->k->attend_splits[r->kv.type](&a, s - n, n, parts + (s - n) * queries * row, queries * row);
+    }
     for (size_t i = 0; i < queries; i++)
         r->k->attend_merge(a.out + i * r->head_dim, r->head_dim, parts + i * row, queries * row, splits);
     qw_free_aligned(parts);

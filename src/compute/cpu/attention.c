@@ -166,26 +166,37 @@ static void attend_tiles(void *ctx, size_t begin, size_t end, int worker)
 
 /* ---- splits of keys, one token for each segment: parts [segment][K/V head][split][query head of it] */
 
+#define TURNS 16     /* of a thread: the one that comes last keeps the others waiting for no longer than one */
+#define FEW_SPLITS 8 /* fewer are merged in the time that waking somebody takes */
+
 static float *part_of(const attention_job *j, size_t segment, size_t kv_head, size_t split)
 {
     return j->a->parts +
            (((segment * j->a->n_kv_heads + kv_head) * j->max_splits + split) * j->group) * qw_attend_part_floats(j->a->head_dim);
 }
 
+/* Splits [split, split + n) of a head. */
+static void attend_run(const attention_job *j, const qw_worker *own, size_t segment, size_t kv_head, size_t split, size_t n)
+{
+    const qw_attention_segment *s = &j->a->segments[segment];
+    const size_t all = qw_attend_splits(s->start + s->n);
+    if (split >= all)
+        return;
+    const qw_kv cache = cache_of(j->a, s, kv_head);
+    const qw_attend_args args = attend_args(j, own, &cache, s, 0, 1);
+    prepare(j, own->queries, s, 0, 1, kv_head);
+    j->ops->kernels.attend_splits[s->type](&args, split, split + n < all ? n : all - split, part_of(j, segment, kv_head, split),
+                                           j->group * qw_attend_part_floats(j->a->head_dim));
+}
+
+/* Those of a head follow each other, so that what a kernel fetches ahead is mostly its thread's own. */
 static void attend_splits(void *ctx, size_t begin, size_t end, int worker)
 {
     const attention_job *j = ctx;
-    const qw_worker *own = j->ops->workers + worker;
-    for (size_t item = begin; item < end; item++) {
-        const size_t split = item / j->a->n_kv_heads % j->max_splits, kv_head = item % j->a->n_kv_heads,
-                     segment = item / j->a->n_kv_heads / j->max_splits;
-        const qw_attention_segment *s = &j->a->segments[segment];
-        if (split >= qw_attend_splits(s->start + s->n))
-            continue;
-        const qw_kv cache = cache_of(j->a, s, kv_head);
-        const qw_attend_args args = attend_args(j, own, &cache, s, 0, 1);
-        prepare(j, own->queries, s, 0, 1, kv_head);
-        j->ops->kernels.attend_split[s->type](&args, split, part_of(j, segment, kv_head, split));
+    for (size_t item = begin, n; item < end; item += n) {
+        const size_t head = item / j->max_splits, split = item % j->max_splits;
+        n = end - item < j->max_splits - split ? end - item : j->max_splits - split;
+        attend_run(j, j->ops->workers + worker, head / j->a->n_kv_heads, head % j->a->n_kv_heads, split, n);
     }
 }
 
@@ -231,8 +242,9 @@ void qw_op_attend(qw_ops *ops, const qw_attention_op_args *a)
     }
     qw_input_begin(a->out, a->n_heads * a->head_dim, QW_ROLE_MIXED, a->forms, a->head_dim);
     if (worth_splitting(ops, &job)) {
-        qw_parallel_for(ops->pool, a->n_segments * job.max_splits * a->n_kv_heads, 1, attend_splits, &job);
-        qw_parallel_for(ops->pool, a->n_segments * a->n_heads, a->n_heads, merge_heads, &job);
+        const size_t items = a->n_segments * job.max_splits * a->n_kv_heads;
+        qw_parallel_for(ops->pool, items, 1 + items / ((size_t)qw_pool_size(ops->pool) * TURNS), attend_splits, &job);
+        qw_parallel_for(ops->pool, a->n_segments * a->n_heads, job.max_splits < FEW_SPLITS ? a->n_heads : 1, merge_heads, &job);
     } else {
         qw_parallel_for(ops->pool, tiles * a->n_kv_heads, 1, attend_tiles, &job);
     }

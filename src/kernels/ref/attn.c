@@ -79,7 +79,11 @@ static void take_split(const qw_attend_args *a, size_t split, size_t first, size
     }
 }
 
-void qw_attend_split_ref(const qw_attend_args *a, size_t split, float *parts) { take_split(a, split, 0, a->n_tokens * a->n_heads, parts); }
+void qw_attend_splits_ref(const qw_attend_args *a, size_t first, size_t n, float *parts, size_t split_stride)
+{
+    for (size_t s = 0; s < n; s++)
+        take_split(a, first + s, 0, a->n_tokens * a->n_heads, parts + s * split_stride);
+}
 
 /* into = into + part; parts without keys change nothing */
 static void merge(float *into, const float *part, size_t width)

@@ -46,7 +46,7 @@ float qw_kv_q4_value(const char *block, const qw_kv_layout *l, size_t lane, size
 
 /* attn.c, conv.c, delta.c */
 void qw_attend_ref(const qw_attend_args *a);
-void qw_attend_split_ref(const qw_attend_args *a, size_t split, float *parts);
+void qw_attend_splits_ref(const qw_attend_args *a, size_t first, size_t n, float *parts, size_t split_stride);
 void qw_attend_merge_ref(float *out, size_t head_dim, const float *parts, size_t part_stride, size_t n_parts);
 void qw_conv_silu_ref(float *y, size_t y_stride, const float *x, float *tail, const float *w, size_t stride, size_t n, size_t n_tokens,
                       size_t taps);

@@ -50,7 +50,7 @@ ATTN_INLINE void score_q4(const attn_tile *t, const float *q, float (*s)[ATTN_TI
         {
             const char *scales = at + b * t->layout->bytes + t->layout->key_scales + d / Q4_GROUP * ATTN_BLOCK * sizeof(uint16_t);
             scale[b] = v16_load_f16((const uint16_t *)(const void *)scales);
-            ATTN_FETCH(scales + t->ahead);
+            ATTN_FETCH(scales + (t->layout->value_scales - t->layout->key_scales));
         }
         for (; d < end; d += 2, q += 2 * ATTN_QUERIES) {
             v16 low[ATTN_VECTORS], high[ATTN_VECTORS];
@@ -60,6 +60,7 @@ ATTN_INLINE void score_q4(const attn_tile *t, const float *q, float (*s)[ATTN_TI
                 low[b] = v16_mul(q4_load((const uint8_t *)codes, 0), scale[b]);
                 high[b] = v16_mul(q4_load((const uint8_t *)codes, 4), scale[b]);
                 ATTN_FETCH(codes + t->ahead);
+                ATTN_FETCH(codes + t->layout->values);
             }
             q4_add(sum, low, q, n, n_blocks);
             if (d + 1 < end)
@@ -79,7 +80,7 @@ ATTN_INLINE void q4_weigh(float (*weights)[ATTN_TILE], const attn_tile *t, const
     for (size_t j = begin / ATTN_BLOCK * ATTN_BLOCK; j < end; j += ATTN_BLOCK) {
         const char *scales = t->at + j / ATTN_BLOCK * t->layout->bytes + t->layout->value_scales + group * ATTN_BLOCK * sizeof(uint16_t);
         const v16 scale = v16_load_f16((const uint16_t *)(const void *)scales);
-        ATTN_FETCH(scales + t->ahead);
+        ATTN_FETCH(scales + t->ahead - (t->layout->value_scales - t->layout->key_scales));
         ATTN_UNROLL for (size_t i = 0; i < n; i++) v16_store(weights[i] + j, v16_mul(v16_load(p[i] + j), scale));
     }
 }
@@ -101,9 +102,11 @@ ATTN_INLINE void mix_q4(const attn_tile *t, float *o, size_t o_stride, const flo
     }
     for (size_t j = begin; j < end;) {
         const char *row = t->at + j / ATTN_BLOCK * t->layout->bytes + t->layout->values + j % ATTN_BLOCK * row_bytes + d0 / Q4_GROUP * 16;
-        const size_t stop = attn_least(end, (j / ATTN_BLOCK + 1) * ATTN_BLOCK);
-        for (; j < stop; j++, row += row_bytes) {
+        const size_t stop = attn_least(end, (j / ATTN_BLOCK + 1) * ATTN_BLOCK), share = 8 * n_vectors;
+        const char *keys = attn_share(t, j, d0 / 2, share);
+        for (; j < stop; j++, row += row_bytes, keys += share) {
             ATTN_FETCH(row + t->ahead);
+            ATTN_FETCH(keys);
             ATTN_UNROLL for (size_t g = 0; 2 * g < n_vectors; g++)
             {
                 const uint8_t *codes = (const uint8_t *)row + 16 * g;

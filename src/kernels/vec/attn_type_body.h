@@ -23,6 +23,7 @@ ATTN_INLINE void ATTN(score)(const attn_tile *t, const float *q, float (*s)[ATTN
         ATTN_UNROLL for (size_t b = 0; b < n_blocks; b++)
         {
             key[b] = ATTN_LOAD(keys[b] + d * ATTN_BLOCK);
+            ATTN_FETCH((const char *)(keys[b] + d * ATTN_BLOCK) + t->layout->values);
             ATTN_FETCH((const char *)(keys[b] + d * ATTN_BLOCK) + t->ahead);
         }
         ATTN_UNROLL for (size_t i = 0; i < n; i++)
@@ -38,6 +39,7 @@ ATTN_INLINE void ATTN(score)(const attn_tile *t, const float *q, float (*s)[ATTN
 #  ifdef ATTN_SCALED
             const float *scales = (const float *)(const void *)(at + b * t->layout->bytes + t->layout->key_scales);
             sum[i][b] = v16_mul(sum[i][b], v16_load(scales));
+            ATTN_FETCH(at + b * t->layout->bytes + t->layout->value_scales);
 #  endif
             v16_store(s[i] + (b0 + b) * ATTN_BLOCK, sum[i][b]);
         }
@@ -56,14 +58,18 @@ ATTN_INLINE void ATTN(mix)(const attn_tile *t, float *o, size_t o_stride, const 
     for (size_t j = begin; j < end;) {
         const char *at = t->at + j / ATTN_BLOCK * t->layout->bytes + t->layout->values;
         const ATTN_VALUE *row = (const ATTN_VALUE *)(const void *)at + j % ATTN_BLOCK * t->layout->padded + d0;
-        const size_t stop = attn_least(end, (j / ATTN_BLOCK + 1) * ATTN_BLOCK);
-        for (; j < stop; j++, row += t->layout->padded) {
+        const size_t stop = attn_least(end, (j / ATTN_BLOCK + 1) * ATTN_BLOCK), share = 16 * n_vectors * sizeof *row;
+        const char *keys = attn_share(t, j, d0 * sizeof *row, share);
+#  ifdef ATTN_SCALED
+        ATTN_FETCH(t->at + t->ahead + j / ATTN_BLOCK * t->layout->bytes + t->layout->key_scales);
+#  endif
+        for (; j < stop; j++, row += t->layout->padded, keys += share) {
             v16 value[ATTN_VECTORS];
-            ATTN_UNROLL for (size_t c = 0; c < n_vectors; c++)
+            ATTN_UNROLL for (size_t c = 0; c < n_vectors; c++) value[c] = ATTN_LOAD(row + 16 * c);
+            ATTN_UNROLL for (size_t i = 0; i < share; i += 64)
             {
-                value[c] = ATTN_LOAD(row + 16 * c);
-                if (16 * c * sizeof *row % 64 == 0)
-                    ATTN_FETCH((const char *)(row + 16 * c) + t->ahead);
+                ATTN_FETCH(keys + i);
+                ATTN_FETCH((const char *)row + i + t->ahead);
             }
             ATTN_UNROLL for (size_t i = 0; i < n; i++)
             {
@@ -189,9 +195,9 @@ static void ATTN(take_split)(const qw_attend_args *a, size_t split, size_t first
 
 static void ATTN(attend)(const qw_attend_args *a) { attn_all_splits(a, ATTN_PACK, ATTN(take_split)); }
 
-static void ATTN(attend_split)(const qw_attend_args *a, size_t split, float *parts)
+static void ATTN(attend_splits)(const qw_attend_args *a, size_t first, size_t n, float *parts, size_t split_stride)
 {
-    attn_one_split(a, split, parts, ATTN_PACK, ATTN(take_split));
+    attn_some_splits(a, first, n, parts, split_stride, ATTN_PACK, ATTN(take_split));
 }
 
 #undef ATTN

@@ -43,11 +43,11 @@ static void attn_fill(qw_kernels *k)
     k->attend[QW_KV_BF16] = attend_bf16;
     k->attend[QW_KV_Q8] = attend_q8;
     k->attend[QW_KV_Q4] = attend_q4;
-    k->attend_split[QW_KV_F32] = attend_split_f32;
-    k->attend_split[QW_KV_F16] = attend_split_f16;
-    k->attend_split[QW_KV_BF16] = attend_split_bf16;
-    k->attend_split[QW_KV_Q8] = attend_split_q8;
-    k->attend_split[QW_KV_Q4] = attend_split_q4;
+    k->attend_splits[QW_KV_F32] = attend_splits_f32;
+    k->attend_splits[QW_KV_F16] = attend_splits_f16;
+    k->attend_splits[QW_KV_BF16] = attend_splits_bf16;
+    k->attend_splits[QW_KV_Q8] = attend_splits_q8;
+    k->attend_splits[QW_KV_Q4] = attend_splits_q4;
     k->attend_merge = attn_merge_parts;
 }
 

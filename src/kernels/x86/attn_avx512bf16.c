@@ -160,5 +160,5 @@ void qw_attn_avx512bf16(qw_kernels *k)
 {
     k->kv_append[QW_KV_PAIRS] = append_pairs;
     k->attend[QW_KV_PAIRS] = attend_pairs;
-    k->attend_split[QW_KV_PAIRS] = attend_split_pairs;
+    k->attend_splits[QW_KV_PAIRS] = attend_splits_pairs;
 }
