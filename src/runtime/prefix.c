@@ -117,6 +117,7 @@ static qw_prefix_match find(qw_prefix *p, const uint64_t *keys, size_t n, size_t
         for (size_t i = 0; i < qw_page_count(m.length); i++)
             qw_page_hold(pages[i]);
         qw_prefix_touch(&p->evictor, kept);
+        kept->saved = false;
     }
     m.why = why_not_more(p, keys, n, most, place, &m, kept ? qw_prefix_hash_at(node, m.length) : 0);
     p->hits += kept != NULL;

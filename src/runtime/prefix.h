@@ -82,7 +82,7 @@ typedef bool (*qw_prefix_fn)(void *ctx, const qw_prefix_item *item);
 /* Calls fn for every checkpoint that is there now, in the order in which they came; with unsaved_only for those without the mark below. The item is held while fn works, but the
  * cache is not locked: fn may call it, and others do; what they drop meanwhile is left out. Fails for lack of memory only (for lists), having called fn for some. */
 qwren_status qw_prefix_each(qw_prefix *p, bool unsaved_only, qw_prefix_fn fn, void *ctx, qwren_error *err);
-/* Marks a checkpoint, which the caller holds, as on disk already. Does nothing when the cache has not kept it or has dropped it. */
+/* Marks a checkpoint, which the caller holds, as on disk already, until it is found the next time: by then its file may have gone, and if not, it has been used. Does nothing when the cache has not kept it or has dropped it. */
 void qw_prefix_mark_saved(qw_prefix *p, const qw_checkpoint *cp);
 
 #endif

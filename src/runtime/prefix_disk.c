@@ -67,6 +67,7 @@ qw_prefix_disk_stats qw_prefix_disk_statistics(qw_prefix_disk *d)
 typedef struct loading {
     qw_prefix_disk *d;
     const uint64_t *keys;
+    size_t most;            /* tokens that are wanted */
     qw_page **pages;        /* [n_pages] held; those that `d` writes are new */
     size_t n_pages, filled; /* the second: positions */
     bool *is_new;           /* [pages that there will be] */
@@ -121,6 +122,24 @@ static qwren_status check_tokens(const loading *l, const qw_store *s, const qw_s
     return st;
 }
 
+/* Each token of text takes a rotary position, and those of a picture together at least one and no more than they are. */
+static bool is_plausible(const uint64_t *keys, const qw_checkpoint *cp)
+{
+    size_t n_text = 0;
+    for (size_t i = 0; i < cp->length; i++)
+        n_text += !(keys[i] & QW_PICTURE_KEY);
+    const size_t least = n_text + (n_text < cp->length);
+    return cp->next_pos >= 0 && (size_t)cp->next_pos >= least && (size_t)cp->next_pos <= cp->length;
+}
+
+static qwren_status load_state(loading *l, const qw_store *s, const qw_store_block *b, size_t end, qwren_error *err)
+{
+    if (!qw_saved_is_sound(b, &l->d->format) || b->info[0] != end || l->checkpoint)
+        return QWREN_E_FORMAT;
+    QW_TRY(qw_saved_get_state(s, b, &l->d->format, &l->checkpoint, err));
+    return is_plausible(l->keys, l->checkpoint) ? QWREN_OK : QWREN_E_FORMAT;
+}
+
 static qwren_status load_blocks(loading *l, qw_store *s, const qw_piece *piece, bool with_state, qwren_error *err)
 {
     qw_store_block b;
@@ -131,12 +150,10 @@ static qwren_status load_blocks(loading *l, qw_store *s, const qw_piece *piece, 
             has_tokens = true;
         } else if (b.tag == QW_SAVED_PAGES)
             QW_TRY(load_pages(l, s, &b, piece->end, err));
-        else if (b.tag == QW_SAVED_STATE && with_state) {
-            if (!qw_saved_is_sound(&b, &l->d->format) || b.info[0] != piece->end || l->checkpoint)
-                return QWREN_E_FORMAT;
-            QW_TRY(qw_saved_get_state(s, &b, &l->d->format, &l->checkpoint, err));
-        }
+        else if (b.tag == QW_SAVED_STATE && with_state)
+            QW_TRY(load_state(l, s, &b, piece->end, err));
     }
+    QW_TRY(qw_store_ended(s, err));
     return has_tokens && l->filled >= piece->end && (!with_state || l->checkpoint) ? QWREN_OK : QWREN_E_FORMAT;
 }
 
@@ -187,10 +204,27 @@ static void give_back(loading *l, qw_prefix_match *m)
     *m = (qw_prefix_match){ 0 };
 }
 
-/* What was loaded becomes the cache's, which may have no room for it; the caller gets it all the same. */
-static qw_prefix_match hand_over(loading *l, qw_prefix *p, size_t n_common, size_t length)
+/* Why a timeline that goes on behind `piece` is not known any further; `m` is what the cache knew of it. */
+static qw_prefix_miss why_not_more(const loading *l, const qw_prefix_match *m, const qw_piece *piece)
 {
-    qw_prefix_match m = { .n_common = n_common > length ? n_common : length, .length = length, .checkpoint = l->checkpoint };
+    qw_prefix_disk *d = l->d;
+    if (piece->end == l->most)
+        return QW_PREFIX_NONE;
+    if (m->n_common > piece->end || (m->n_common == piece->end && m->why == QW_PREFIX_DIFFERS))
+        return m->why;
+    pthread_mutex_lock(&d->lock);
+    const bool others = qw_prefix_index_goes_on(&d->index, piece->id);
+    pthread_mutex_unlock(&d->lock);
+    return others ? QW_PREFIX_DIFFERS : QW_PREFIX_NONE;
+}
+
+/* What was loaded becomes the cache's, which may have no room for it; the caller gets it all the same. */
+static qw_prefix_match hand_over(loading *l, qw_prefix *p, const qw_prefix_match *before, const qw_piece *piece)
+{
+    qw_prefix_match m = { .n_common = before->n_common > piece->end ? before->n_common : piece->end,
+                          .length = piece->end,
+                          .checkpoint = l->checkpoint,
+                          .why = why_not_more(l, before, piece) };
     if (qw_prefix_insert(p, l->keys, l->pages, l->checkpoint, NULL) == QWREN_OK)
         qw_prefix_mark_saved(p, l->checkpoint);
     let_go(l);
@@ -209,16 +243,16 @@ static void leave_out(qw_prefix_disk *d, const qw_piece *piece, bool damaged)
 }
 
 /* One try to go on from `m`, which the cache gave. After a failure `m` is void. */
-static qwren_status extend(qw_prefix_disk *d, qw_prefix *p, const uint64_t *keys, qw_prefix_match *m, qw_page **pages,
+static qwren_status extend(qw_prefix_disk *d, qw_prefix *p, const uint64_t *keys, size_t most, qw_prefix_match *m, qw_page **pages,
                            const qw_piece *chain, size_t n)
 {
-    loading l = { .d = d, .keys = keys, .pages = pages, .n_pages = qw_page_count(m->length), .filled = m->length };
+    loading l = { .d = d, .keys = keys, .most = most, .pages = pages, .n_pages = qw_page_count(m->length), .filled = m->length };
     qwren_error ignored;
     size_t bad = 0;
     const qwren_status st = load_chain(&l, chain, n, &bad, &ignored);
     if (st == QWREN_OK) {
         qw_checkpoint_drop(m->checkpoint);
-        *m = hand_over(&l, p, m->n_common, chain[n - 1].end);
+        *m = hand_over(&l, p, m, &chain[n - 1]);
     } else {
         give_back(&l, m);
         if (st != QWREN_E_MEMORY)
@@ -227,15 +261,22 @@ static qwren_status extend(qw_prefix_disk *d, qw_prefix *p, const uint64_t *keys
     return st;
 }
 
+/* Once for each look-up: what cannot be used is forgotten, and another look at the folder brings it back. */
+static qwren_status refresh(qw_prefix_disk *d, qwren_error *err)
+{
+    pthread_mutex_lock(&d->lock);
+    const qwren_status st = qw_prefix_index_refresh(&d->index, err);
+    pthread_mutex_unlock(&d->lock);
+    return st;
+}
+
 /* Pieces that go on behind `known` tokens. */
 static qw_piece *find_chain(qw_prefix_disk *d, const uint64_t *keys, size_t known, size_t most, size_t *n)
 {
     qw_piece *chain = NULL;
-    qwren_error ignored;
     *n = 0;
     pthread_mutex_lock(&d->lock);
-    if (qw_prefix_index_refresh(&d->index, &ignored) == QWREN_OK)
-        qw_prefix_index_chain(&d->index, keys, known, most, &chain, n, &ignored);
+    qw_prefix_index_chain(&d->index, keys, known, most, &chain, n, NULL);
     pthread_mutex_unlock(&d->lock);
     return chain;
 }
@@ -257,17 +298,17 @@ static void count_loads(qw_prefix_disk *d, size_t n)
 qw_prefix_match qw_prefix_disk_find(qw_prefix_disk *d, qw_prefix *p, const uint64_t *keys, size_t n, size_t most, qw_page **pages,
                                     size_t *loaded)
 {
-    qwren_status st = QWREN_E_FORMAT;
+    bool looks = refresh(d, NULL) == QWREN_OK;
     if (loaded)
         *loaded = 0;
     for (;;) {
         size_t n_chain;
         qw_prefix_match m = qw_prefix_find(p, keys, n, most, pages);
-        qw_piece *chain = st == QWREN_E_MEMORY ? NULL : find_chain(d, keys, m.length, most, &n_chain);
+        qw_piece *chain = looks ? find_chain(d, keys, m.length, most, &n_chain) : NULL;
         if (!chain)
             return m;
         const size_t known = m.length;
-        st = extend(d, p, keys, &m, pages, chain, n_chain);
+        const qwren_status st = extend(d, p, keys, most, &m, pages, chain, n_chain);
         if (st == QWREN_OK) {
             renew(d, chain, n_chain);
             count_loads(d, n_chain);
@@ -277,6 +318,7 @@ qw_prefix_match qw_prefix_disk_find(qw_prefix_disk *d, qw_prefix *p, const uint6
         qw_free(chain);
         if (st == QWREN_OK)
             return m;
+        looks = st != QWREN_E_MEMORY;
     }
 }
 
@@ -317,10 +359,13 @@ static qwren_status write_file(qw_prefix_disk *d, const qw_prefix_item *item, co
                                qwren_error *err)
 {
     qw_store *s;
-    QW_TRY(qw_store_edit(&s, temporary, &d->index.head, err));
-    qwren_status st = write_blocks(s, &d->format, item, piece, err);
-    piece->bytes = qw_store_bytes(s);
-    qw_store_close(s);
+    unlink(temporary); /* of a process of this name that died */
+    qwren_status st = qw_store_edit(&s, temporary, &d->index.head, err);
+    if (st == QWREN_OK) {
+        st = write_blocks(s, &d->format, item, piece, err);
+        piece->bytes = qw_store_bytes(s);
+        qw_store_close(s);
+    }
     if (st == QWREN_OK && rename(temporary, path) != 0)
         st = qw_fail(err, QWREN_E_IO, "%s: cannot be put in place: %s", path, strerror(errno));
     if (st != QWREN_OK)
@@ -382,10 +427,12 @@ static qwren_status save_item(saving *w, const qw_prefix_item *item, qwren_error
     const bool wanted = st == QWREN_OK && !there && fits(w->d, item, &piece);
     if (wanted)
         st = write_piece(w->d, item, &piece, err);
-    if (wanted && st == QWREN_OK) {
-        renew(w->d, chain, n_chain);
+    if (wanted && st == QWREN_OK)
         st = keep_piece(w, &piece, err);
-    }
+    if (there) /* it was used, in memory alone */
+        qw_prefix_index_renew(&w->d->index, piece.id);
+    if (there || (wanted && st == QWREN_OK))
+        renew(w->d, chain, n_chain);
     if (st == QWREN_OK)
         qw_prefix_mark_saved(w->p, item->checkpoint);
     qw_free(chain);
@@ -412,9 +459,7 @@ static bool save_one(void *ctx, const qw_prefix_item *item)
 qwren_status qw_prefix_disk_save(qw_prefix_disk *d, qw_prefix *p, uint64_t *written, qwren_error *err)
 {
     saving w = { .d = d, .p = p, .err = err };
-    pthread_mutex_lock(&d->lock);
-    qwren_status st = qw_prefix_index_refresh(&d->index, err);
-    pthread_mutex_unlock(&d->lock);
+    qwren_status st = refresh(d, err);
     if (st == QWREN_OK)
         st = qw_prefix_each(p, true, save_one, &w, err);
     if (st == QWREN_OK)

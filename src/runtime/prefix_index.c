@@ -20,6 +20,8 @@
 
 #define SUFFIX ".prefix"
 #define ABANDONED_S 3600 /* what was begun and not put in place for so long is nobody's any more */
+/* A folder that has changed within so short a time may change again without looking newer: its clock is coarse. */
+#define FRESH_S 2
 
 /* ---- names */
 
@@ -55,6 +57,19 @@ static bool read_name(qw_piece_id *id, const char *name)
     return strcmp(name, again) == 0;
 }
 
+/* <name of ours>.tmp-...: prefix_disk.c writes it. Others may have files that look alike. */
+static bool is_temporary(const char *name)
+{
+    static const size_t n = 32 + sizeof SUFFIX - 1;
+    char own[64];
+    qw_piece_id ignored;
+    if (strlen(name) <= n || strncmp(name + n, ".tmp-", 5) != 0)
+        return false;
+    memcpy(own, name, n);
+    own[n] = '\0';
+    return read_name(&ignored, own);
+}
+
 char *qw_prefix_index_path(const qw_prefix_index *x, qw_piece_id id)
 {
     char name[64];
@@ -76,6 +91,14 @@ const qw_piece *qw_prefix_index_find(const qw_prefix_index *x, qw_piece_id id)
 {
     const qw_piece *p = find_any(x, id);
     return p && p->ours ? p : NULL;
+}
+
+bool qw_prefix_index_goes_on(const qw_prefix_index *x, qw_piece_id id)
+{
+    for (size_t i = 0; i < x->n; i++)
+        if (x->at[i].ours && x->at[i].begin && same(x->at[i].parent, id))
+            return true;
+    return false;
 }
 
 qwren_status qw_prefix_index_add(qw_prefix_index *x, const qw_piece *piece, qwren_error *err)
@@ -108,64 +131,90 @@ static void forget(qw_prefix_index *x, size_t i)
 void qw_prefix_index_forget(qw_prefix_index *x, qw_piece_id id)
 {
     const qw_piece *p = find_any(x, id);
+    x->scanned_s = x->scanned_ns = 0;
     if (p)
         forget(x, (size_t)(p - x->at));
 }
 
-void qw_prefix_index_remove(qw_prefix_index *x, qw_piece_id id)
+/* False: the file is still there. */
+static bool unlink_piece(const qw_prefix_index *x, qw_piece_id id)
 {
     char *path = qw_prefix_index_path(x, id);
-    if (path)
-        unlink(path);
+    const bool gone = path && (unlink(path) == 0 || errno == ENOENT);
     qw_free(path);
+    return gone;
+}
+
+void qw_prefix_index_remove(qw_prefix_index *x, qw_piece_id id)
+{
+    unlink_piece(x, id);
     qw_prefix_index_forget(x, id);
 }
 
 /* ---- reading the folder */
 
-/* The head of a file. What is damaged is removed; what a newer version wrote, or another model, counts. */
-static bool read_piece(const qw_prefix_index *x, const char *path, qw_piece *out, qwren_error *err)
+/* What the first block of a file says. */
+static qwren_status read_names(const qw_prefix_index *x, qw_store *s, qw_piece *out)
 {
-    qw_store *s;
     qw_store_block b;
     qw_piece_names names;
-    qwren_status st = qw_store_open(&s, path, QW_PIECE_KIND, err);
+    if (!qw_store_next(s, &b))
+        return qw_store_ended(s, NULL) == QWREN_OK ? QWREN_E_FORMAT : QWREN_E_IO;
+    if (b.tag != QW_PIECE_TAG || b.bytes != sizeof names || b.info[0] >= b.info[1])
+        return QWREN_E_FORMAT;
+    QW_TRY(qw_store_read(s, &b, &(qw_store_part){ &names, sizeof names }, 1, NULL));
+    if (!same(names.own, out->id))
+        return QWREN_E_FORMAT;
+    out->ours = memcmp(qw_store_get_head(s)->key, x->head.key, sizeof x->head.key) == 0;
+    out->parent = names.parent;
+    out->begin = (size_t)b.info[0];
+    out->end = (size_t)b.info[1];
+    return QWREN_OK;
+}
+
+/* The head of a file. What is damaged is removed; what a newer version wrote, or another model, counts; what cannot be read just now may be
+ * the next time. */
+static qwren_status read_piece(const qw_prefix_index *x, const char *path, qw_piece *out)
+{
+    qw_store *s;
+    qwren_status st = qw_store_open(&s, path, QW_PIECE_KIND, NULL);
     if (st == QWREN_E_UNSUPPORTED)
-        return true;
+        return QWREN_OK;
     if (st == QWREN_OK) {
-        const bool first = qw_store_next(s, &b) && b.tag == QW_PIECE_TAG && b.bytes == sizeof names && b.info[0] < b.info[1];
-        st = first ? qw_store_read(s, &b, &(qw_store_part){ &names, sizeof names }, 1, err) : QWREN_E_FORMAT;
-        if (st == QWREN_OK && !same(names.own, out->id))
-            st = QWREN_E_FORMAT;
-        out->ours = st == QWREN_OK && memcmp(qw_store_get_head(s)->key, x->head.key, sizeof x->head.key) == 0;
-        if (st == QWREN_OK) {
-            out->parent = names.parent;
-            out->begin = (size_t)b.info[0];
-            out->end = (size_t)b.info[1];
-        }
+        st = read_names(x, s, out);
         qw_store_close(s);
     }
     if (st == QWREN_E_FORMAT)
         unlink(path);
-    return st == QWREN_OK;
+    return st;
+}
+
+/* A file that has a name of ours. */
+static qwren_status see_piece(qw_prefix_index *x, const char *path, qw_piece *piece, qwren_error *err)
+{
+    qw_piece *known = find_any(x, piece->id);
+    if (known) {
+        known->seen = true;
+        return QWREN_OK;
+    }
+    const qwren_status st = read_piece(x, path, piece);
+    if (st == QWREN_OK)
+        return qw_prefix_index_add(x, piece, err);
+    x->incomplete |= st != QWREN_E_FORMAT;
+    return QWREN_OK;
 }
 
 static qwren_status see_file(qw_prefix_index *x, const char *name, qwren_error *err)
 {
     qw_piece piece = { .seen = true };
     struct stat st;
-    qwren_error ignored;
     char *path = qw_path_join(x->dir, name);
     qwren_status result = path ? QWREN_OK : qw_fail_memory(err, strlen(name), "a path");
-    if (path && strstr(name, ".tmp-") && stat(path, &st) == 0 && time(NULL) - st.st_mtime > ABANDONED_S)
+    if (path && is_temporary(name) && stat(path, &st) == 0 && time(NULL) - st.st_mtime > ABANDONED_S)
         unlink(path);
     else if (path && read_name(&piece.id, name) && stat(path, &st) == 0) {
-        qw_piece *known = find_any(x, piece.id);
         piece.bytes = (uint64_t)st.st_size;
-        if (known)
-            known->seen = true;
-        else if (read_piece(x, path, &piece, &ignored))
-            result = qw_prefix_index_add(x, &piece, err);
+        result = see_piece(x, path, &piece, err);
     }
     qw_free(path);
     return result;
@@ -186,14 +235,30 @@ static qwren_status scan(qw_prefix_index *x, qwren_error *err)
     return st;
 }
 
+/* Somebody may have removed the folder itself. */
+static qwren_status examine(const qw_prefix_index *x, struct stat *st, qwren_error *err)
+{
+    if (stat(x->dir, st) == 0)
+        return QWREN_OK;
+    if (errno == ENOENT)
+        QW_TRY(qw_dir_make(x->dir, err));
+    return stat(x->dir, st) == 0 ? QWREN_OK : qw_fail(err, QWREN_E_IO, "%s: cannot be examined: %s", x->dir, strerror(errno));
+}
+
 qwren_status qw_prefix_index_refresh(qw_prefix_index *x, qwren_error *err)
 {
     struct stat st;
-    if (stat(x->dir, &st) == 0 && x->scanned_s == (int64_t)st.st_mtim.tv_sec && x->scanned_ns == (int64_t)st.st_mtim.tv_nsec)
+    QW_TRY(examine(x, &st, err));
+    if (x->scanned_s == (int64_t)st.st_mtim.tv_sec && x->scanned_ns == (int64_t)st.st_mtim.tv_nsec)
         return QWREN_OK;
-    x->scanned_s = (int64_t)st.st_mtim.tv_sec;
-    x->scanned_ns = (int64_t)st.st_mtim.tv_nsec;
-    return scan(x, err);
+    x->incomplete = time(NULL) - st.st_mtim.tv_sec <= FRESH_S;
+    x->scanned_s = x->scanned_ns = 0;
+    QW_TRY(scan(x, err));
+    if (!x->incomplete) {
+        x->scanned_s = (int64_t)st.st_mtim.tv_sec;
+        x->scanned_ns = (int64_t)st.st_mtim.tv_nsec;
+    }
+    return QWREN_OK;
 }
 
 qwren_status qw_prefix_index_init(qw_prefix_index *out, const char *dir, const qw_store_head *head, qwren_error *err)
@@ -350,6 +415,7 @@ void qw_prefix_index_shrink(qw_prefix_index *x, uint64_t bytes)
         all[i] = age_of(x, &x->at[i]);
     qsort(all, n, sizeof *all, by_age);
     for (size_t i = 0; i < n && x->bytes > bytes; i++)
-        qw_prefix_index_remove(x, all[i].id);
+        if (unlink_piece(x, all[i].id))
+            qw_prefix_index_forget(x, all[i].id);
     qw_free(all);
 }

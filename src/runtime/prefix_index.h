@@ -41,15 +41,19 @@ typedef struct qw_prefix_index {
     qw_piece *at;       /* [n] by end */
     size_t n, room;
     uint64_t bytes;
-    int64_t scanned_s, scanned_ns; /* the folder's time when it was read */
+    int64_t scanned_s, scanned_ns; /* the folder's time when it was read; 0: it is to be read again */
+    bool incomplete;               /* private */
 } qw_prefix_index;
 
 /* Makes the folder when there is none, and reads what lies in it. */
 qwren_status qw_prefix_index_init(qw_prefix_index *out, const char *dir, const qw_store_head *head, qwren_error *err);
 void qw_prefix_index_deinit(qw_prefix_index *x); /* safe on zeros */
-/* Looks again when something was added or taken away since. */
+/* Looks again when something was added or taken away since, or might have been; makes the folder anew when it has gone. E_IO: what is known
+ * of it stays. */
 qwren_status qw_prefix_index_refresh(qw_prefix_index *x, qwren_error *err);
 
+/* Some piece of ours begins where this one ends. */
+bool qw_prefix_index_goes_on(const qw_prefix_index *x, qw_piece_id id);
 const qw_piece *qw_prefix_index_find(const qw_prefix_index *x, qw_piece_id id); /* one of ours; NULL: there is none */
 /* The longest piece that ends behind `known` and at or before `most` tokens of keys, and from which there is a way back to `known` or to
  * the beginning: chain [*n], from the front;
@@ -59,13 +63,13 @@ qwren_status qw_prefix_index_chain(qw_prefix_index *x, const uint64_t *keys, siz
                                    qwren_error *err);
 /* A file was put in place. */
 qwren_status qw_prefix_index_add(qw_prefix_index *x, const qw_piece *piece, qwren_error *err);
-/* A file is as if it were not there, until the folder is read again. */
+/* A file is as if it were not there, until the folder is read again, which the next refresh does. */
 void qw_prefix_index_forget(qw_prefix_index *x, qw_piece_id id);
 /* Removes a file, which may have gone already. */
 void qw_prefix_index_remove(qw_prefix_index *x, qw_piece_id id);
 /* It was used just now. */
 void qw_prefix_index_renew(const qw_prefix_index *x, qw_piece_id id);
-/* Removes what was not used for the longest time until there are at most so many bytes. */
+/* Removes what was not used for the longest time until there are at most so many bytes. What cannot be removed stays. */
 void qw_prefix_index_shrink(qw_prefix_index *x, uint64_t bytes);
 /* The file of a piece; qw_free it. NULL when memory is short. */
 char *qw_prefix_index_path(const qw_prefix_index *x, qw_piece_id id);

@@ -141,14 +141,16 @@ qwren_status qw_saved_log_read(qw_saved_log *out, qw_store *s, const qw_saved_fo
 {
     qw_store_block b;
     size_t room = 0;
+    qwren_status st = QWREN_OK;
     *out = (qw_saved_log){ 0 };
     qw_store_rewind(s);
-    while (out->n < MOST_BLOCKS && qw_store_next(s, &b)) {
-        const qwren_status st = add_block(out, &b, &room, err);
-        if (st != QWREN_OK) {
-            qw_saved_log_deinit(out);
-            return st;
-        }
+    while (st == QWREN_OK && out->n < MOST_BLOCKS && qw_store_next(s, &b))
+        st = add_block(out, &b, &room, err);
+    if (st == QWREN_OK)
+        st = qw_store_ended(s, err);
+    if (st != QWREN_OK) {
+        qw_saved_log_deinit(out);
+        return st;
     }
     settle(out, out->n, f);
     return QWREN_OK;

@@ -47,6 +47,7 @@ struct qw_store {
     qw_store_head head;
     uint64_t size, at; /* bytes of the file; where the next block is looked for */
     uint64_t end;      /* when writing: where the next one goes */
+    int trouble;       /* errno of the last look for a block; 0: it could be read */
 };
 
 static qwren_status fail_io(const qw_store *s, const char *doing, qwren_error *err)
@@ -222,6 +223,7 @@ static qwren_status find_end(qw_store *s, qwren_error *err)
         QW_TRY(st);
         s->end = qw_store_block_end(&b);
     }
+    QW_TRY(qw_store_ended(s, err)); /* what cannot be read just now is not cut off */
     qw_store_rewind(s);
     return qw_store_cut(s, s->end, err);
 }
@@ -309,7 +311,13 @@ void qw_store_rewind(qw_store *s) { s->at = sizeof(file_head); }
 bool qw_store_next(qw_store *s, qw_store_block *b)
 {
     block_head h;
-    if (s->size < s->at || s->size - s->at < sizeof h || read_at(s->fd, &h, sizeof h, s->at) != (ssize_t)sizeof h)
+    s->trouble = 0;
+    if (s->size < s->at || s->size - s->at < sizeof h)
+        return false;
+    const ssize_t n = read_at(s->fd, &h, sizeof h, s->at);
+    if (n < 0)
+        s->trouble = errno;
+    if (n != (ssize_t)sizeof h)
         return false;
     const uint64_t room = s->size - s->at - sizeof h;
     if (h.sum != qw_hash_bytes(&h, offsetof(block_head, sum)) || h.at != s->at || h.bytes > room || rounded(h.bytes) > room)
@@ -318,6 +326,12 @@ bool qw_store_next(qw_store *s, qw_store_block *b)
     memcpy(b->info, h.info, sizeof b->info);
     s->at = qw_store_block_end(b);
     return true;
+}
+
+qwren_status qw_store_ended(const qw_store *s, qwren_error *err)
+{
+    errno = s->trouble;
+    return s->trouble ? fail_io(s, "read", err) : QWREN_OK;
 }
 
 static qwren_status fail_damaged(const qw_store *s, const qw_store_block *b, qwren_error *err)

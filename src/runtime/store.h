@@ -59,9 +59,11 @@ qwren_status qw_store_expect(const qw_store *s, const qw_store_head *head, qwren
 
 /* ---- reading */
 
-/* The next block whose head is whole and whose payload lies inside the file, from the first on. False: there is none. The payload has not
- * been looked at. */
+/* The next block whose head is whole and whose payload lies inside the file, from the first on. False: there is none, or it could not be
+ * read, which qw_store_ended() tells. The payload has not been looked at. */
 bool qw_store_next(qw_store *s, qw_store_block *b);
+/* After false: OK when no block follows that counts; E_IO when nobody knows. */
+qwren_status qw_store_ended(const qw_store *s, qwren_error *err);
 void qw_store_rewind(qw_store *s);
 /* The payload into parts of together b->bytes. E_FORMAT: its checksum is wrong, and the parts hold anything; E_IO. */
 qwren_status qw_store_read(const qw_store *s, const qw_store_block *b, const qw_store_part *parts, size_t n_parts, qwren_error *err);

@@ -107,7 +107,7 @@ static inline qw_checkpoint *kept_checkpoint_of(const qw_text_config *c, const u
     qw_checkpoint *cp;
     assert_int_equal(qw_checkpoint_create(&cp, c, NULL), QWREN_OK);
     cp->length = n;
-    cp->next_pos = (int32_t)n + 3;
+    cp->next_pos = (int32_t)n;
     cp->kind = kind;
     const uint64_t hash = kept_hash(keys, n);
     for (size_t i = 0; i < cp->n_floats; i++)
@@ -123,7 +123,7 @@ static inline qw_checkpoint *kept_checkpoint(const uint64_t *keys, size_t n, qw_
 static inline void kept_check_state(const qw_checkpoint *cp, const uint64_t *keys)
 {
     const uint64_t hash = kept_hash(keys, cp->length);
-    assert_int_equal(cp->next_pos, cp->length + 3);
+    assert_int_equal(cp->next_pos, cp->length);
     for (size_t i = 0; i < cp->n_floats; i++)
         if (cp->floats[i] != kept_state(hash, i))
             fail_msg("the checkpoint of %zu tokens holds something else at %zu", cp->length, i);

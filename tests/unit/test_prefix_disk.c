@@ -2,6 +2,7 @@
  * old or another model's are as if they were not
  * there. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +24,7 @@
 
 #include "base/dir.h"
 #include "base/file.h"
+#include "model/merge.h"
 #include "runtime/prefix_disk.h"
 #include "runtime/prefix_index.h"
 #include "support/fault.h"
@@ -150,12 +153,13 @@ static uint64_t save(process *x)
     return written;
 }
 
-/* What is found must be right; returns how long it is. */
-static size_t find(process *x, const uint64_t *keys, size_t n, size_t *loaded)
+/* What is found must be right; returns how long it is, and why not longer. */
+static size_t find_and_tell(process *x, const uint64_t *keys, size_t n, size_t *loaded, qw_prefix_miss *why)
 {
     qw_page *pages[8] = { NULL };
     size_t ignored;
     const qw_prefix_match m = qw_prefix_disk_find(x->d, x->p, keys, n, n, pages, loaded ? loaded : &ignored);
+    *why = m.why;
     assert_true(m.length <= n && m.n_common >= m.length && (m.checkpoint != NULL) == (m.length > 0));
     if (m.checkpoint) {
         assert_int_equal(m.checkpoint->length, m.length);
@@ -165,6 +169,12 @@ static size_t find(process *x, const uint64_t *keys, size_t n, size_t *loaded)
     kept_drop(pages, m.length, keys);
     qw_checkpoint_drop(m.checkpoint);
     return m.length;
+}
+
+static size_t find(process *x, const uint64_t *keys, size_t n, size_t *loaded)
+{
+    qw_prefix_miss why;
+    return find_and_tell(x, keys, n, loaded, &why);
 }
 
 static void a_prefix_is_there_in_the_next_run(void **state)
@@ -243,6 +253,19 @@ static void pieces_are_shared(void **state)
     assert_int_equal(find(&x, keys, 719, NULL), 700);
     assert_int_equal(find(&x, keys, 1500, NULL), 720);
     assert_int_equal(find(&x, other, 1500, NULL), 1300);
+    end(&x);
+
+    qw_prefix_miss why; /* another message than those that followed; new ones behind all that is known; all that is asked for */
+    make_keys(other, 700, KEPT_MOST, 3);
+    x = begin();
+    assert_int_equal(find_and_tell(&x, other, 1500, NULL, &why), 700);
+    assert_int_equal(why, QW_PREFIX_DIFFERS);
+    assert_int_equal(find_and_tell(&x, keys, 1500, NULL, &why), 720);
+    assert_int_equal(why, QW_PREFIX_NONE);
+    end(&x);
+    x = begin();
+    assert_int_equal(find_and_tell(&x, keys, 700, NULL, &why), 700);
+    assert_int_equal(why, QW_PREFIX_NONE);
     end(&x);
 }
 
@@ -390,6 +413,206 @@ static void a_missing_link_is_a_miss(void **state)
     end(&x);
 }
 
+/* Rotary positions that no timeline of these tokens can have would make all that follows wrong. */
+static void an_impossible_position_is_damage(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t next_pos;
+        bool pictures, good;
+    } cases[] = { { 50, false, true }, { 49, false, false }, { 51, false, false }, { 41, true, true },         { 50, true, true },
+                  { 40, true, false }, { 51, true, false },  { 0, true, false },   { INT32_MAX, false, false } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t keys[KEPT_MOST];
+        qw_page *pages[8] = { NULL };
+        make_keys(keys, 0, KEPT_MOST, 1);
+        for (size_t k = 20; cases[i].pictures && k < 30; k++)
+            keys[k] |= QW_PICTURE_KEY;
+        process x = begin();
+        kept_fill(&x.f, pages, keys, 0, 50);
+        qw_checkpoint *cp = kept_checkpoint(keys, 50, QW_CHECKPOINT_TURN);
+        cp->next_pos = cases[i].next_pos;
+        assert_int_equal(qw_prefix_insert(x.p, keys, pages, cp, NULL), QWREN_OK);
+        qw_checkpoint_drop(cp);
+        kept_drop(pages, 50, keys);
+        save(&x);
+        end(&x);
+        x = begin();
+        const qw_prefix_match m = qw_prefix_disk_find(x.d, x.p, keys, 60, 60, pages, NULL);
+        assert_int_equal(m.length, cases[i].good ? 50 : 0);
+        kept_drop(pages, m.length, NULL);
+        qw_checkpoint_drop(m.checkpoint);
+        end(&x);
+        assert_int_equal(count_files(), cases[i].good);
+        each_file(remove_one, NULL);
+    }
+}
+
+/* ---- trouble with the folder */
+
+/* The system's pread() and unlink() are called through here. */
+static bool no_reads, no_unlinks;
+
+ssize_t pread(int fd, void *bytes, size_t n, off_t at)
+{
+    if (!no_reads || at < QW_STORE_HEAD_BYTES)
+        return (ssize_t)syscall(SYS_pread64, fd, bytes, n, at);
+    errno = EIO;
+    return -1;
+}
+
+int unlink(const char *path)
+{
+    if (!no_unlinks)
+        return unlinkat(AT_FDCWD, path, 0);
+    errno = EROFS;
+    return -1;
+}
+
+/* A disk that fails for a moment is no reason to throw files away. */
+static void what_cannot_be_read_just_now_stays(void **state)
+{
+    (void)state;
+    uint64_t keys[KEPT_MOST];
+    make_keys(keys, 0, KEPT_MOST, 1);
+    process x = begin(), y = begin();
+    compute(&x, keys, (size_t[]){ 20, 40 }, 2, QW_CHECKPOINT_TURN);
+    save(&x);
+    no_reads = true;
+    assert_int_equal(find(&y, keys, 100, NULL), 0); /* the heads */
+    no_reads = false;
+    assert_int_equal(count_files(), 2);
+    end(&y);
+    y = begin();
+    no_reads = true;
+    assert_int_equal(find(&y, keys, 100, NULL), 0); /* what is behind them */
+    no_reads = false;
+    assert_int_equal(count_files(), 2);
+    assert_int_equal(find(&y, keys, 100, NULL), 40);
+    end(&y);
+    end(&x);
+}
+
+/* One may read there and not write. */
+static void a_folder_that_is_too_large_can_be_used(void **state)
+{
+    (void)state;
+    uint64_t keys[KEPT_MOST];
+    make_keys(keys, 0, KEPT_MOST, 1);
+    process x = begin();
+    compute(&x, keys, (size_t[]){ 20, 40 }, 2, QW_CHECKPOINT_TURN);
+    save(&x);
+    end(&x);
+    no_unlinks = true;
+    x = begin_with(10, SIZE_MAX);
+    assert_int_equal(find(&x, keys, 100, NULL), 40);
+    end(&x);
+    no_unlinks = false;
+}
+
+static void a_folder_that_vanishes_is_made_anew(void **state)
+{
+    (void)state;
+    uint64_t keys[KEPT_MOST];
+    qwren_error err;
+    make_keys(keys, 0, KEPT_MOST, 1);
+    process x = begin();
+    compute(&x, keys, (size_t[]){ 20, 40 }, 2, QW_CHECKPOINT_TURN);
+    save(&x);
+    each_file(remove_one, NULL);
+    assert_int_equal(rmdir(dir), 0);
+    assert_int_equal(find(&x, keys, 100, NULL), 40); /* memory has it, and as it was used it is written again */
+    assert_true(save(&x) > 0);
+    assert_int_equal(count_files(), 1);
+    each_file(remove_one, NULL);
+    assert_int_equal(rmdir(dir), 0);
+    FILE *f = fopen(dir, "w"); /* something else is in its place */
+    assert_non_null(f);
+    fclose(f);
+    assert_int_equal(find(&x, keys, 100, NULL), 40);
+    assert_int_equal(qw_prefix_disk_save(x.d, x.p, NULL, &err), QWREN_E_IO);
+    assert_non_null(strstr(err.text, dir));
+    assert_int_equal(unlink(dir), 0);
+    assert_true(save(&x) > 0);
+    end(&x);
+    x = begin();
+    assert_int_equal(find(&x, keys, 100, NULL), 40);
+    end(&x);
+}
+
+/* What was removed to make room, or by somebody else, is written again when it is used again, and not before. */
+static void what_is_used_again_is_written_again(void **state)
+{
+    (void)state;
+    uint64_t keys[KEPT_MOST], other[KEPT_MOST];
+    make_keys(keys, 0, KEPT_MOST, 1);
+    make_keys(other, 0, KEPT_MOST, 2);
+    process x = begin();
+    compute(&x, keys, (size_t[]){ 30 }, 1, QW_CHECKPOINT_TURN);
+    compute(&x, other, (size_t[]){ 40 }, 1, QW_CHECKPOINT_TURN);
+    save(&x);
+    assert_int_equal(count_files(), 2);
+    each_file(remove_one, NULL);
+    assert_int_equal(save(&x), 0);
+    assert_int_equal(find(&x, keys, 100, NULL), 30);
+    assert_true(save(&x) > 0);
+    assert_int_equal(count_files(), 1);
+    assert_int_equal(save(&x), 0);
+    end(&x);
+    x = begin();
+    assert_int_equal(find(&x, keys, 100, NULL), 30);
+    assert_int_equal(find(&x, other, 100, NULL), 0);
+    end(&x);
+}
+
+/* What memory alone has given out was used as well. */
+static void what_memory_gives_out_does_not_grow_old_on_disk(void **state)
+{
+    (void)state;
+    const struct timespec old[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+    uint64_t keys[KEPT_MOST];
+    make_keys(keys, 0, KEPT_MOST, 1);
+    process x = begin();
+    compute(&x, keys, (size_t[]){ 30 }, 1, QW_CHECKPOINT_TURN);
+    save(&x);
+    qw_names names;
+    assert_int_equal(qw_dir_list(&names, dir, NULL, NULL), QWREN_OK);
+    char *path = qw_path_join(dir, names.at[0]);
+    struct stat st;
+    assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+    assert_int_equal(find(&x, keys, 100, NULL), 30);
+    assert_int_equal(save(&x), 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_mtime > 1000);
+    qw_free(path);
+    qw_names_deinit(&names);
+    end(&x);
+}
+
+/* A full disk leaves no rest behind. */
+static void what_cannot_be_written_leaves_nothing(void **state)
+{
+    (void)state;
+    uint64_t keys[KEPT_MOST];
+    make_keys(keys, 0, KEPT_MOST, 1);
+    process x = begin();
+    compute(&x, keys, (size_t[]){ 300 }, 1, QW_CHECKPOINT_TURN);
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    for (rlim_t most = 0; most <= 4000; most += 1000) {
+        const struct rlimit small = { most, before.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        const qwren_status st = qw_prefix_disk_save(x.d, x.p, NULL, NULL);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        assert_int_equal(st, QWREN_E_IO);
+        assert_int_equal(count_files(), 0);
+    }
+    signal(SIGXFSZ, SIG_DFL);
+    assert_true(save(&x) > 0);
+    end(&x);
+}
+
 /* Files that cannot be opened just now, for want of file handles, are there when they can be. */
 static void a_moment_without_handles_costs_no_file(void **state)
 {
@@ -410,6 +633,7 @@ static void a_moment_without_handles_costs_no_file(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     assert_int_equal(found, 0);
     assert_int_equal(count_files(), 3);
+    assert_int_equal(find(&x, keys, 100, NULL), 60);
     end(&x);
     x = begin();
     assert_int_equal(find(&x, keys, 100, NULL), 60);
@@ -486,9 +710,14 @@ static void strange_files_are_left_alone(void **state)
     assert_true(qw_file_exists(path)); /* somebody may be writing it */
     const struct timespec old[2] = { { .tv_sec = time(NULL) - 7200 }, { .tv_sec = time(NULL) - 7200 } };
     assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+    char *note = qw_path_join(dir, "notes.tmp-2.txt");
+    assert_int_equal(qw_file_write(note, "hello", 5, NULL), QWREN_OK);
+    assert_int_equal(utimensat(AT_FDCWD, note, old, 0), 0);
     x = begin();
     end(&x);
     assert_false(qw_file_exists(path));
+    assert_true(qw_file_exists(note));
+    qw_free(note);
     qw_free(path);
     qw_prefix_disk *d;
     qwren_error err;
@@ -638,6 +867,13 @@ int main(void)
         cmocka_unit_test_teardown(a_damaged_file_is_a_miss, empty_folder),
         cmocka_unit_test_teardown(a_cut_file_is_a_miss, empty_folder),
         cmocka_unit_test_teardown(a_missing_link_is_a_miss, empty_folder),
+        cmocka_unit_test_teardown(an_impossible_position_is_damage, empty_folder),
+        cmocka_unit_test_teardown(what_cannot_be_read_just_now_stays, empty_folder),
+        cmocka_unit_test_teardown(a_folder_that_is_too_large_can_be_used, empty_folder),
+        cmocka_unit_test_teardown(a_folder_that_vanishes_is_made_anew, empty_folder),
+        cmocka_unit_test_teardown(what_is_used_again_is_written_again, empty_folder),
+        cmocka_unit_test_teardown(what_memory_gives_out_does_not_grow_old_on_disk, empty_folder),
+        cmocka_unit_test_teardown(what_cannot_be_written_leaves_nothing, empty_folder),
         cmocka_unit_test_teardown(a_moment_without_handles_costs_no_file, empty_folder),
         cmocka_unit_test_teardown(the_folder_stays_below_its_size, empty_folder),
         cmocka_unit_test_teardown(little_memory_is_enough, empty_folder),

@@ -1,4 +1,5 @@
 /* runtime/store.c: what was put comes back, what was torn or damaged is left out, and a foreign file is told from our own. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -270,6 +271,44 @@ static void one_process_writes(void **state)
     append(1, 1);
 }
 
+/* What cannot be read is not taken for the end of the file, and not cut off. The system's pread() is called through here. */
+static off_t no_read_from = INT64_MAX;
+
+ssize_t pread(int fd, void *bytes, size_t n, off_t at)
+{
+    if (at < no_read_from)
+        return (ssize_t)syscall(SYS_pread64, fd, bytes, n, at);
+    errno = EIO;
+    return -1;
+}
+
+static void what_cannot_be_read_is_not_the_end(void **state)
+{
+    (void)state;
+    qw_store *s;
+    qw_store_block b;
+    qwren_error err;
+    append(0, 4);
+    const size_t size = file_size();
+    assert_int_equal(qw_store_open(&s, path, KIND, NULL), QWREN_OK);
+    for (int i = 0; i < 2; i++)
+        assert_true(qw_store_next(s, &b));
+    no_read_from = (off_t)qw_store_block_end(&b);
+    assert_false(qw_store_next(s, &b));
+    assert_int_equal(qw_store_ended(s, &err), QWREN_E_IO);
+    assert_non_null(strstr(err.text, path));
+    qw_store *edited;
+    assert_int_equal(qw_store_edit(&edited, path, &head, NULL), QWREN_E_IO);
+    no_read_from = INT64_MAX;
+    assert_int_equal(file_size(), size);
+    for (int i = 0; i < 2; i++)
+        assert_true(qw_store_next(s, &b));
+    assert_false(qw_store_next(s, &b));
+    assert_int_equal(qw_store_ended(s, NULL), QWREN_OK);
+    qw_store_close(s);
+    assert_int_equal(count(), 4);
+}
+
 /* What another process does between opening a file and locking it; the system's flock() is called through here. */
 static void (*before_lock)(void);
 
@@ -416,6 +455,7 @@ int main(void)
         cmocka_unit_test_teardown(a_block_larger_than_the_file_is_none, remove_file),
         cmocka_unit_test_teardown(foreign_files_are_refused, remove_file),
         cmocka_unit_test_teardown(one_process_writes, remove_file),
+        cmocka_unit_test_teardown(what_cannot_be_read_is_not_the_end, remove_file),
         cmocka_unit_test_teardown(what_others_wrote_before_the_lock_stays, remove_file),
         cmocka_unit_test_teardown(a_file_that_is_replaced_all_the_time_is_busy, remove_file),
         cmocka_unit_test_teardown(a_full_disk_leaves_the_file_as_it_was, remove_file),
