@@ -149,7 +149,7 @@ typedef struct qwren_model_options {
                                  * beginning that one of them has computed is not computed again by any. 0 = a quarter of the memory that is free, at most 1 GB; 1 = nothing is kept */
     const char *cache_dir;      /* folder where the prefix cache is kept between runs; made when it is not there. Any number of processes and models may share one, and what they
                                  * find damaged in it they do without. What a chat computed is written when it ends, everything else when its session is freed.
-                                 * NULL: nowhere */
+                                 * NULL: nowhere. States are not kept there when cache_bytes has no room for one, which is told to the log */
     uint64_t cache_dir_bytes;   /* what the files in it may take together, whatever models they are of; what was not used for the longest time goes first. 0 = 4 GB */
 } qwren_model_options;
 QWREN_API qwren_model_options qwren_model_options_default(void);

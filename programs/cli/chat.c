@@ -232,7 +232,9 @@ int cli_chat_run(const cli_args *a)
     cli_chat c = { 0 };
     cli_edit *edit = NULL;
     qwren_error err;
-    int status;
+    int status = cli_engine_check(a);
+    if (status)
+        return status;
     if (begin(&c, a, &err) != QWREN_OK || cli_edit_open(&edit, &err) != QWREN_OK) {
         status = cli_fail(&err);
     } else {

@@ -29,6 +29,13 @@ static qwren_status open_session(cli_engine *e, qwren_error *err)
     return cli_session_create(a, e->model, &opt, &e->session, err);
 }
 
+int cli_engine_check(const cli_args *a)
+{
+    if (cli_has(a, OPT_CACHE_DIR) && cli_has(a, OPT_CACHE_MEM) && cli_number(a, OPT_CACHE_MEM, 0) == 0)
+        return cli_usage(a->verb, "--cache-dir keeps what --cache-mem has room for, and 0 is no room");
+    return 0;
+}
+
 qwren_status cli_engine_open(cli_engine *e, const cli_args *a, qwren_error *err)
 {
     *e = (cli_engine){ .args = a };

@@ -16,6 +16,8 @@ typedef struct cli_engine {
     cli_render render;
 } cli_engine;
 
+/* 0, or 2 after a complaint about options that do not go together. */
+int cli_engine_check(const cli_args *a);
 /* Reads --tools, opens the model, takes the memory. cli_engine_close() may be called either way. */
 qwren_status cli_engine_open(cli_engine *e, const cli_args *a, qwren_error *err);
 void cli_engine_close(cli_engine *e);

@@ -162,7 +162,7 @@ const cli_option cli_options[] = {
     { OPT_STRIDE, E, 0, "stride", "N", CLI_WHOLE, 1, INT32_MAX, NULL,
       "perplexity: move each window on by N tokens; without it half a window. Tokens that an earlier window scored are context." },
     { OPT_CACHE_MEM, R | C, 0, "cache-mem", "MB", CLI_WHOLE, 0, 1 << 30, NULL,
-      "Keep what was computed of conversations, to go on from there, in up to so many million bytes; without it a quarter of the free memory, at most 1 GB. 0: nothing." },
+      "Keep what was computed of conversations, to go on from there, in up to so many million bytes; without it a quarter of the free memory, at most 1 GB. 0: nothing, and --cache-dir has no use." },
     { OPT_CACHE_DIR, R | C, 0, "cache-dir", "DIR", TEXT,
       "Keep what was computed of conversations also in this folder, for later runs, which go on from there. Any number of processes and models may use it at once. What was not used for "
       "the longest time goes first." },

@@ -21,7 +21,7 @@ static int check_usage(const cli_args *a)
         return cli_usage(a->verb, "--request brings the prompt, '%s' is one too many", a->words[0]);
     if (!request && !lines && !a->n_words)
         return cli_usage(a->verb, "a prompt is missing ('-' reads it from standard input)");
-    return 0;
+    return cli_engine_check(a);
 }
 
 /* The prompt as it was given; of standard input without the last line break. */

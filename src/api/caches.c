@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/dir.h"
+#include "base/log.h"
 #include "base/machine.h"
 #include "model/identity.h"
 #include "runtime/session.h"
@@ -19,6 +20,7 @@ typedef struct cache {
     qw_prefix_disk *disk; /* NULL: likewise, or no folder is wished */
     qw_store_head head;   /* when has_head */
     bool has_head;
+    bool told; /* that there is no room */
 } cache;
 
 struct qw_caches {
@@ -121,12 +123,25 @@ static qwren_status make_prefix(const qw_caches *c, cache *of, const qw_saved_fo
     return of->prefix ? QWREN_OK : qw_prefix_create(&of->prefix, &f->pages, &opt, err);
 }
 
+/* What is read from the folder and written to it lies in the prefix cache: one without room for a single state makes the folder useless. */
+static bool has_room(const qw_caches *c, cache *of, const qw_model *m)
+{
+    const size_t least = qw_checkpoint_bytes(&m->config.text);
+    if (c->budget_bytes >= least)
+        return true;
+    if (!of->told)
+        qw_log(QWREN_LOG_WARN, "%s: not used: the prefix cache may hold %zu bytes, and one state takes %zu (cache_bytes; --cache-mem)",
+               c->dir, c->budget_bytes, least);
+    of->told = true;
+    return false;
+}
+
 static qwren_status make(const qw_caches *c, cache *of, const qw_model *m, qw_kv_type type, qwren_error *err)
 {
     qw_saved_format f = { .config = &m->config.text };
     QW_TRY(qw_page_shape_make(&f.pages, &m->config.text, type, err));
     QW_TRY(make_prefix(c, of, &f, err));
-    if (!c->dir || of->disk)
+    if (!c->dir || of->disk || !has_room(c, of, m))
         return QWREN_OK;
     QW_TRY(make_head(c, of, m, type, err));
     return qw_prefix_disk_open(&of->disk, c->dir, &of->head, &f, c->dir_bytes, err);

@@ -133,8 +133,8 @@ done
 ask run --cache-dir cache --request second.json >out 2>err
 expect "damaged files do no harm" cmp out second.out
 expect "and nothing was known" [ -z "$(known)" ]
-ask run --cache-dir cache --cache-mem 0 --request second.json >out 2>err
-expect "without a cache in memory there is none on disk" [ -z "$(known)" ]
+check "a folder without a cache in memory" 2 "$QWREN" run -m "$NANO" --cache-dir cache --cache-mem 0 Hello
+check "the same of a chat" 2 "$QWREN" chat -m "$NANO" --cache-dir cache --cache-mem 0
 check "a folder without a name" 1 "$QWREN" run -m "$NANO" --cache-dir '' Hello
 expect "says so" grep -q 'cache_dir is empty' err
 check "a folder that cannot be made" 1 "$QWREN" run -m "$NANO" --cache-dir /no/such/folder Hello

@@ -59,6 +59,36 @@ static qwren_model *open_model(bool with_dir, qwren_arithmetic arithmetic)
     return m;
 }
 
+static char logged[512];
+static int n_logged;
+static void take_log(void *ctx, qwren_log_level level, const char *text)
+{
+    (void)ctx;
+    n_logged += level == QWREN_LOG_WARN;
+    snprintf(logged, sizeof logged, "%s", text);
+}
+
+/* A prefix cache without room for one state makes the folder useless: that is said, once. */
+static void a_folder_without_room_in_memory_is_told(void **state)
+{
+    (void)state;
+    qwren_model_options opt = qwren_model_options_default();
+    qwren_model *m = NULL;
+    qwren_error err = { 0 };
+    opt.n_threads = 1;
+    opt.cache_bytes = 1;
+    opt.cache_dir = cache;
+    qwren_set_log(take_log, NULL);
+    assert_int_equal(qwren_model_open(&m, NANO, &opt, &err), QWREN_OK);
+    for (int i = 0; i < 2; i++)
+        qwren_session_free(nano_session(m, 512));
+    assert_int_equal(n_logged, 1);
+    if (!strstr(logged, cache) || !strstr(logged, "(cache_bytes; --cache-mem)"))
+        fail_msg("%s", logged);
+    qwren_set_log(NULL, NULL);
+    qwren_model_close(m);
+}
+
 static char *content_of(const qwren_result *r) { return qw_strdup(qwren_result_content(r) ? qwren_result_content(r) : ""); }
 
 /* Asks; at least so many tokens must be there already. The answer's text (qw_free). */
@@ -324,6 +354,7 @@ int main(void)
         cmocka_unit_test_teardown(the_next_run_finds_what_this_one_computed, remove_files),
         cmocka_unit_test_teardown(a_process_that_dies_leaves_what_it_had_finished, remove_files),
         cmocka_unit_test_teardown(a_folder_that_cannot_be_made_is_an_error, remove_files),
+        cmocka_unit_test_teardown(a_folder_without_room_in_memory_is_told, remove_files),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
