@@ -41,6 +41,10 @@ qwren_status qw_page_shape_make(qw_page_shape *out, const qw_text_config *c, qw_
 
 /* ---- holders */
 
+/* Parts of a block are rounded up to 64 bytes. What nobody writes there gets into files: zeros, then. Where rows are multiples of that, as in real models, there is none of it, and the
+ * page remains untouched. */
+static bool has_gaps(const qw_page_shape *s) { return s->head_dim % 64 != 0; }
+
 qwren_status qw_page_take(qw_page **out, const qw_page_shape *shape, const void *writer, qwren_error *err)
 {
     const size_t bytes = HEADER + shape->bytes;
@@ -48,6 +52,8 @@ qwren_status qw_page_take(qw_page **out, const qw_page_shape *shape, const void 
     if (!page)
         return qw_fail_memory(err, bytes, "keys and values");
     *page = (qw_page){ .shape = *shape, .refs = 1, .writer = writer };
+    if (has_gaps(shape))
+        memset(qw_page_data(page), 0, shape->bytes);
     pthread_mutex_lock(&lock);
     live_bytes += bytes;
     pthread_mutex_unlock(&lock);
@@ -180,12 +186,12 @@ UNWATCHED void qw_page_copy_open_block(char *to, const char *from, size_t bytes)
     }
 }
 
-/* The first n positions of every head, from one place of heads to another. */
-static void copy_heads(const qw_page_shape *s, char *to, size_t to_stride, const char *from, size_t from_stride, size_t n)
+/* The first n positions of every head. */
+static void copy_heads(const qw_page_shape *s, char *to, const char *from, size_t n)
 {
     const size_t heads = s->n_caches * s->n_kv_heads, open = qw_kv_block_bytes(s->type, s->head_dim),
                  closed = qw_kv_bytes(s->type, s->head_dim, n / QW_KV_BLOCK * QW_KV_BLOCK);
-    for (size_t h = 0; h < heads; h++, to += to_stride, from += from_stride) {
+    for (size_t h = 0; h < heads; h++, to += s->head_bytes, from += s->head_bytes) {
         memcpy(to, from, closed);
         if (n % QW_KV_BLOCK)
             qw_page_copy_open_block(to + closed, from + closed, open);
@@ -198,20 +204,6 @@ qwren_status qw_page_copy(qw_page **out, const qw_page *page, size_t n, const vo
     QW_TRY(qw_page_take(out, s, writer, err));
     if (n == QW_KV_PAGE)
         qw_page_huge(*out);
-    copy_heads(s, qw_page_data(*out), s->head_bytes, (const char *)page + HEADER, s->head_bytes, n);
+    copy_heads(s, qw_page_data(*out), (const char *)page + HEADER, n);
     return QWREN_OK;
-}
-
-size_t qw_page_packed_bytes(const qw_page_shape *s, size_t n) { return s->n_caches * s->n_kv_heads * qw_kv_bytes(s->type, s->head_dim, n); }
-
-void qw_page_pack(void *to, const qw_page *page, size_t n)
-{
-    const qw_page_shape *s = &page->shape;
-    copy_heads(s, to, qw_kv_bytes(s->type, s->head_dim, n), (const char *)page + HEADER, s->head_bytes, n);
-}
-
-void qw_page_unpack(qw_page *page, const void *from, size_t n)
-{
-    const qw_page_shape *s = &page->shape;
-    copy_heads(s, qw_page_data(page), s->head_bytes, from, qw_kv_bytes(s->type, s->head_dim, n), n);
 }

@@ -30,7 +30,7 @@ static inline size_t qw_page_count(size_t n_positions) { return n_positions / QW
 
 typedef struct qw_page qw_page;
 
-/* A page that the caller holds, and that `writer` writes. Its bytes are not touched: the system gives memory for those that are used. On failure *out is NULL. */
+/* A page that the caller holds, and that `writer` writes. Its bytes are not touched where head_dim is a multiple of 64: the system gives memory for those that are used. On failure *out is NULL. */
 qwren_status qw_page_take(qw_page **out, const qw_page_shape *shape, const void *writer, qwren_error *err);
 /* One holder more, or less; the writer that drops a page writes it no more. NULL may be dropped. */
 void qw_page_hold(qw_page *page);
@@ -49,12 +49,6 @@ void qw_page_freeze(qw_page *page, size_t n);
 qwren_status qw_page_copy(qw_page **out, const qw_page *page, size_t n, const void *writer, qwren_error *err);
 /* A block of which only the first positions are frozen, and whose writer may be adding others at this moment. */
 void qw_page_copy_open_block(char *to, const char *from, size_t bytes);
-
-/* For files: the first n positions of a page without what lies behind them, head after head the qw_kv_bytes(type, head_dim, n) of each. The last block of 16 positions is whole; what
- * stands at the positions behind n is of no meaning. */
-size_t qw_page_packed_bytes(const qw_page_shape *shape, size_t n);
-void qw_page_pack(void *to, const qw_page *page, size_t n);
-void qw_page_unpack(qw_page *page, const void *from, size_t n); /* by its writer */
 
 /* Bytes of all pages of the process that somebody holds. */
 size_t qw_page_live_bytes(void);

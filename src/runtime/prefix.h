@@ -71,7 +71,7 @@ qw_prefix_stats qw_prefix_statistics(qw_prefix *p);
 /* A checkpoint with all that leads to it. */
 typedef struct qw_prefix_item {
     const uint64_t *keys;  /* [checkpoint->length] */
-    qw_page *const *pages; /* [n_pages]; the positions before checkpoint->length are frozen: qw_page_pack() */
+    qw_page *const *pages; /* [n_pages]; the positions before checkpoint->length are frozen */
     size_t n_pages;
     qw_checkpoint *checkpoint;
     qw_checkpoint_kind kind; /* as the cache has it: that of the checkpoint or one that stays longer */

@@ -538,6 +538,59 @@ static void nothing_else_gets_into_the_file(void **state)
     free_world(w);
 }
 
+/* ---- memory that is full of something else */
+
+static void *dirty_alloc(void *ctx, size_t size)
+{
+    void *p = malloc(size);
+    return p ? memset(p, *(const unsigned char *)ctx, size) : NULL;
+}
+
+static void *dirty_realloc(void *ctx, void *p, size_t size)
+{
+    (void)ctx;
+    return realloc(p, size);
+}
+
+static void dirty_free(void *ctx, void *p)
+{
+    (void)ctx;
+    free(p);
+}
+
+/* The file of a timeline, whose memory was full of `dirt` before. */
+static char *file_from(qw_kv_type type, size_t n, unsigned char dirt, size_t *len)
+{
+    char *bytes;
+    qwren_set_allocator(&(qwren_allocator){ dirty_alloc, dirty_realloc, dirty_free, &dirt });
+    world *w = new_world(type);
+    go_on(w, n, 0);
+    unlink(path);
+    save(w);
+    free_world(w);
+    qwren_set_allocator(NULL);
+    assert_int_equal(qw_file_read(path, SIZE_MAX, &bytes, len, NULL), QWREN_OK);
+    return bytes;
+}
+
+static void what_memory_held_before_makes_no_difference(void **state)
+{
+    (void)state;
+    static const qw_kv_type types[] = { QW_KV_F32, QW_KV_F16, QW_KV_BF16, QW_KV_Q8, QW_KV_Q4 };
+    static const size_t lengths[] = { 1, 16, 21, QW_KV_PAGE, QW_KV_PAGE + 15 };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+            size_t n_a, n_b;
+            char *a = file_from(types[i], lengths[k], 0x5a, &n_a), *b = file_from(types[i], lengths[k], 0xc3, &n_b);
+            assert_int_equal(n_a, n_b);
+            for (size_t at = 0; at < n_a; at++)
+                if (a[at] != b[at])
+                    fail_msg("type %d, %zu tokens: byte %zu of %zu is what memory held", (int)types[i], lengths[k], at, n_a);
+            qw_free(a);
+            qw_free(b);
+        }
+}
+
 /* Killed in the middle of savings, again and again: the file goes on from some complete one. */
 static void a_killed_writer_leaves_a_saving(void **state)
 {
@@ -722,6 +775,7 @@ int main(void)
         cmocka_unit_test_teardown(damage_is_noticed, remove_file),
         cmocka_unit_test_teardown(a_file_of_another_model_is_refused, remove_file),
         cmocka_unit_test_teardown(nothing_else_gets_into_the_file, remove_file),
+        cmocka_unit_test_teardown(what_memory_held_before_makes_no_difference, remove_file),
         cmocka_unit_test_teardown(a_killed_writer_leaves_a_saving, remove_file),
         cmocka_unit_test_teardown(nobody_else_saves_while_a_file_is_written_anew, remove_file),
         cmocka_unit_test_teardown(a_file_that_is_written_anew_keeps_its_rights_and_its_place, remove_file),
