@@ -239,6 +239,7 @@ static qwren_status open_model(exam *e, const char *word, qwren_error *err)
     qwren_session_options opt = qwren_session_options_default();
     opt.n_ctx = (size_t)cli_number(e->args, OPT_CTX, 0);
     opt.kv_type = cli_kv_type(e->args);
+    opt.spec = QWREN_SPEC_AUTO; /* as run and chat answer: the text is the same */
     QW_TRY(cli_model_open_word(e->args, word, MODEL_WHOLE, &e->model, err));
     return qwren_session_create(&e->session, e->model, &opt, err);
 }
