@@ -8,7 +8,8 @@
 /* A slice of the state, and of a block of tokens v in whole vectors, decays, betas, q and k; here a state that is on trial, q, k, delta. */
 size_t qw_delta_scratch(size_t key_dim, size_t value_dim)
 {
-    const size_t slices = key_dim * QW_DELTA_SLICE + QW_DELTA_BLOCK * ((value_dim + 15) / 16 * 16 + 2 + 2 * key_dim);
+    const size_t padded = (value_dim + 15) / 16 * 16;
+    const size_t slices = key_dim * QW_DELTA_SLICE + QW_DELTA_BLOCK * (padded + 2 + 2 * key_dim) + padded;
     const size_t whole = qw_delta_state_floats(key_dim, value_dim) + 2 * key_dim + value_dim;
     return slices > whole ? slices : whole;
 }

@@ -25,6 +25,7 @@ typedef struct block {
     float *v;            /* [n, v_stride] */
     size_t v_stride;
     float *slice;  /* [dk, QW_DELTA_SLICE] */
+    float *sums;   /* [dv]: S^T k of the first token */
     bool on_trial; /* the state is read alone */
 } block;
 
@@ -78,6 +79,7 @@ static block make_block(const qw_delta_args *a, size_t first)
     b.beta = b.decay + QW_DELTA_BLOCK;
     b.q = b.beta + QW_DELTA_BLOCK;
     b.k = b.q + QW_DELTA_BLOCK * dk;
+    b.sums = b.k + QW_DELTA_BLOCK * dk;
     const float scale = 1.0F / sqrtf((float)dk);
     for (size_t i = 0; i < b.n; i++) {
         const size_t t = first + i;
@@ -103,21 +105,35 @@ typedef struct columns {
     size_t stride;
 } columns;
 
-/* r [16 W] = S^T k; with `copy`, the columns also go there */
-ALWAYS_INLINE void read_state(v16 *r, columns S, const columns *copy, size_t dk, const float *k, const int W)
+/* r [16 W] = S^T k */
+ALWAYS_INLINE void read_state(v16 *r, columns S, size_t dk, const float *k, const int W)
 {
     for (int w = 0; w < W; w++)
         r[w] = v16_zero();
     for (size_t i = 0; i < dk; i++) {
         const v16 ki = v16_set(k[i]);
 #pragma GCC unroll 8
-        for (int w = 0; w < W; w++) {
-            const v16 s = v16_load(S.p + i * S.stride + 16 * w);
-            if (copy)
-                v16_store(copy->p + i * copy->stride + 16 * w, s);
-            r[w] = v16_fma(s, ki, r[w]);
-        }
+        for (int w = 0; w < W; w++)
+            r[w] = v16_fma(v16_load(S.p + i * S.stride + 16 * w), ki, r[w]);
     }
+}
+
+ALWAYS_INLINE void store_sums(float *sums, columns S, size_t dk, const float *k, const int W)
+{
+    v16 r[8];
+    read_state(r, S, dk, k, W);
+    for (int w = 0; w < W; w++)
+        v16_store(sums + 16 * w, r[w]);
+}
+
+/* The whole state once, row after row, as memory likes it: its slices, small parts of each row, are then found in the second-level cache. */
+static void read_rows(const block *b, float *state, size_t dk, size_t dv)
+{
+    size_t c = 0;
+    for (; c + 16 * DELTA_WIDE <= dv; c += 16 * DELTA_WIDE)
+        store_sums(b->sums + c, (columns){ state + c, dv }, dk, b->k, DELTA_WIDE);
+    for (; c + 16 <= dv; c += 16)
+        store_sums(b->sums + c, (columns){ state + c, dv }, dk, b->k, 1);
 }
 
 /* One token: to = fold S + k d^T and o = to^T q; unless it is the last one, also r = to^T next. fold: NULL for 1. */
@@ -167,25 +183,30 @@ ALWAYS_INLINE void put(float *out, const v16 *o, size_t n, const int W)
             v16_store_n(out + 16 * w, o[w], n - 16 * (size_t)w);
 }
 
-/* All tokens of a block through the columns S [dk, 16 W], of which n are written to `out`. On trial they end in the slice. */
-ALWAYS_INLINE void tokens(const block *b, columns S, size_t dk, const float *v, float *out, size_t out_stride, size_t n, const int W)
+/* The only token of a block through the columns S [dk, 16 W]. */
+ALWAYS_INLINE void one_token(const block *b, columns S, size_t dk, const float *v, float *out, const int W)
 {
     v16 r[8], o[8];
-    const columns kept = { b->slice, QW_DELTA_SLICE }, end = b->on_trial ? kept : S;
-    if (b->n == 1) {
-        read_state(r, S, NULL, dk, b->k, W);
-        token(b, 0, o, r, S, end, dk, v, true, W);
+    read_state(r, S, dk, b->k, W);
+    token(b, 0, o, r, S, S, dk, v, true, W);
+    put(out, o, 16 * (size_t)W, W);
+}
+
+/* All tokens of a block through the columns S [dk, 16 W], of which n are written to `out`. On trial they end in the slice. */
+ALWAYS_INLINE void tokens(const block *b, columns S, const float *sums, size_t dk, const float *v, float *out, size_t out_stride, size_t n,
+                          const int W)
+{
+    v16 r[8], o[8];
+    const columns kept = { b->slice, QW_DELTA_SLICE };
+    columns from = S;
+    for (int w = 0; w < W; w++)
+        r[w] = v16_load(sums + 16 * w);
+    for (size_t i = 0; i + 1 < b->n; i++, from = kept, v += b->v_stride, out += out_stride) {
+        token(b, i, o, r, from, kept, dk, v, false, W);
         put(out, o, n, W);
-        return;
     }
-    read_state(r, S, &kept, dk, b->k, W);
-    for (size_t i = 0; i < b->n; i++) {
-        if (i + 1 < b->n)
-            token(b, i, o, r, kept, kept, dk, v + i * b->v_stride, false, W);
-        else
-            token(b, i, o, r, kept, end, dk, v + i * b->v_stride, true, W);
-        put(out + i * out_stride, o, n, W);
-    }
+    token(b, b->n - 1, o, r, from, b->on_trial ? kept : S, dk, v, true, W);
+    put(out, o, n, W);
 }
 
 /* Fewer than 16 columns: through a padded copy. */
@@ -194,7 +215,9 @@ static void narrow_tokens(const block *b, columns S, size_t dk, const float *v, 
     const columns padded = { b->slice + 16, QW_DELTA_SLICE }; /* the right half: the left one holds the block's copy */
     for (size_t i = 0; i < dk; i++)
         v16_store(padded.p + i * padded.stride, v16_load_n(S.p + i * S.stride, n));
-    tokens(b, padded, dk, v, out, out_stride, n, 1);
+    float sums[16];
+    store_sums(sums, padded, dk, b->k, 1);
+    tokens(b, padded, sums, dk, v, out, out_stride, n, 1);
     for (size_t i = 0; i < dk && !b->on_trial; i++)
         v16_store_n(S.p + i * S.stride, v16_load(padded.p + i * padded.stride), n);
 }
@@ -205,11 +228,13 @@ static void delta_block(const block *b, const qw_delta_args *a, size_t first)
     const size_t dk = a->key_dim, dv = a->value_dim;
     size_t c = 0;
     for (; b->n == 1 && !b->on_trial && c + 16 * DELTA_WIDE <= dv; c += 16 * DELTA_WIDE)
-        tokens(b, (columns){ a->state + c, dv }, dk, b->v + c, out + c, a->out_stride, 16 * DELTA_WIDE, DELTA_WIDE);
+        one_token(b, (columns){ a->state + c, dv }, dk, b->v + c, out + c, DELTA_WIDE);
+    if (c < dv)
+        read_rows(b, a->state, dk, dv);
     for (; c + 32 <= dv; c += 32)
-        tokens(b, (columns){ a->state + c, dv }, dk, b->v + c, out + c, a->out_stride, 32, 2);
+        tokens(b, (columns){ a->state + c, dv }, b->sums + c, dk, b->v + c, out + c, a->out_stride, 32, 2);
     for (; c + 16 <= dv; c += 16)
-        tokens(b, (columns){ a->state + c, dv }, dk, b->v + c, out + c, a->out_stride, 16, 1);
+        tokens(b, (columns){ a->state + c, dv }, b->sums + c, dk, b->v + c, out + c, a->out_stride, 16, 1);
     if (c < dv)
         narrow_tokens(b, (columns){ a->state + c, dv }, dk, b->v + c, out + c, a->out_stride, dv - c);
 }
