@@ -1,6 +1,6 @@
 /* The pool of workers behind every parallel loop (thread.h). A loop is opened at a gate, one atomic word; workers come in while it is open,
- * the caller too. Each has a share of its own, pieces that follow each other, so that what it asks the memory for ahead is what it reads
- * next; who is done helps the others with theirs. When no piece is left the caller closes the gate and waits only for those that are still
+ * the caller too. Each has a share of its own (where there are more threads than processors, each of those that run), pieces that follow
+ * each other, so that what it asks the memory for ahead is what it reads next; who is done helps the others with theirs. When no piece is left the caller closes the gate and waits only for those that are still
  * inside: one that wakes late finds it closed and costs nobody time. Workers wait for the next loop spinning, since those of one token
  * follow within microseconds, and sleep when none comes. No loop depends on them: those that sleep while others use all processors are not
  * missed. Tested by tests/unit/test_base_thread.c, also under the thread sanitizer. */
@@ -49,6 +49,8 @@ typedef struct worker {
 struct qw_pool {
     int size, n_started;
     int most_awake;       /* of the workers: one for each processor but the caller's */
+    int n_shares;         /* size, or where there are fewer processors, as many as these */
+    atomic_int n_came;    /* workers that took part in this loop */
     worker *workers;      /* [size - 1] */
     share *shares;        /* [size]; written as the loop is */
     pthread_mutex_t turn; /* held by the caller whose loop is running */
@@ -77,7 +79,7 @@ static void run_piece(const loop *l, size_t piece, int index)
 
 static void share_out(qw_pool *p, size_t n_pieces)
 {
-    const size_t size = (size_t)p->size, least = n_pieces / size, more = n_pieces % size; /* the first ones have one more */
+    const size_t size = (size_t)p->n_shares, least = n_pieces / size, more = n_pieces % size; /* the first ones have one more */
     uint64_t begin = 0;
     for (size_t i = 0; i < size; i++) {
         const uint64_t end = begin + least + (i < more);
@@ -100,12 +102,16 @@ static bool take_piece(share *s, bool own, size_t *piece)
     return true;
 }
 
+/* Where each worker has a share it is always the same one; otherwise those that came have one each. */
+static int share_of(qw_pool *p, int index) { return p->n_shares == p->size || !index ? index : 1 + atomic_fetch_add(&p->n_came, 1); }
+
 /* First its own share, then what the others have left. */
 static void run_pieces(qw_pool *p, const loop *l, int index)
 {
+    const int own = share_of(p, index);
     size_t piece;
-    for (int k = 0; k < p->size; k++)
-        while (take_piece(&p->shares[(index + k) % p->size], k == 0, &piece))
+    for (int k = 0; k < p->n_shares; k++)
+        while (take_piece(&p->shares[(own + k) % p->n_shares], k == 0, &piece))
             run_piece(l, piece, index);
 }
 
@@ -194,6 +200,7 @@ static void run_together(qw_pool *p, const loop *l)
 {
     p->loop = *l;
     share_out(p, l->n_pieces);
+    atomic_store_explicit(&p->n_came, 0, memory_order_relaxed);
     atomic_fetch_add(&p->gate, GATE_LOOP + GATE_OPEN);
     wake_sleepers(p);
     run_pieces(p, l, 0);
@@ -264,7 +271,9 @@ qwren_status qw_pool_create(qw_pool **out, int n_threads, qwren_error *err)
     memset(p, 0, sizeof *p);
     memset(shares, 0, (size_t)n_threads * sizeof *shares);
     p->size = n_threads;
-    p->most_awake = qw_processor_count() - 1;
+    const int processors = qw_processor_count();
+    p->most_awake = processors - 1;
+    p->n_shares = processors < n_threads ? processors : n_threads;
     p->workers = workers;
     p->shares = shares;
     pthread_mutex_init(&p->turn, NULL);
