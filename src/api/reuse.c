@@ -33,16 +33,20 @@ static void name_turn(char *out, size_t size, const qw_turn_place *t)
         snprintf(out, size, "one of the messages %zu to %zu is", t->first + 1, t->last + 1);
 }
 
+static qwren_reuse explain_first(char *out, size_t size)
+{
+    snprintf(out, size, "nothing that begins like this was computed before");
+    return QWREN_REUSE_FIRST;
+}
+
 /* What begins at token `common`, where the prompt leaves all that is known. */
 static qwren_reuse explain_change(const qw_chat_prompt *p, const qw_known *k, char *out, size_t size)
 {
     const size_t i = turn_at(p, k->common);
     const qw_answer_place *a = answer_from(p, i);
     char what[96];
-    if (!k->common) {
-        snprintf(out, size, "nothing that begins like this was computed before");
-        return QWREN_REUSE_FIRST;
-    }
+    if (!k->common)
+        return explain_first(out, size);
     if (!a || k->whole) {
         snprintf(out, size, "all that was known is reused");
         return QWREN_REUSE_ALL;
@@ -68,8 +72,12 @@ void qw_reuse_explain(qwren_stats *s, const qw_chat_prompt *p, const qw_known *k
     s->reused_tokens = k->reused;
     s->computed_tokens = p->timeline.n - k->reused;
     s->reuse = explain_change(p, k, s->reuse_reason, sizeof s->reuse_reason);
-    if (!is_far(p, k))
+    if (!is_far(p, k)) {
+        /* Another conversation's first words, "<|im_start|>user", are no beginning to speak of. */
+        if (!k->reused && s->reuse == QWREN_REUSE_ALL)
+            s->reuse = explain_first(s->reuse_reason, sizeof s->reuse_reason);
         return;
+    }
     const size_t n = strlen(s->reuse_reason);
     const bool change = s->reuse != QWREN_REUSE_ALL;
     snprintf(s->reuse_reason + (change ? n : 0), sizeof s->reuse_reason - (change ? n : 0), "%s%zu tokens were known, but %s %zu",

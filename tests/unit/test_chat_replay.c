@@ -352,6 +352,7 @@ static void a_miss_is_explained(void **state)
                      "the system message or the list of tools is not");
     expect_reason_of(s, USER("One") ", " SAID("1") ", " USER("Two"), tools, QWREN_REUSE_CHANGED, "the list of tools is not");
     expect_reason_of(s, SYSTEM("Be kind.") ", " USER("Something else"), plain, QWREN_REUSE_ALL, "all that was known");
+    expect_reason_of(s, SYSTEM("Quite another chat."), plain, QWREN_REUSE_FIRST, "nothing that begins like this");
     qwren_session_free(s);
     qwren_model_close(own);
 }
