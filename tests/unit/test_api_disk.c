@@ -165,6 +165,59 @@ static void a_restored_session_reuses_every_token(void **state)
     qw_free(answer);
 }
 
+static qwren_session *guessing_session(const qwren_model *m, qwren_spec spec)
+{
+    qwren_session_options opt = qwren_session_options_default();
+    qwren_session *s = NULL;
+    qwren_error err = { 0 };
+    opt.spec = spec;
+    opt.draft_model = spec == QWREN_SPEC_MODEL ? m : NULL;
+    if (qwren_session_create(&s, m, &opt, &err) != QWREN_OK)
+        fail_msg("%s", err.text);
+    return s;
+}
+
+/* Loads the session and asks; returns the tokens that were drafted. */
+static size_t load_and_ask(qwren_session *s, const char *request, size_t reused, const char *wanted)
+{
+    const qwren_chat_options opt = nano_greedy();
+    load(s);
+    qwren_result *r = nano_ask(s, &opt, request);
+    const qwren_stats *stats = qwren_result_stats(r);
+    assert_true(stats->reused_tokens >= reused);
+    assert_string_equal(qwren_result_content(r), wanted);
+    const size_t n = stats->mtp.drafted + stats->lookup.drafted + stats->draft_model.drafted;
+    qwren_result_free(r);
+    return n;
+}
+
+/* Whatever guesses does so at once behind what was loaded, into a session that is new or has guessed for a timeline before, and changes nothing. */
+static void a_restored_session_guesses_ahead(void **state)
+{
+    (void)state;
+    static const qwren_spec ways[] = { QWREN_SPEC_OFF, QWREN_SPEC_LOOKUP, QWREN_SPEC_MTP, QWREN_SPEC_MODEL, QWREN_SPEC_AUTO };
+    qwren_model *m = open_model(false, QWREN_ARITHMETIC_DEFAULT);
+    qwren_session *s = nano_session(m, 0);
+    char *answer = ask(s, FIRST, 0), *request = second(answer);
+    const size_t n = qwren_session_length(s);
+    save(s);
+    char *wanted = ask(s, request, n);
+    qwren_session_free(s);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        size_t drafted = 0;
+        s = guessing_session(m, ways[i]);
+        for (int k = 0; k < 3; k++)
+            drafted += load_and_ask(s, request, n, wanted);
+        if (ways[i] == QWREN_SPEC_MTP || ways[i] == QWREN_SPEC_MODEL) /* the others guess where there is something to find, or to gain */
+            assert_true(drafted > 0);
+        qwren_session_free(s);
+    }
+    qwren_model_close(m);
+    qw_free(answer);
+    qw_free(request);
+    qw_free(wanted);
+}
+
 static void a_picture_comes_back_too(void **state)
 {
     (void)state;
@@ -348,6 +401,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_restored_session_reuses_every_token, remove_files),
+        cmocka_unit_test_teardown(a_restored_session_guesses_ahead, remove_files),
         cmocka_unit_test_teardown(a_picture_comes_back_too, remove_files),
         cmocka_unit_test_teardown(a_stopped_prompt_goes_on_in_another_process, remove_files),
         cmocka_unit_test_teardown(what_does_not_belong_is_refused, remove_files),
