@@ -1,6 +1,5 @@
 /* The folder of the prefix cache (prefix_index.h). Other processes add files and remove them at any time, so every file may be gone when
- * it is opened; nothing is locked. A file is put in place
- * whole, by renaming, and never changed. Tested by tests/unit/test_prefix_disk.c. */
+ * it is opened; nothing is locked. A file is put in place whole, by renaming, and never changed. Tested by tests/unit/test_prefix_disk.c. */
 #include "runtime/prefix_index.h"
 
 #include "base/alloc.h"
@@ -25,26 +24,6 @@
 
 /* ---- names */
 
-void qw_piece_hash_begin(qw_piece_hash *h, const uint8_t key[QW_STORE_KEY])
-{
-    h->n = 0;
-    qw_hash_init(&h->a);
-    qw_hash_init(&h->b);
-    qw_hash_add(&h->b, "b", 1); /* so that both differ from here on */
-    qw_hash_add(&h->a, key, QW_STORE_KEY);
-    qw_hash_add(&h->b, key, QW_STORE_KEY);
-}
-
-qw_piece_id qw_piece_hash_to(qw_piece_hash *h, const uint64_t *keys, size_t n)
-{
-    qw_hash_add(&h->a, keys + h->n, (n - h->n) * sizeof *keys);
-    qw_hash_add(&h->b, keys + h->n, (n - h->n) * sizeof *keys);
-    h->n = n;
-    return (qw_piece_id){ qw_hash_value(&h->a), qw_hash_value(&h->b) };
-}
-
-static bool same(qw_piece_id x, qw_piece_id y) { return x.a == y.a && x.b == y.b; }
-
 static void write_name(char name[64], qw_piece_id id) { snprintf(name, 64, "%016" PRIx64 "%016" PRIx64 SUFFIX, id.a, id.b); }
 
 /* False: not a name of ours. */
@@ -57,7 +36,7 @@ static bool read_name(qw_piece_id *id, const char *name)
     return strcmp(name, again) == 0;
 }
 
-/* <name of ours>.tmp-...: prefix_disk.c writes it. Others may have files that look alike. */
+/* <name of ours>.tmp-...: prefix_disk_save.c writes it. Others may have files that look alike. */
 static bool is_temporary(const char *name)
 {
     static const size_t n = 32 + sizeof SUFFIX - 1;
@@ -82,7 +61,7 @@ char *qw_prefix_index_path(const qw_prefix_index *x, qw_piece_id id)
 static qw_piece *find_any(const qw_prefix_index *x, qw_piece_id id)
 {
     for (size_t i = 0; i < x->n; i++)
-        if (same(x->at[i].id, id))
+        if (qw_piece_same(x->at[i].id, id))
             return &x->at[i];
     return NULL;
 }
@@ -96,7 +75,7 @@ const qw_piece *qw_prefix_index_find(const qw_prefix_index *x, qw_piece_id id)
 bool qw_prefix_index_goes_on(const qw_prefix_index *x, qw_piece_id id)
 {
     for (size_t i = 0; i < x->n; i++)
-        if (x->at[i].ours && x->at[i].begin && same(x->at[i].parent, id))
+        if (x->at[i].ours && x->at[i].begin && qw_piece_same(x->at[i].parent, id))
             return true;
     return false;
 }
@@ -163,7 +142,7 @@ static qwren_status read_names(const qw_prefix_index *x, qw_store *s, qw_piece *
     if (b.tag != QW_PIECE_TAG || b.bytes != sizeof names || b.info[0] >= b.info[1])
         return QWREN_E_FORMAT;
     QW_TRY(qw_store_read(s, &b, &(qw_store_part){ &names, sizeof names }, 1, NULL));
-    if (!same(names.own, out->id))
+    if (!qw_piece_same(names.own, out->id))
         return QWREN_E_FORMAT;
     out->ours = memcmp(qw_store_get_head(s)->key, x->head.key, sizeof x->head.key) == 0;
     out->parent = names.parent;
@@ -172,8 +151,8 @@ static qwren_status read_names(const qw_prefix_index *x, qw_store *s, qw_piece *
     return QWREN_OK;
 }
 
-/* The head of a file. What is damaged is removed; what a newer version wrote, or another model, counts; what cannot be read just now may be
- * the next time. */
+/* The head of a file. What is damaged is removed; what a newer version wrote, or another model, counts; what cannot be read just now may
+ * be the next time. */
 static qwren_status read_piece(const qw_prefix_index *x, const char *path, qw_piece *out)
 {
     qw_store *s;
@@ -278,93 +257,6 @@ void qw_prefix_index_deinit(qw_prefix_index *x)
     qw_free(x->dir);
     qw_free(x->at);
     *x = (qw_prefix_index){ 0 };
-}
-
-/* ---- looking up a timeline */
-
-/* Pieces of ours that end between `known` and `most` and hold a beginning of keys: their places, by end. found [x->n] */
-static size_t find_ends(const qw_prefix_index *x, const uint64_t *keys, size_t known, size_t most, size_t *found)
-{
-    qw_piece_hash h;
-    qw_piece_id id = { 0 };
-    size_t n = 0;
-    qw_piece_hash_begin(&h, x->head.key);
-    for (size_t i = 0; i < x->n && x->at[i].end <= most; i++) {
-        const qw_piece *p = &x->at[i];
-        if (!p->ours || p->end <= known)
-            continue;
-        if (p->end != h.n)
-            id = qw_piece_hash_to(&h, keys, p->end);
-        if (same(id, p->id))
-            found[n++] = i;
-    }
-    return n;
-}
-
-/* The way back from a piece, written from the end of chain [room]; how many. 0: it leads nowhere, for want of *missing. */
-static size_t walk_back(const qw_prefix_index *x, const qw_piece *last, size_t known, qw_piece *chain, size_t room, qw_piece_id *missing)
-{
-    for (size_t n = 1; n <= room; n++) {
-        chain[room - n] = *last;
-        if (last->begin <= known)
-            return n;
-        const qw_piece *before = qw_prefix_index_find(x, last->parent);
-        *missing = last->parent;
-        if (!before || before->end != last->begin)
-            return 0;
-        last = before;
-    }
-    return 0;
-}
-
-/* There is no such file any more; one that could not be read, or came since the folder was listed, is there. */
-static bool has_gone(const qw_prefix_index *x, qw_piece_id id)
-{
-    struct stat st;
-    char *path = qw_prefix_index_path(x, id);
-    const bool gone = path && stat(path, &st) != 0 && errno == ENOENT;
-    qw_free(path);
-    return gone;
-}
-
-/* From the longest on. Removing a piece moves only places behind it. */
-static size_t find_chain(qw_prefix_index *x, const size_t *found, size_t n_found, size_t known, qw_piece *chain)
-{
-    const size_t room = x->n;
-    while (n_found-- > 0) {
-        const qw_piece last = x->at[found[n_found]];
-        qw_piece_id missing = { 0 };
-        const size_t n = walk_back(x, &last, known, chain, room, &missing);
-        if (n) {
-            memmove(chain, chain + room - n, n * sizeof *chain);
-            return n;
-        }
-        if (has_gone(x, missing))
-            qw_prefix_index_remove(x, last.id);
-        else
-            qw_prefix_index_forget(x, last.id);
-    }
-    return 0;
-}
-
-qwren_status qw_prefix_index_chain(qw_prefix_index *x, const uint64_t *keys, size_t known, size_t most, qw_piece **chain, size_t *n,
-                                   qwren_error *err)
-{
-    *chain = NULL;
-    *n = 0;
-    if (!x->n)
-        return QWREN_OK;
-    size_t *found = qw_alloc_array(x->n, sizeof *found);
-    *chain = qw_alloc_array(x->n, sizeof **chain);
-    const bool taken = found && *chain;
-    if (taken)
-        *n = find_chain(x, found, find_ends(x, keys, known, most, found), known, *chain);
-    if (!*n) {
-        qw_free(*chain);
-        *chain = NULL;
-    }
-    qw_free(found);
-    return taken ? QWREN_OK : qw_fail_memory(err, x->n * sizeof **chain, "the list of cached prefixes");
 }
 
 /* ---- age */

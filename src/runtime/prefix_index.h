@@ -1,5 +1,4 @@
-/* What lies in a folder of pieces of prefixes: one file for each, named by what it holds. Private to prefix_disk.c and its tests. One
- * thread at a time. */
+/* What lies in a folder of pieces of prefixes: one file for each, named by what it holds. Private to the files of prefix_disk and its tests. One thread at a time. */
 #ifndef QW_RUNTIME_PREFIX_INDEX_H
 #define QW_RUNTIME_PREFIX_INDEX_H
 
@@ -13,6 +12,7 @@
 typedef struct qw_piece_id {
     uint64_t a, b;
 } qw_piece_id;
+static inline bool qw_piece_same(qw_piece_id x, qw_piece_id y) { return x.a == y.a && x.b == y.b; }
 
 typedef struct qw_piece_names {
     qw_piece_id parent, own; /* up to begin, all zeros where that is 0; up to end */
@@ -48,17 +48,16 @@ typedef struct qw_prefix_index {
 /* Makes the folder when there is none, and reads what lies in it. */
 qwren_status qw_prefix_index_init(qw_prefix_index *out, const char *dir, const qw_store_head *head, qwren_error *err);
 void qw_prefix_index_deinit(qw_prefix_index *x); /* safe on zeros */
-/* Looks again when something was added or taken away since, or might have been; makes the folder anew when it has gone. E_IO: what is known
- * of it stays. */
+/* Looks again when something was added or taken away since, or might have been; makes the folder anew when it has gone. E_IO: what is
+ * known of it stays. */
 qwren_status qw_prefix_index_refresh(qw_prefix_index *x, qwren_error *err);
 
 /* Some piece of ours begins where this one ends. */
 bool qw_prefix_index_goes_on(const qw_prefix_index *x, qw_piece_id id);
 const qw_piece *qw_prefix_index_find(const qw_prefix_index *x, qw_piece_id id); /* one of ours; NULL: there is none */
 /* The longest piece that ends behind `known` and at or before `most` tokens of keys, and from which there is a way back to `known` or to
- * the beginning: chain [*n], from the front;
- * the first piece begins at or before `known`. qw_free(chain). *n is 0 when there is none. Pieces
- * that lead nowhere are removed when what is missing before them has gone, and otherwise forgotten. */
+ * the beginning: chain [*n], from the front; the first piece begins at or before `known`. qw_free(chain). *n is 0 when there is none.
+ * Pieces that lead nowhere are removed when what is missing before them has gone, and otherwise forgotten. */
 qwren_status qw_prefix_index_chain(qw_prefix_index *x, const uint64_t *keys, size_t known, size_t most, qw_piece **chain, size_t *n,
                                    qwren_error *err);
 /* A file was put in place. */
