@@ -1,9 +1,10 @@
-/* The pool of workers behind every parallel loop (thread.h). A loop is opened at a gate, one atomic word; workers come in while it is open,
- * the caller too. Each has a share of its own (where there are more threads than processors, each of those that run), pieces that follow
- * each other, so that what it asks the memory for ahead is what it reads next; who is done helps the others with theirs. When no piece is left the caller closes the gate and waits only for those that are still
- * inside: one that wakes late finds it closed and costs nobody time. Workers wait for the next loop spinning, since those of one token
- * follow within microseconds, and sleep when none comes. No loop depends on them: those that sleep while others use all processors are not
- * missed. Tested by tests/unit/test_base_thread.c, also under the thread sanitizer. */
+/* The pool of workers behind every parallel loop (thread.h). A loop is opened at a gate, one atomic word; workers come in while it is
+ * open, the caller too. Each has a share of its own (where there are more threads than processors, each of those that run), pieces that
+ * follow each other, so that what it asks the memory for ahead is what it reads next; who is done helps the others with theirs. When no
+ * piece is left the caller closes the gate and waits only for those that are still inside: one that wakes late finds it closed and costs
+ * nobody time. Workers wait for the next loop spinning, since those of one token follow within microseconds, and sleep when none comes. No
+ * loop depends on them: those that sleep while others use all processors are not missed. Tested by tests/unit/test_base_thread.c, also
+ * under the thread sanitizer. */
 #include "base/thread.h"
 
 #include "base/alloc.h"
