@@ -6,7 +6,8 @@
  * Who writes: a page is shared while positions are still being added to it. Its *writer* alone adds some, behind the positions that another holder relies on (the *frozen*
  * ones), and these are never written again. Everybody else who wants to add takes a copy. So a holder may read the frozen positions at any time without a lock.
  *
- * All functions may be called from several threads at once, for one page too. `who` and `writer` are only compared, never followed: the address of a session. */
+ * All functions may be called from several threads at once, for one page too. `who` and `writer` are only compared, never followed: the address of a
+ * qw_kvcache or of a qw_prefix_disk. */
 #ifndef QW_RUNTIME_PAGES_H
 #define QW_RUNTIME_PAGES_H
 

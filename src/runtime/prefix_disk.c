@@ -50,14 +50,18 @@ qwren_status qw_prefix_disk_refresh(qw_prefix_disk *d, qwren_error *err)
     return st;
 }
 
-/* Pieces that go on behind `known` tokens. */
-static qw_piece *find_chain(qw_prefix_disk *d, const uint64_t *keys, size_t known, size_t most, size_t *n)
+/* Pieces that go on behind `known` tokens, and further than `had`. */
+static qw_piece *find_chain(qw_prefix_disk *d, const uint64_t *keys, size_t known, size_t had, size_t most, size_t *n)
 {
     qw_piece *chain = NULL;
     *n = 0;
     pthread_mutex_lock(&d->lock);
     qw_prefix_index_chain(&d->index, keys, known, most, &chain, n, NULL);
     pthread_mutex_unlock(&d->lock);
+    if (chain && chain[*n - 1].end <= had) {
+        qw_free(chain);
+        chain = NULL;
+    }
     return chain;
 }
 
@@ -74,8 +78,8 @@ static void count_loads(qw_prefix_disk *d, size_t n)
     pthread_mutex_unlock(&d->lock);
 }
 
-qw_prefix_match qw_prefix_disk_find(qw_prefix_disk *d, qw_prefix *p, const uint64_t *keys, size_t n, size_t most, qw_page **pages,
-                                    size_t *loaded)
+qw_prefix_match qw_prefix_disk_find(qw_prefix_disk *d, qw_prefix *p, const uint64_t *keys, size_t n, size_t had, size_t most,
+                                    qw_page **pages, size_t *loaded)
 {
     bool looks = qw_prefix_disk_refresh(d, NULL) == QWREN_OK;
     if (loaded)
@@ -83,7 +87,7 @@ qw_prefix_match qw_prefix_disk_find(qw_prefix_disk *d, qw_prefix *p, const uint6
     for (;;) {
         size_t n_chain;
         qw_prefix_match m = qw_prefix_find(p, keys, n, most, pages);
-        qw_piece *chain = looks ? find_chain(d, keys, m.length, most, &n_chain) : NULL;
+        qw_piece *chain = looks ? find_chain(d, keys, m.length, had, most, &n_chain) : NULL;
         if (!chain)
             return m;
         const size_t known = m.length;

@@ -20,10 +20,10 @@ qwren_status qw_prefix_disk_open(qw_prefix_disk **out, const char *dir, const qw
                                  uint64_t budget_bytes, qwren_error *err);
 void qw_prefix_disk_close(qw_prefix_disk *d); /* NULL is allowed */
 
-/* As qw_prefix_find(), and when a file goes on behind what p knows it is read into p first. Trouble with files is not an error: what
+/* As qw_prefix_find(), and when a file goes on behind what p knows, and behind the `had` tokens that the caller has anyhow, it is read into p first. Trouble with files is not an error: what
  * cannot be read is not there. *loaded (may be NULL) is how many tokens came from the disk. */
-qw_prefix_match qw_prefix_disk_find(qw_prefix_disk *d, qw_prefix *p, const uint64_t *keys, size_t n, size_t most, qw_page **pages,
-                                    size_t *loaded);
+qw_prefix_match qw_prefix_disk_find(qw_prefix_disk *d, qw_prefix *p, const uint64_t *keys, size_t n, size_t had, size_t most,
+                                    qw_page **pages, size_t *loaded);
 
 /* Writes what p has and the folder lacks, but for checkpoints that stand at no boundary (QW_CHECKPOINT_INTERVAL), and removes old files
  * that are beyond the budget. After a failure the rest is written by the next call. *written (may be NULL) is how many bytes it took. */

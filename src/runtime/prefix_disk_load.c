@@ -64,13 +64,15 @@ static qwren_status check_tokens(const loading *l, const qw_store *s, const qw_s
     return st;
 }
 
-/* Each token of text takes a rotary position, and those of a picture together at least one and no more than they are. */
+/* Each token of text takes a rotary position, and those of a picture together at least one and no more than they are. In the middle of a
+ * picture the next position is still where it began. */
 static bool is_plausible(const uint64_t *keys, const qw_checkpoint *cp)
 {
     size_t n_text = 0;
     for (size_t i = 0; i < cp->length; i++)
         n_text += !(keys[i] & QW_PICTURE_KEY);
-    const size_t least = n_text + (n_text < cp->length);
+    const bool ends_inside = cp->length && keys[cp->length - 1] & QW_PICTURE_KEY;
+    const size_t least = n_text + (n_text < cp->length && !ends_inside);
     return cp->next_pos >= 0 && (size_t)cp->next_pos >= least && (size_t)cp->next_pos <= cp->length;
 }
 

@@ -111,7 +111,6 @@ size_t qw_session_length(const qw_session *s) { return s->n; }
 size_t qw_session_capacity(const qw_session *s) { return s->plan.n_ctx; }
 int32_t qw_session_next_pos(const qw_session *s) { return s->next_pos; }
 const uint64_t *qw_session_keys(const qw_session *s) { return s->memory.keys; }
-qw_page *const *qw_session_pages(const qw_session *s) { return s->cache.pages; }
 void qw_session_set_trace(qw_session *s, const qw_trace *trace) { s->trace = trace; }
 const float *qw_session_hidden(const qw_session *s) { return s->scratch.in.f32; }
 

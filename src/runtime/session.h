@@ -109,6 +109,5 @@ const float *qw_session_hidden(const qw_session *s);
 const qw_layer_state *qw_session_layer(qw_session *s, int i);
 /* A checkpoint of the present end, which the caller holds then; NULL when memory is short or the session is empty. */
 qw_checkpoint *qw_session_checkpoint(qw_session *s, qw_checkpoint_kind kind);
-qw_page *const *qw_session_pages(const qw_session *s); /* [qw_kvcache_pages(length)] */
 
 #endif

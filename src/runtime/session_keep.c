@@ -182,12 +182,12 @@ static void give_back(qw_session *s, const qw_prefix_match *m)
         qw_checkpoint_drop(m->checkpoint);
 }
 
-static qw_prefix_match find(qw_session *s, const uint64_t *keys, size_t n, size_t most)
+static qw_prefix_match find(qw_session *s, const uint64_t *keys, size_t n, size_t most, size_t live)
 {
     if (!s->prefix)
         return (qw_prefix_match){ .why = QW_PREFIX_EMPTY };
     most = most < s->plan.n_ctx ? most : s->plan.n_ctx;
-    return s->disk ? qw_prefix_disk_find(s->disk, s->prefix, keys, n, most, s->memory.found, NULL)
+    return s->disk ? qw_prefix_disk_find(s->disk, s->prefix, keys, n, live, most, s->memory.found, NULL)
                    : qw_prefix_find(s->prefix, keys, n, most, s->memory.found);
 }
 
@@ -210,7 +210,7 @@ static void take_tokens(qw_session *s, const qw_timeline *t, size_t n)
 qw_reuse qw_session_reuse(qw_session *s, const qw_timeline *t)
 {
     const size_t own = common_tokens(s, t), live = own == s->n && own < t->n ? own : 0;
-    const qw_prefix_match m = find(s, t->keys, t->n, t->n ? t->n - 1 : 0);
+    const qw_prefix_match m = find(s, t->keys, t->n, t->n ? t->n - 1 : 0, live);
     qw_reuse r = { .n_common = own > m.n_common ? own : m.n_common, .why = m.why };
     if (own == r.n_common && own < s->n && own < t->n && m.length == own)
         r.why = QW_PREFIX_DIFFERS; /* from this session's own timeline, which the cache knows no further than that */
@@ -286,7 +286,7 @@ qwren_status qw_session_rewind(qw_session *s, size_t n, qwren_error *err)
     s->n_tried = 0;
     if (n == s->n)
         return QWREN_OK;
-    const qw_prefix_match m = find(s, s->memory.keys, n, n);
+    const qw_prefix_match m = find(s, s->memory.keys, n, n, 0);
     qwren_status st = check_text(s, m.length, n, err);
     if (st == QWREN_OK && n > m.length)
         st = timeline_of(&t, s, m.length, n - m.length, err);

@@ -5,12 +5,13 @@
 #include <string.h>
 
 #include "support/nano.h"
+#include "support/rounds.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
 
-#define EVERY 32 /* of the 1664 held-out requests */
-#define MOST_REQUESTS (1664 / EVERY)
+#define MOST_REQUESTS QW_ROUNDS(52)
+#define EVERY (1664 / MOST_REQUESTS) /* of the held-out requests */
 #define HELDOUT QW_TESTS "/heldout/requests.jsonl"
 
 static qwren_model *model, *draft;

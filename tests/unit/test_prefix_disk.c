@@ -158,7 +158,7 @@ static size_t find_and_tell(process *x, const uint64_t *keys, size_t n, size_t *
 {
     qw_page *pages[8] = { NULL };
     size_t ignored;
-    const qw_prefix_match m = qw_prefix_disk_find(x->d, x->p, keys, n, n, pages, loaded ? loaded : &ignored);
+    const qw_prefix_match m = qw_prefix_disk_find(x->d, x->p, keys, n, 0, n, pages, loaded ? loaded : &ignored);
     *why = m.why;
     assert_true(m.length <= n && m.n_common >= m.length && (m.checkpoint != NULL) == (m.length > 0));
     if (m.checkpoint) {
@@ -199,6 +199,28 @@ static void a_prefix_is_there_in_the_next_run(void **state)
     end(&x);
 }
 
+/* A session that has so many tokens itself, or more, has no use for it. */
+static void what_the_caller_has_is_not_read(void **state)
+{
+    (void)state;
+    uint64_t keys[KEPT_MOST];
+    qw_page *pages[8];
+    make_keys(keys, 0, KEPT_MOST, 1);
+    process x = begin();
+    compute(&x, keys, (size_t[]){ 600, 1100 }, 2, QW_CHECKPOINT_TURN);
+    save(&x);
+    end(&x);
+    x = begin();
+    for (size_t had = 1100; had <= 1101; had++)
+        assert_int_equal(qw_prefix_disk_find(x.d, x.p, keys, 1500, had, 1500, pages, NULL).length, 0);
+    assert_int_equal(qw_prefix_disk_statistics(x.d).loads, 0);
+    const qw_prefix_match m = qw_prefix_disk_find(x.d, x.p, keys, 1500, 1099, 1500, pages, NULL);
+    assert_int_equal(m.length, 1100);
+    kept_drop(pages, 1100, keys);
+    qw_checkpoint_drop(m.checkpoint);
+    end(&x);
+}
+
 /* Who finds it can go on in its last page: nobody writes there. */
 static void what_was_loaded_can_be_written_on(void **state)
 {
@@ -212,7 +234,7 @@ static void what_was_loaded_can_be_written_on(void **state)
     x = begin();
     qw_page *pages[8];
     for (size_t n = 600; n <= 1100; n += 500) {
-        const qw_prefix_match m = qw_prefix_disk_find(x.d, x.p, keys, n, n, pages, NULL);
+        const qw_prefix_match m = qw_prefix_disk_find(x.d, x.p, keys, n, 0, n, pages, NULL);
         assert_int_equal(m.length, n);
         assert_false(qw_page_claim(pages[n / QW_KV_PAGE], keys, 0)); /* the cache relies on what is there */
         assert_true(qw_page_claim(pages[n / QW_KV_PAGE], keys, n % QW_KV_PAGE));
@@ -419,15 +441,16 @@ static void an_impossible_position_is_damage(void **state)
     (void)state;
     static const struct {
         int32_t next_pos;
-        bool pictures, good;
-    } cases[] = { { 50, false, true }, { 49, false, false }, { 51, false, false }, { 41, true, true },         { 50, true, true },
-                  { 40, true, false }, { 51, true, false },  { 0, true, false },   { INT32_MAX, false, false } };
+        size_t picture; /* ten tokens from there on; the last one ends in the middle of a larger one, which may have moved nothing yet */
+        bool good;
+    } cases[] = { { 50, 0, true },   { 49, 0, false }, { 51, 0, false },        { 41, 20, true }, { 50, 20, true },  { 40, 20, false },
+                  { 51, 20, false }, { 0, 20, false }, { INT32_MAX, 0, false }, { 40, 40, true }, { 39, 40, false }, { 51, 40, false } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint64_t keys[KEPT_MOST];
         qw_page *pages[8] = { NULL };
         make_keys(keys, 0, KEPT_MOST, 1);
-        for (size_t k = 20; cases[i].pictures && k < 30; k++)
-            keys[k] |= QW_PICTURE_KEY;
+        for (size_t k = 0; cases[i].picture && k < 10; k++)
+            keys[cases[i].picture + k] |= QW_PICTURE_KEY;
         process x = begin();
         kept_fill(&x.f, pages, keys, 0, 50);
         qw_checkpoint *cp = kept_checkpoint(keys, 50, QW_CHECKPOINT_TURN);
@@ -438,7 +461,7 @@ static void an_impossible_position_is_damage(void **state)
         save(&x);
         end(&x);
         x = begin();
-        const qw_prefix_match m = qw_prefix_disk_find(x.d, x.p, keys, 60, 60, pages, NULL);
+        const qw_prefix_match m = qw_prefix_disk_find(x.d, x.p, keys, 60, 0, 60, pages, NULL);
         assert_int_equal(m.length, cases[i].good ? 50 : 0);
         kept_drop(pages, m.length, NULL);
         qw_checkpoint_drop(m.checkpoint);
@@ -825,7 +848,7 @@ static qwren_status load(void *ctx, qwren_error *err)
     qw_page *pages[8];
     make_keys(keys, 0, KEPT_MOST, 1);
     const size_t failed = fault_failed();
-    const qw_prefix_match m = qw_prefix_disk_find(x->d, x->p, keys, 600, 600, pages, NULL);
+    const qw_prefix_match m = qw_prefix_disk_find(x->d, x->p, keys, 600, 0, 600, pages, NULL);
     kept_check(&x->f, pages, keys, m.length);
     kept_drop(pages, m.length, NULL);
     qw_checkpoint_drop(m.checkpoint);
@@ -859,6 +882,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_prefix_is_there_in_the_next_run, empty_folder),
+        cmocka_unit_test_teardown(what_the_caller_has_is_not_read, empty_folder),
         cmocka_unit_test_teardown(what_was_loaded_can_be_written_on, empty_folder),
         cmocka_unit_test_teardown(pieces_are_shared, empty_folder),
         cmocka_unit_test_teardown(checkpoints_at_no_boundary_stay_in_memory, empty_folder),

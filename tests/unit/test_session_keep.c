@@ -1,6 +1,7 @@
 /* Going back: what a session, or any other on the same prefix cache, has computed is not computed again, and the numbers are those of a fresh computation, to the bit. */
 #include "base/rng.h"
 #include "support/fault.h"
+#include "support/rounds.h"
 #include "support/tiny.h"
 
 #define N_CTX 3000
@@ -111,7 +112,7 @@ static void a_hundred_times_back_is_as_fresh(void **state)
     qw_rng rng;
     qw_rng_seed(&rng, 5);
     eval(s, &t, 0, t.n);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < QW_ROUNDS(100); i++) {
         const size_t n = qw_session_length(s), to = 1 + (size_t)(qw_rng_u32(&rng) % (n - 1));
         ok(qw_session_rewind(s, to, &err), &err);
         assert_int_equal(qw_session_length(s), to);

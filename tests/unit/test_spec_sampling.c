@@ -4,9 +4,10 @@
 
 #include "runtime/sampler.h"
 #include "runtime/speculate.h"
+#include "support/rounds.h"
 #include "support/tiny.h"
 
-#define SEEDS 4000
+#define SEEDS QW_ROUNDS(4000)
 #define TOP 5    /* ids that may follow */
 #define LENGTH 3 /* tokens of a sample: TOP to the LENGTH kinds of samples */
 #define KINDS (TOP * TOP * TOP)

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/rng.h"
 #include "model/model.h"
+#include "support/rounds.h"
 
 #define T 90       /* tokens of a timeline */
 #define LINES 3    /* timelines */
@@ -266,7 +267,7 @@ static const char *const paths[] = {
 static void try_all(qwren_arithmetic arithmetic)
 {
     for (size_t i = 0; i < N_PATHS; i++)
-        try_model(paths[i], arithmetic, 6);
+        try_model(paths[i], arithmetic, QW_ROUNDS(6));
 }
 
 /* clang-format off */
