@@ -101,7 +101,7 @@ static void the_heads_first_drafts_are_mostly_right(void **state)
 {
     (void)state;
     const qwren_stats s = ask_all(QWREN_SPEC_MTP, 0, true);
-    assert_true(s.mtp.checked_at[0] > 100);
+    assert_true(s.mtp.checked_at[0] > MOST_REQUESTS);
     if (share(&s.mtp, 0) < 0.6)
         fail_msg("only %.1f %% of first drafts are right", 100 * share(&s.mtp, 0));
     assert_true(s.decode_passes < s.completion_tokens * 2 / 3);
@@ -115,7 +115,7 @@ static void all_kinds_of_drafts_give_the_same_answers(void **state)
                       model_drafts = ask_all(QWREN_SPEC_MODEL, 3, true);
     assert_int_equal(one.mtp.checked_at[1], 0);
     assert_true(lookup.lookup.drafted > 0 && lookup.mtp.drafted == 0);
-    assert_true(model_drafts.draft_model.checked_at[0] > 100);
+    assert_true(model_drafts.draft_model.checked_at[0] > MOST_REQUESTS);
     assert_true(share(&model_drafts.draft_model, 0) > 0.99); /* it is the same model; a request's own penalties may differ from greedy */
     ask_all(QWREN_SPEC_AUTO, 0, true);
 }
