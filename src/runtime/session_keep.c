@@ -1,6 +1,7 @@
 /* Going back: which checkpoints an eval makes, how a session leaves one timeline and goes to another, and rewinding. The checkpoints themselves lie in the prefix cache
  * (prefix.h), where every session of the process finds them. Tested by tests/unit/test_session_keep.c. */
 #include "base/alloc.h"
+#include "base/machine.h"
 #include "runtime/session_parts.h"
 
 #include <string.h>
@@ -22,41 +23,50 @@ static bool is_due(size_t length, size_t end)
     return power >= LEAST && (end - length < 2 * power || length % MOST == 0);
 }
 
-/* The tokens of a pass and what surrounds them; lengths are those of the session. */
+typedef struct place {
+    size_t length;
+    qw_checkpoint_kind kind;
+} place;
+
+/* The tokens of a pass and what surrounds them, and the places that are wanted; lengths are those of the session. */
 typedef struct planner {
-    qw_pass_saves *out;
-    qw_session *s;
     size_t begin, end, eval_end; /* the pass: (begin, end] */
+    place at[QW_PASS_SAVES + 1]; /* by length */
+    size_t n;
 } planner;
 
-static bool is_near(const planner *p, size_t at, size_t gap)
+static bool is_near(const planner *p, size_t length, size_t gap)
 {
-    for (size_t i = 0; i < p->out->n; i++) {
-        const size_t other = p->out->at[i].at;
-        if ((other > at ? other - at : at - other) < gap)
+    for (size_t i = 0; i < p->n; i++) {
+        const size_t other = p->at[i].length;
+        if ((other > length ? other - length : length - other) < gap)
             return true;
     }
     return false;
 }
 
-/* A checkpoint at `length`, if it lies in the pass. Memory that is short means one less. */
+/* The `most` that are worth most stay: intervals go before all others, and of one class the first ones, for whoever goes back seldom goes far. */
+static void keep_best(planner *p, size_t most)
+{
+    while (p->n > most) {
+        size_t i = 0;
+        while (i < p->n && p->at[i].kind != QW_CHECKPOINT_INTERVAL)
+            i++;
+        for (i = i < p->n ? i : 0, p->n--; i < p->n; i++)
+            p->at[i] = p->at[i + 1];
+    }
+}
+
+/* A checkpoint at `length`, if it lies in the pass. */
 static void want(planner *p, size_t length, qw_checkpoint_kind kind, size_t gap)
 {
-    qw_checkpoint *cp = NULL;
-    const size_t at = length - p->begin;
-    if (length <= p->begin || length > p->end || p->out->n == QW_PASS_SAVES || is_near(p, at, gap))
+    if (length <= p->begin || length > p->end || is_near(p, length, gap))
         return;
-    if (qw_checkpoint_create(&cp, &p->s->model->config.text, NULL) != QWREN_OK)
-        return;
-    cp->length = length;
-    cp->kind = kind;
-    size_t i = p->out->n++;
-    for (; i && p->out->at[i - 1].at > at; i--) {
-        p->out->at[i] = p->out->at[i - 1];
-        p->out->made[i] = p->out->made[i - 1];
-    }
-    p->out->at[i] = (qw_state_save){ at, cp->layers };
-    p->out->made[i] = cp;
+    size_t i = p->n++;
+    for (; i && p->at[i - 1].length > length; i--)
+        p->at[i] = p->at[i - 1];
+    p->at[i] = (place){ length, kind };
+    keep_best(p, QW_PASS_SAVES);
 }
 
 /* The last boundary of an eval counts always, the others when they are not too near to the next one. */
@@ -96,9 +106,30 @@ static void want_intervals(planner *p, const qw_timeline *t, size_t offset)
             want(p, length, QW_CHECKPOINT_INTERVAL, LEAST / 4);
 }
 
+size_t qw_saves_most(size_t budget, uint64_t available, size_t bytes)
+{
+    const uint64_t room = available / 2 < budget ? available / 2 : budget, most = room / bytes;
+    return most < QW_PASS_SAVES ? (size_t)most : QW_PASS_SAVES;
+}
+
+/* Memory that is short means one less. */
+static void make(qw_pass_saves *out, const planner *p, const qw_text_config *c)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        qw_checkpoint *cp = NULL;
+        if (qw_checkpoint_create(&cp, c, NULL) != QWREN_OK)
+            continue;
+        cp->length = p->at[i].length;
+        cp->kind = p->at[i].kind;
+        out->at[out->n] = (qw_state_save){ cp->length - p->begin, cp->layers };
+        out->made[out->n++] = cp;
+    }
+}
+
 void qw_saves_plan(qw_pass_saves *out, qw_session *s, const qw_timeline *t, size_t first, size_t n, size_t end, const qw_eval_options *opt)
 {
-    planner p = { .out = out, .s = s, .begin = s->n, .end = s->n + n, .eval_end = s->n + end - first };
+    planner p = { .begin = s->n, .end = s->n + n, .eval_end = s->n + end - first };
+    const qw_text_config *c = &s->model->config.text;
     const size_t offset = s->n - first; /* from a place in t to a length; may wrap around, and back */
     out->n = 0;
     if (!s->prefix)
@@ -106,6 +137,10 @@ void qw_saves_plan(qw_pass_saves *out, qw_session *s, const qw_timeline *t, size
     want_pictures(&p, t, offset);
     want_boundaries(&p, opt, offset);
     want_intervals(&p, t, offset);
+    if (p.n)
+        keep_best(&p,
+                  qw_saves_most(qw_prefix_statistics(s->prefix).budget_bytes, qw_machine_get_memory().available, qw_checkpoint_bytes(c)));
+    make(out, &p, c);
 }
 
 /* A checkpoint stands at the end. One of an interval may be dropped early and never goes to disk, so whoever leaves the timeline there parks it nevertheless. */

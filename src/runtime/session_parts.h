@@ -44,6 +44,8 @@ typedef struct qw_pass_saves {
 } qw_pass_saves;
 /* Makes room for those wanted in (s->n, s->n + n], where tokens [first, first + n) of t go, of an eval that ends behind `end` of them. */
 void qw_saves_plan(qw_pass_saves *p, qw_session *s, const qw_timeline *t, size_t first, size_t n, size_t end, const qw_eval_options *opt);
+/* As many as a pass may have of so many bytes each: all are there before the first goes into the cache, so they fit into its budget and into half of what the machine has left. */
+size_t qw_saves_most(size_t budget, uint64_t available, size_t bytes);
 /* After the pass: they go into the prefix cache. */
 void qw_saves_keep(qw_pass_saves *p, qw_session *s);
 /* After a step: where one is due. */

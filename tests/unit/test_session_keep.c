@@ -1,5 +1,6 @@
 /* Going back: what a session, or any other on the same prefix cache, has computed is not computed again, and the numbers are those of a fresh computation, to the bit. */
 #include "base/rng.h"
+#include "runtime/session_parts.h"
 #include "support/fault.h"
 #include "support/rounds.h"
 #include "support/tiny.h"
@@ -272,6 +273,41 @@ static void checkpoints_may_be_short_of_memory(void **state)
     qw_timeline_deinit(&t), qw_timeline_deinit(&other);
 }
 
+/* The states of a pass are all there before the first goes into the cache: no more of them than it has room for, and those are the last ones, turns before intervals. */
+static void a_pass_makes_no_more_than_the_cache_has_room_for(void **state)
+{
+    (void)state;
+    enum { ROOM = 3, TURNS = 22 };
+    const size_t bytes = qw_checkpoint_bytes(&model.config.text);
+    qw_prefix *p = new_prefix((ROOM + 1) * bytes - 1);
+    qw_session *s = new_session(p);
+    qw_timeline t = timeline(512, 512, 0);
+    size_t boundaries[TURNS];
+    for (size_t i = 0; i < TURNS; i++)
+        boundaries[i] = 40 + 20 * i;
+    qw_pass_saves saves;
+    qw_saves_plan(&saves, s, &t, 0, t.n, t.n, &(qw_eval_options){ .boundaries = boundaries, .n_boundaries = TURNS });
+    assert_int_equal(saves.n, ROOM);
+    for (size_t i = 0; i < saves.n; i++) {
+        assert_int_equal(saves.made[i]->length, boundaries[TURNS - ROOM + i]);
+        assert_int_equal(saves.at[i].at, saves.made[i]->length);
+        qw_checkpoint_drop(saves.made[i]);
+    }
+    qw_session_free(s);
+    qw_prefix_free(p);
+    qw_timeline_deinit(&t);
+}
+
+static void states_of_a_pass_fit_into_what_is_left(void **state)
+{
+    (void)state;
+    assert_int_equal(qw_saves_most(100, UINT64_MAX, 19), 5);
+    assert_int_equal(qw_saves_most(SIZE_MAX, 100, 19), 2); /* half of it */
+    assert_int_equal(qw_saves_most(SIZE_MAX, 37, 19), 0);
+    assert_int_equal(qw_saves_most(18, UINT64_MAX, 19), 0);
+    assert_int_equal(qw_saves_most(SIZE_MAX, UINT64_MAX, 19), QW_PASS_SAVES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +321,8 @@ int main(void)
         cmocka_unit_test(who_looks_again_is_not_overwritten),
         cmocka_unit_test(without_a_cache_everything_is_computed),
         cmocka_unit_test(checkpoints_may_be_short_of_memory),
+        cmocka_unit_test(a_pass_makes_no_more_than_the_cache_has_room_for),
+        cmocka_unit_test(states_of_a_pass_fit_into_what_is_left),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
