@@ -17,32 +17,44 @@ static void put(qw_kvcache *c, size_t i, qw_page *page)
     c->data[i] = qw_page_data(page);
 }
 
+/* ---- memory */
+
 /* Linux promises memory that it has not, and ends the process that touches it: a page is asked for only while there is some, or in exchange for what the prefix cache gives
  * back, so that the process does not grow. Looked at once for 512 tokens. */
-static qwren_status check_machine(const qw_kvcache *c, qwren_error *err)
+static bool has_memory(uint64_t available, qw_prefix *prefix, size_t bytes)
+{
+    return available / 2 >= bytes || (prefix && qw_prefix_give_back(prefix, bytes) >= bytes);
+}
+
+bool qw_kvcache_has_memory(qw_prefix *prefix, size_t bytes) { return has_memory(qw_machine_get_memory().available, prefix, bytes); }
+
+static qwren_status check_machine(const qw_page_shape *shape, qw_prefix *prefix, qwren_error *err)
 {
     const uint64_t available = qw_machine_get_memory().available;
-    if (available / 2 >= c->shape.bytes || (c->prefix && qw_prefix_give_back(c->prefix, c->shape.bytes) >= c->shape.bytes))
+    if (has_memory(available, prefix, shape->bytes))
         return QWREN_OK;
     return qw_fail(err, QWREN_E_MEMORY, "keys and values of %d more tokens need %zu bytes, and this machine has %llu left for all",
-                   QW_KV_PAGE, c->shape.bytes, (unsigned long long)available);
+                   QW_KV_PAGE, shape->bytes, (unsigned long long)available);
 }
 
 /* What was refused may be there when the prefix cache has given something back. */
-static bool ask_again(const qw_kvcache *c, qwren_status st)
-{
-    return st == QWREN_E_MEMORY && c->prefix && qw_prefix_give_back(c->prefix, c->shape.bytes);
-}
-
-/* A page with the first n positions of another one, or (n is 0) an empty one. */
-static qwren_status take(const qw_kvcache *c, qw_page **page, const qw_page *from, size_t n, qwren_error *err)
+qwren_status qw_kvcache_take(qw_page **out, const qw_page_shape *shape, const qw_page *from, size_t n, qw_prefix *prefix,
+                             const void *writer, qwren_error *err)
 {
     qwren_status st;
-    QW_TRY(check_machine(c, err));
+    *out = NULL;
+    QW_TRY(check_machine(shape, prefix, err));
     do
-        st = n ? qw_page_copy(page, from, n, c, err) : qw_page_take(page, &c->shape, c, err);
-    while (ask_again(c, st));
+        st = n ? qw_page_copy(out, from, n, writer, err) : qw_page_take(out, shape, writer, err);
+    while (st == QWREN_E_MEMORY && prefix && qw_prefix_give_back(prefix, shape->bytes));
     return st;
+}
+
+/* ---- the table */
+
+static qwren_status take(const qw_kvcache *c, qw_page **page, const qw_page *from, size_t n, qwren_error *err)
+{
+    return qw_kvcache_take(page, &c->shape, from, n, c->prefix, c, err);
 }
 
 static qwren_status append(qw_kvcache *c, qwren_error *err)

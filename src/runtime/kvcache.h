@@ -13,6 +13,12 @@ typedef struct qw_kvcache {
     size_t n_pages, room;
 } qw_kvcache;
 
+/* The machine has memory for `bytes` more, and as much again, or the prefix cache (or NULL) gave so much back. */
+bool qw_kvcache_has_memory(qw_prefix *prefix, size_t bytes);
+/* A page with the first n positions of `from`, or (n is 0) an empty one, which `writer` writes. E_MEMORY: there is none for it, though the prefix cache (or NULL) gave back all that it had. */
+qwren_status qw_kvcache_take(qw_page **out, const qw_page_shape *shape, const qw_page *from, size_t n, qw_prefix *prefix,
+                             const void *writer, qwren_error *err);
+
 /* An empty cache; `pages` and `data` [qw_page_count(n_ctx)] are the caller's memory. prefix: of this shape, or NULL. */
 void qw_kvcache_init(qw_kvcache *c, const qw_page_shape *shape, qw_page **pages, void **data, size_t n_ctx, qw_prefix *prefix);
 /* Positions [n, n + more) may be written from now on, whoever else holds what lies there; those before n stay. E_MEMORY: a page could not be taken, though the

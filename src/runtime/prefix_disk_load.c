@@ -1,6 +1,7 @@
 /* Pieces of the prefix cache, read (prefix_disk.h). Tested by tests/unit/test_prefix_disk.c. */
 #include "base/alloc.h"
 #include "model/merge.h"
+#include "runtime/kvcache.h"
 #include "runtime/prefix_disk_parts.h"
 
 #include <string.h>
@@ -8,6 +9,7 @@
 /* A timeline that is being put together. */
 typedef struct loading {
     qw_prefix_disk *d;
+    qw_prefix *p;
     const uint64_t *keys;
     size_t most;            /* tokens that are wanted */
     qw_page **pages;        /* [n_pages] held; those that `d` writes are new */
@@ -22,10 +24,7 @@ static qwren_status make_page(loading *l, size_t i, size_t at, qwren_error *err)
     qw_page *page;
     if (l->is_new[i])
         return QWREN_OK;
-    if (at)
-        QW_TRY(qw_page_copy(&page, l->pages[i], at, l->d, err));
-    else
-        QW_TRY(qw_page_take(&page, &l->d->format.pages, l->d, err));
+    QW_TRY(qw_kvcache_take(&page, &l->d->format.pages, at ? l->pages[i] : NULL, at, l->p, l->d, err));
     if (i < l->n_pages)
         qw_page_drop(l->pages[i], l->d);
     else
@@ -163,14 +162,14 @@ static qw_prefix_miss why_not_more(const loading *l, const qw_prefix_match *m, c
 }
 
 /* What was loaded becomes the cache's, which may have no room for it; the caller gets it all the same. */
-static qw_prefix_match hand_over(loading *l, qw_prefix *p, const qw_prefix_match *before, const qw_piece *piece)
+static qw_prefix_match hand_over(loading *l, const qw_prefix_match *before, const qw_piece *piece)
 {
     qw_prefix_match m = { .n_common = before->n_common > piece->end ? before->n_common : piece->end,
                           .length = piece->end,
                           .checkpoint = l->checkpoint,
                           .why = why_not_more(l, before, piece) };
-    if (qw_prefix_insert(p, l->keys, l->pages, l->checkpoint, NULL) == QWREN_OK)
-        qw_prefix_mark_saved(p, l->checkpoint);
+    if (qw_prefix_insert(l->p, l->keys, l->pages, l->checkpoint, NULL) == QWREN_OK)
+        qw_prefix_mark_saved(l->p, l->checkpoint);
     let_go(l);
     return m;
 }
@@ -189,13 +188,13 @@ static void leave_out(qw_prefix_disk *d, const qw_piece *piece, bool damaged)
 qwren_status qw_prefix_disk_extend(qw_prefix_disk *d, qw_prefix *p, const uint64_t *keys, size_t most, qw_prefix_match *m, qw_page **pages,
                                    const qw_piece *chain, size_t n)
 {
-    loading l = { .d = d, .keys = keys, .most = most, .pages = pages, .n_pages = qw_page_count(m->length), .filled = m->length };
+    loading l = { .d = d, .p = p, .keys = keys, .most = most, .pages = pages, .n_pages = qw_page_count(m->length), .filled = m->length };
     qwren_error ignored;
     size_t bad = 0;
     const qwren_status st = load_chain(&l, chain, n, &bad, &ignored);
     if (st == QWREN_OK) {
         qw_checkpoint_drop(m->checkpoint);
-        *m = hand_over(&l, p, m, &chain[n - 1]);
+        *m = hand_over(&l, m, &chain[n - 1]);
     } else {
         give_back(&l, m);
         if (st != QWREN_E_MEMORY)

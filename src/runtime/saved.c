@@ -37,19 +37,24 @@ static qwren_status fail_empty(const qw_store *s, qwren_error *err)
 
 /* ---- a session */
 
-static qwren_status take_page(qw_saved *t, const qw_store *s, const qw_store_block *b, const qw_saved_format *f, const void *writer,
+static qwren_status take_page(qw_saved *t, const qw_store *s, const qw_store_block *b, const qw_saved_format *f, const qw_saved_reader *r,
                               qwren_error *err)
 {
     qw_page **page = &t->pages[b->info[0] / QW_KV_PAGE];
     if (!*page)
-        QW_TRY(qw_page_take(page, &f->pages, writer, err));
+        QW_TRY(qw_kvcache_take(page, &f->pages, NULL, 0, r->prefix, r->writer, err));
     return qw_saved_get_pages(s, b, f, *page, err);
 }
 
-/* Checkpoints stay in the order of their lengths. */
-static qwren_status take_state(qw_saved *t, const qw_store *s, const qw_store_block *b, const qw_saved_format *f, qwren_error *err)
+/* Checkpoints stay in the order of their lengths. That of the end is needed; who does without another computes more when he goes back. */
+static qwren_status take_state(qw_saved *t, const qw_store *s, const qw_store_block *b, const qw_saved_format *f, const qw_saved_reader *r,
+                               qwren_error *err)
 {
     qw_checkpoint *cp;
+    const bool needed = b->info[0] == t->n;
+    const size_t bytes = qw_checkpoint_bytes(f->config);
+    if (!qw_kvcache_has_memory(needed ? r->prefix : NULL, bytes))
+        return needed ? qw_fail_memory(err, bytes, "the states of a session") : QWREN_OK;
     QW_TRY(qw_saved_get_state(s, b, f, &cp, err));
     size_t at = t->n_checkpoints++;
     for (; at > 0 && t->checkpoints[at - 1]->length > cp->length; at--)
@@ -65,10 +70,20 @@ static qwren_status take_lists(qw_saved *t, const qw_saved_log *log, qwren_error
     return t->pages && t->checkpoints ? QWREN_OK : qw_fail_memory(err, log->n * sizeof *t->checkpoints, "a session");
 }
 
+static qwren_status check_room(const qw_store *s, const qw_saved_log *log, const qw_saved_reader *r, qwren_error *err)
+{
+    if (log->tokens <= r->most)
+        return QWREN_OK;
+    return qw_fail(err, QWREN_E_LIMIT,
+                   "%s: holds %zu tokens, and the session has room for %zu: make it larger (n_ctx; --ctx of the program)", qw_store_path(s),
+                   log->tokens, r->most);
+}
+
 /* Pages that only voided tokens stand on are left out, and checkpoints that are too many. */
-static qwren_status take_all(qw_saved *t, const qw_store *s, const qw_saved_log *log, const qw_saved_format *f, const void *writer,
+static qwren_status take_all(qw_saved *t, const qw_store *s, const qw_saved_log *log, const qw_saved_format *f, const qw_saved_reader *r,
                              size_t *bad, qwren_error *err)
 {
+    QW_TRY(check_room(s, log, r, err));
     t->n = log->tokens;
     const size_t most = qw_saved_most_states(f, t->n);
     QW_TRY(take_lists(t, log, err));
@@ -78,23 +93,23 @@ static qwren_status take_all(qw_saved *t, const qw_store *s, const qw_saved_log 
         const qw_store_block *b = &log->blocks[i];
         *bad = i;
         if (log->live[i] && b->tag == QW_SAVED_PAGES && b->info[0] < t->n)
-            QW_TRY(take_page(t, s, b, f, writer, err));
+            QW_TRY(take_page(t, s, b, f, r, err));
         if (log->live[i] && b->tag == QW_SAVED_STATE && !qw_saved_log_is_surplus(log, i, most))
-            QW_TRY(take_state(t, s, b, f, err));
+            QW_TRY(take_state(t, s, b, f, r, err));
     }
     return QWREN_OK;
 }
 
 /* Whatever is damaged ends the file before it, until what is left is whole. */
-static qwren_status read_whole(qw_saved *out, qw_store *s, const qw_saved_format *f, const void *writer, qwren_error *err)
+static qwren_status read_whole(qw_saved *out, qw_store *s, const qw_saved_format *f, const qw_saved_reader *r, qwren_error *err)
 {
     qw_saved_log log;
     QW_TRY(qw_saved_log_read(&log, s, f, err));
     qwren_status st = QWREN_E_FORMAT;
     while (st == QWREN_E_FORMAT && log.n) {
         size_t bad = 0;
-        qw_saved_deinit(out, writer);
-        st = take_all(out, s, &log, f, writer, &bad, err);
+        qw_saved_deinit(out, r->writer);
+        st = take_all(out, s, &log, f, r, &bad, err);
         if (st == QWREN_E_FORMAT)
             qw_saved_log_cut(&log, bad, f);
     }
@@ -104,7 +119,7 @@ static qwren_status read_whole(qw_saved *out, qw_store *s, const qw_saved_format
     return st;
 }
 
-qwren_status qw_saved_read(qw_saved *out, const char *path, const qw_store_head *head, const qw_saved_format *f, const void *writer,
+qwren_status qw_saved_read(qw_saved *out, const char *path, const qw_store_head *head, const qw_saved_format *f, const qw_saved_reader *r,
                            qwren_error *err)
 {
     qw_store *s;
@@ -112,9 +127,9 @@ qwren_status qw_saved_read(qw_saved *out, const char *path, const qw_store_head 
     QW_TRY(qw_store_open(&s, path, QW_SAVED_SESSION, err));
     qwren_status st = qw_store_expect(s, head, err);
     if (st == QWREN_OK)
-        st = read_whole(out, s, f, writer, err);
+        st = read_whole(out, s, f, r, err);
     if (st != QWREN_OK)
-        qw_saved_deinit(out, writer);
+        qw_saved_deinit(out, r->writer);
     qw_store_close(s);
     return st;
 }

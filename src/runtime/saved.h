@@ -4,6 +4,7 @@
 #ifndef QW_RUNTIME_SAVED_H
 #define QW_RUNTIME_SAVED_H
 
+#include "runtime/kvcache.h"
 #include "runtime/saved_blocks.h"
 
 #define QW_SAVED_SESSION QW_STORE_TAG('S', 'E', 'S', 'S') /* the kind of such a file */
@@ -24,10 +25,16 @@ typedef struct qw_saved {
  * E_IO also while another process saves to it. head->kind is QW_SAVED_SESSION. *written (may be NULL) is how many bytes it took. */
 qwren_status qw_saved_write(const char *path, const qw_store_head *head, const qw_saved_format *f, const qw_saved *t, uint64_t *written,
                             qwren_error *err);
-/* What the last complete saving left, or of a damaged file the one before. `writer` is the writer of its last page. Free with
- * qw_saved_deinit(). E_ARGUMENT: it belongs to another
- * model. */
-qwren_status qw_saved_read(qw_saved *out, const char *path, const qw_store_head *head, const qw_saved_format *f, const void *writer,
+/* Who reads one. */
+typedef struct qw_saved_reader {
+    size_t most;        /* tokens that it has room for */
+    qw_prefix *prefix;  /* gives memory back when there is none for a page; or NULL */
+    const void *writer; /* of its last page */
+} qw_saved_reader;
+/* What the last complete saving left, or of a damaged file the one before. Free with
+ * qw_saved_deinit(). E_ARGUMENT: it belongs to another model. E_LIMIT: it holds more tokens than wanted, which is told before memory is taken for them. E_MEMORY: the machine has none for a
+ * page, or for the state of the end; other checkpoints are left out then. */
+qwren_status qw_saved_read(qw_saved *out, const char *path, const qw_store_head *head, const qw_saved_format *f, const qw_saved_reader *r,
                            qwren_error *err);
 void qw_saved_deinit(qw_saved *t, const void *writer); /* safe on zeros */
 

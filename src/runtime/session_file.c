@@ -148,13 +148,10 @@ qwren_status qw_session_load(qw_session *s, const char *path, const qw_store_hea
 {
     qw_saved t;
     const qw_saved_format f = format_of(s);
-    QW_TRY(qw_saved_read(&t, path, head, &f, &s->cache, err));
+    const qw_saved_reader r = { .most = s->plan.n_ctx, .prefix = s->prefix, .writer = &s->cache };
+    QW_TRY(qw_saved_read(&t, path, head, &f, &r, err));
     qwren_status st = QWREN_OK;
-    if (t.n > s->plan.n_ctx)
-        st = qw_fail(err, QWREN_E_LIMIT,
-                     "%s: holds %zu tokens, and the session has room for %zu: make it larger (n_ctx; --ctx of the program)", path, t.n,
-                     s->plan.n_ctx);
-    else if (!is_sound(s, &t))
+    if (!is_sound(s, &t))
         st = qw_fail(err, QWREN_E_FORMAT, "%s: holds tokens or positions that this model cannot have; it is damaged, and cannot be used",
                      path);
     else

@@ -74,7 +74,7 @@ static void read_file(void)
     qw_saved t;
     qw_saved_info info;
     check(qw_page_shape_make(&f.pages, &config, QW_KV_Q8, NULL) == QWREN_OK);
-    if (qw_saved_read(&t, path, &head, &f, &f, NULL) == QWREN_OK) {
+    if (qw_saved_read(&t, path, &head, &f, &(qw_saved_reader){ .most = SIZE_MAX, .writer = &f }, NULL) == QWREN_OK) {
         use(&t, &f);
         check(qw_saved_write(path, &head, &f, &t, NULL, NULL) == QWREN_OK); /* and it can be saved again */
         qw_saved_deinit(&t, &f);

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/machine.h"
 #include "runtime/saved.h"
 #include "runtime/saved_log.h"
 #include "support/fault.h"
@@ -25,6 +26,7 @@
 static char folder[] = "/tmp/qwren-test-XXXXXX";
 static char path[sizeof folder + 32];
 static const qw_store_head head = { .kind = QW_SAVED_SESSION, .key = { 5 }, .about = "a model of this test" };
+static const qw_saved_reader reader = { .most = SIZE_MAX, .writer = &head };
 
 static int make_folder(void **state)
 {
@@ -115,7 +117,7 @@ static size_t check_file(const qw_saved_format *f, const uint64_t *keys, size_t 
 {
     qw_saved t;
     qwren_error err;
-    if (qw_saved_read(&t, path, &head, f, &head, &err) != QWREN_OK)
+    if (qw_saved_read(&t, path, &head, f, &reader, &err) != QWREN_OK)
         fail_msg("%s", err.text);
     const size_t n = t.n;
     assert_true(n <= most);
@@ -201,7 +203,7 @@ static void saving_again_writes_what_is_new(void **state)
     assert_true(written <= (1030 / 16 - 1003 / 16 + 1) * block + state_bytes + 27 * 12 + 7 * 128);
     assert_int_equal(check_file(&w->f, w->keys, w->n), 1030);
     qw_saved t;
-    assert_int_equal(qw_saved_read(&t, path, &head, &w->f, &head, NULL), QWREN_OK);
+    assert_int_equal(qw_saved_read(&t, path, &head, &w->f, &reader, NULL), QWREN_OK);
     assert_int_equal(t.n_checkpoints, 2);
     assert_int_equal(t.checkpoints[0]->length, 1003);
     qw_saved_deinit(&t, &head);
@@ -271,7 +273,7 @@ static void go_on_to_end(world *w, size_t n, qw_checkpoint_kind kind)
 static void check_states(const qw_saved_format *f, const size_t *lengths, size_t n)
 {
     qw_saved t;
-    assert_int_equal(qw_saved_read(&t, path, &head, f, &head, NULL), QWREN_OK);
+    assert_int_equal(qw_saved_read(&t, path, &head, f, &reader, NULL), QWREN_OK);
     assert_int_equal(t.n_checkpoints, n);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(t.checkpoints[i]->length, lengths[i]);
@@ -437,7 +439,7 @@ static void a_file_cut_anywhere_holds_the_saving_before(void **state)
         if (cut < ends[0]) {
             qw_saved t;
             qwren_error err;
-            assert_int_equal(qw_saved_read(&t, path, &head, &w->f, &head, &err), QWREN_E_FORMAT);
+            assert_int_equal(qw_saved_read(&t, path, &head, &w->f, &reader, &err), QWREN_E_FORMAT);
             assert_non_null(strstr(err.text, path));
         } else
             assert_int_equal(check_file(&w->f, w->keys, w->n), lengths[cut < ends[1] ? 0 : cut < ends[2] ? 1 : 2]);
@@ -478,7 +480,7 @@ static void damage_is_noticed(void **state)
             assert_true(check_file(&w->f, w->keys, 40) >= 5);
         else {
             qw_saved t;
-            if (qw_saved_read(&t, path, &head, &w->f, &head, NULL) == QWREN_OK) { /* it was padding */
+            if (qw_saved_read(&t, path, &head, &w->f, &reader, NULL) == QWREN_OK) { /* it was padding */
                 assert_int_equal(t.n, 40);
                 qw_saved_deinit(&t, &head);
             }
@@ -501,7 +503,7 @@ static void a_file_of_another_model_is_refused(void **state)
     qwren_error err;
     assert_int_equal(qw_saved_write(path, &other, &w->f, &t, NULL, &err), QWREN_E_ARGUMENT);
     assert_non_null(strstr(err.text, "belongs to a model of this test, and not to another one"));
-    assert_int_equal(qw_saved_read(&t, path, &other, &w->f, &head, &err), QWREN_E_ARGUMENT);
+    assert_int_equal(qw_saved_read(&t, path, &other, &w->f, &reader, &err), QWREN_E_ARGUMENT);
     assert_int_equal(t.n, 0);
     assert_int_equal(check_file(&w->f, w->keys, 30), 30);
     free_world(w);
@@ -523,7 +525,7 @@ static void nothing_else_gets_into_the_file(void **state)
     }
     save(w);
     qw_saved t;
-    assert_int_equal(qw_saved_read(&t, path, &head, &w->f, &head, NULL), QWREN_OK);
+    assert_int_equal(qw_saved_read(&t, path, &head, &w->f, &reader, NULL), QWREN_OK);
     for (size_t h = 0; h < 4; h++) {
         const qw_kv kv = kept_head(&w->f, t.pages, h);
         for (size_t i = 21; i < 32; i++) {
@@ -702,7 +704,7 @@ static void processes_take_turns(void **state)
     }
     qw_saved t; /* the last saving of one of them */
     world *w = new_world(QW_KV_F32);
-    assert_int_equal(qw_saved_read(&t, path, &head, &w->f, &head, NULL), QWREN_OK);
+    assert_int_equal(qw_saved_read(&t, path, &head, &w->f, &reader, NULL), QWREN_OK);
     const size_t n = t.n;
     const uint64_t salt = (t.keys[n - 1] + 500 - (n - 1) * 7 % 500) % 500;
     qw_saved_deinit(&t, &head);
@@ -711,6 +713,32 @@ static void processes_take_turns(void **state)
     go_on(w, 20, 0);
     go_on(w, n, salt);
     assert_int_equal(check_file(&w->f, w->keys, n), n);
+    free_world(w);
+}
+
+/* Told before anything is read: a file with more tokens than there is room for, and a page that the machine has no memory for. */
+static void what_has_no_room_is_not_read(void **state)
+{
+    (void)state;
+    world *w = new_world(QW_KV_F16);
+    go_on(w, 1100, 0);
+    save(w);
+    qw_saved t;
+    qwren_error err;
+    fault_install();
+    const qw_saved_reader small = { .most = 1099, .writer = &head };
+    assert_int_equal(qw_saved_read(&t, path, &head, &w->f, &small, &err), QWREN_E_LIMIT);
+    assert_non_null(strstr(err.text, "holds 1100 tokens, and the session has room for 1099"));
+    assert_int_equal(t.n, 0);
+    assert_true(fault_peak_bytes() < w->f.pages.bytes);
+    qw_saved_format vast = w->f;
+    vast.pages.bytes = (size_t)1 << 50; /* of which no machine has two */
+    assert_int_equal(qw_saved_read(&t, path, &head, &vast, &reader, &err), QWREN_E_MEMORY);
+    if (qw_machine_get_memory().available != QW_NOT_KNOWN)
+        assert_non_null(strstr(err.text, "and this machine has "));
+    assert_int_equal(fault_live(), 0);
+    fault_remove();
+    assert_int_equal(check_file(&w->f, w->keys, 1100), 1100);
     free_world(w);
 }
 
@@ -724,7 +752,7 @@ static qwren_status save_and_read(void *ctx, qwren_error *err)
     QW_TRY(qw_saved_write(path, &head, &w->f, &t, NULL, err));
     QW_TRY(qw_saved_inspect(&info, path, err));
     qw_saved_info_deinit(&info);
-    QW_TRY(qw_saved_read(&back, path, &head, &w->f, &head, err));
+    QW_TRY(qw_saved_read(&back, path, &head, &w->f, &reader, err));
     qw_saved_deinit(&back, &head);
     return QWREN_OK;
 }
@@ -763,6 +791,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_session_comes_back, remove_file),
+        cmocka_unit_test_teardown(what_has_no_room_is_not_read, remove_file),
         cmocka_unit_test_teardown(saving_again_writes_what_is_new, remove_file),
         cmocka_unit_test_teardown(another_tail_takes_the_place_of_the_old_one, remove_file),
         cmocka_unit_test_teardown(a_file_of_waste_is_written_anew, remove_file),

@@ -16,8 +16,10 @@
 #include "base/alloc.h"
 #include "base/dir.h"
 #include "base/file.h"
+#include "base/machine.h"
 #include "model/identity.h"
 #include "runtime/session_file.h"
+#include "runtime/session_parts.h"
 #include "support/fault.h"
 #include "support/folder.h"
 #include "support/tiny.h"
@@ -215,7 +217,10 @@ static void what_cannot_be_loaded_changes_nothing(void **state)
     assert_int_equal(qw_session_load(small, path, &head, &err), QWREN_E_IO);
     eval(s, &t, 0, 300);
     save(s);
+    fault_install();
     assert_int_equal(qw_session_load(small, path, &head, &err), QWREN_E_LIMIT);
+    assert_true(fault_peak_bytes() < small->plan.pages.bytes); /* none is taken for what has no place */
+    fault_remove();
     assert_non_null(strstr(err.text, "holds 300 tokens, and the session has room for 250"));
     qw_store_head other = head;
     other.key[3]++;
@@ -242,7 +247,7 @@ static void save_forged(const qw_timeline *t, uint64_t key, int32_t start, int32
     qw_session *s = session_of(&p, 400);
     eval(s, t, 0, 100);
     save(s);
-    ok(qw_saved_read(&saved, path, &head, &f, &f, &err), &err);
+    ok(qw_saved_read(&saved, path, &head, &f, &(qw_saved_reader){ .most = SIZE_MAX, .writer = &f }, &err), &err);
     saved.keys[50] = key;
     saved.starts[50] = start;
     saved.checkpoints[saved.n_checkpoints - 1]->next_pos = next_pos;
@@ -339,6 +344,44 @@ static void what_was_computed_is_there_in_the_next_run(void **state)
     qw_timeline_deinit(&longer);
 }
 
+/* A page that the machine has no memory for is asked of the cache in memory; what is in the folder waits. */
+static void pages_from_the_folder_are_asked_for(void **state)
+{
+    (void)state;
+    qw_timeline t = timeline(700, 0, 0), other = timeline(600, 0, 1);
+    qwren_error err = { 0 };
+    process p = begin(true);
+    qw_session *s = session_of(&p, 1000);
+    eval(s, &t, 0, 600);
+    ok(qw_session_flush(s, &err), &err);
+    qw_session_free(s);
+    end(&p);
+
+    p = begin(false);
+    qw_saved_format vast = { .config = &model.config.text };
+    ok(qw_page_shape_make(&vast.pages, vast.config, QW_KV_F16, &err), &err);
+    vast.pages.bytes = (size_t)1 << 50; /* of which no machine has two */
+    ok(qw_prefix_disk_open(&p.disk, cache, &head, &vast, 64 << 20, &err), &err);
+    s = session_of(&p, 1000);
+    eval(s, &other, 0, 600);
+    qw_session_free(s);
+    assert_true(qw_prefix_statistics(p.prefix).n_checkpoints > 0);
+    s = session_of(&p, 1000);
+    assert_int_equal(qw_session_reuse(s, &t).length, 0);
+    if (qw_machine_get_memory().available != QW_NOT_KNOWN)
+        assert_int_equal(qw_prefix_statistics(p.prefix).n_checkpoints, 0);
+    qw_session_free(s);
+    end(&p);
+
+    p = begin(true);
+    s = session_of(&p, 1000);
+    assert_int_equal(qw_session_reuse(s, &t).length, 600);
+    qw_session_free(s);
+    end(&p);
+    qw_timeline_deinit(&t);
+    qw_timeline_deinit(&other);
+}
+
 static void a_moved_window_stays_out_of_the_folder(void **state)
 {
     (void)state;
@@ -416,6 +459,7 @@ int main(void)
         cmocka_unit_test_teardown(a_forged_file_is_refused, remove_files),
         cmocka_unit_test_teardown(an_empty_session_can_be_saved, remove_files),
         cmocka_unit_test_teardown(what_was_computed_is_there_in_the_next_run, remove_files),
+        cmocka_unit_test_teardown(pages_from_the_folder_are_asked_for, remove_files),
         cmocka_unit_test_teardown(a_moved_window_stays_out_of_the_folder, remove_files),
         cmocka_unit_test_teardown(short_memory_leaves_the_session_as_it_was, remove_files),
     };
