@@ -16,6 +16,7 @@ static qwren_status check(const qw_session *s, size_t n, qwren_error *err)
 static qwren_status copy_pages(qw_session *s, size_t n, qwren_error *err)
 {
     qw_kvcache *c = &s->cache;
+    qw_kvcache_truncate(c, s->n); /* rows on trial may lie in a page behind the end */
     const size_t before = c->n_pages;
     qw_page_freeze(c->pages[0], QW_KV_PAGE);
     while (c->n_pages < qw_page_count(n)) {
@@ -32,12 +33,13 @@ qwren_status qw_session_stretch(qw_session *s, size_t n, qwren_error *err)
 {
     QW_TRY(check(s, n, err));
     qw_session_park(s);
+    s->n_tried = 0;
     QW_TRY(copy_pages(s, n, err));
     while (s->n < n) {
         s->memory.keys[s->n] = QW_NO_ID | s->n;
         s->memory.starts[s->n++] = s->next_pos++;
     }
     s->n_parked = s->n;
-    s->n_tried = s->n_logits = 0;
+    s->n_logits = 0;
     return QWREN_OK;
 }

@@ -32,10 +32,32 @@ static void a_stretched_timeline_goes_on(void **state)
     qw_timeline_deinit(&t);
 }
 
+/* What was tried behind the end is not what is repeated. */
+static void rows_on_trial_are_not_repeated(void **state)
+{
+    (void)state;
+    qwren_error err = { 0 };
+    qw_timeline t = timeline(512, 512, 0);
+    qw_session *s[2];
+    for (int i = 0; i < 2; i++) {
+        s[i] = session_with(&(qw_session_options){ .n_ctx = 3000, .n_trial = 16 });
+        eval(s[i], &t, 0, 512);
+        if (i)
+            ok(qw_session_try(s[i], (int32_t[16]){ 1, 2, 3, 4, 5, 6, 7, 8 }, 16, &err), &err);
+        ok(qw_session_stretch(s[i], 1024, &err), &err);
+        ok(qw_session_step(s[i], 5, &err), &err);
+    }
+    assert_memory_equal(qw_session_logits(s[0]), qw_session_logits(s[1]), 16 * sizeof(float));
+    for (int i = 0; i < 2; i++)
+        qw_session_free(s[i]);
+    qw_timeline_deinit(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stretched_timeline_goes_on),
+        cmocka_unit_test(rows_on_trial_are_not_repeated),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
