@@ -24,7 +24,7 @@ static qwren_status open_session(cli_engine *e, qwren_error *err)
     opt.spec = spec_of(a);
     opt.max_drafts = (int)cli_number(a, OPT_DRAFT, 0);
     if (draft)
-        QW_TRY(cli_model_open_word(a, draft, MODEL_WHOLE, &e->draft, err));
+        QW_TRY(cli_model_open_word(a, draft, MODEL_DRAFT, &e->draft, err));
     opt.draft_model = e->draft;
     return cli_session_create(a, e->model, &opt, &e->session, err);
 }

@@ -120,7 +120,7 @@ static qwren_status open_path(const cli_args *a, const char *path, cli_model_use
         opt.cache_bytes = 1; /* who brings ids computes all of them, and so does who measures */
     if (cli_has(a, OPT_CACHE_MEM))
         opt.cache_bytes = (size_t)cli_number(a, OPT_CACHE_MEM, 0) * 1000000 + 1; /* 1 is nothing */
-    opt.cache_dir = cli_text(a, OPT_CACHE_DIR, NULL);
+    opt.cache_dir = use == MODEL_DRAFT ? NULL : cli_text(a, OPT_CACHE_DIR, NULL);
     opt.cache_dir_bytes = (uint64_t)cli_number(a, OPT_CACHE_DIR_MEM, 0) * 1000000;
     return qwren_model_open(out, path, &opt, err);
 }

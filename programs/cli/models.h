@@ -14,6 +14,7 @@ qwren_status cli_exam_path(char **path, qwren_error *err);
 /* What a verb wants of a model: no more is opened, so no more can be wrong with it. */
 typedef enum cli_model_use {
     MODEL_WHOLE,    /* a conversation */
+    MODEL_DRAFT,    /* what another one may say: nothing of it is kept between runs */
     MODEL_HEADERS,  /* what the files say */
     MODEL_NUMBERS,  /* ids in, logits out */
     MODEL_PICTURES, /* how pictures are cut */
