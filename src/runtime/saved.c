@@ -6,6 +6,10 @@
 
 #include <string.h>
 
+/* Each place that turns out to be damaged has all before it gone through and read again. A region of a disk gives few of them, for the first
+ * damaged block of a kind cuts off the others; more is somebody's intent. */
+#define MOST_CUTS 16
+
 /* ---- reading what counts */
 
 static qwren_status read_places(int32_t *starts, const qw_store *s, const qw_saved_log *log, size_t *bad, qwren_error *err)
@@ -33,6 +37,13 @@ static qwren_status fail_empty(const qw_store *s, qwren_error *err)
 {
     return qw_fail(err, QWREN_E_FORMAT, "%s: holds no complete session: its first saving was interrupted, or it is damaged",
                    qw_store_path(s));
+}
+
+static qwren_status fail_damaged(const qw_store *s, qwren_error *err)
+{
+    return qw_fail(err, QWREN_E_FORMAT,
+                   "%s: is damaged in more than %d places, and is not looked through any further; delete it, or take a copy of it",
+                   qw_store_path(s), MOST_CUTS);
 }
 
 /* ---- a session */
@@ -106,15 +117,16 @@ static qwren_status read_whole(qw_saved *out, qw_store *s, const qw_saved_format
     qw_saved_log log;
     QW_TRY(qw_saved_log_read(&log, s, f, err));
     qwren_status st = QWREN_E_FORMAT;
-    while (st == QWREN_E_FORMAT && log.n) {
+    int n_cuts = 0;
+    while (st == QWREN_E_FORMAT && log.n && n_cuts <= MOST_CUTS) {
         size_t bad = 0;
         qw_saved_deinit(out, r->writer);
         st = take_all(out, s, &log, f, r, &bad, err);
-        if (st == QWREN_E_FORMAT)
+        if (st == QWREN_E_FORMAT && ++n_cuts <= MOST_CUTS)
             qw_saved_log_cut(&log, bad, f);
     }
     if (st == QWREN_E_FORMAT)
-        fail_empty(s, err);
+        st = n_cuts > MOST_CUTS ? fail_damaged(s, err) : fail_empty(s, err);
     qw_saved_log_deinit(&log);
     return st;
 }

@@ -7,8 +7,9 @@
 
 #include <string.h>
 
-/* More than a file gets in practice, a few for each turn and one for each page. Going through them takes the square of it. */
-#define MOST_BLOCKS ((size_t)1 << 16)
+/* More than a file gets before it is written anew (saved_write.c): 4,096, or four for each page of a million tokens and its checkpoints. Going
+ * through them takes the square of it. */
+#define MOST_BLOCKS ((size_t)1 << 14)
 
 /* What the file would hold if it ended here. */
 typedef struct progress {

@@ -382,7 +382,7 @@ static void a_file_of_very_many_blocks_is_written_anew(void **state)
     go_on_to_end(w, 30, QW_CHECKPOINT_TURN);
     save(w);
     assert_int_equal(qw_store_edit(&s, path, &head, NULL), QWREN_OK);
-    for (int i = 0; i < 65520; i++)
+    for (int i = 0; i < (1 << 14) - 16; i++)
         assert_int_equal(qw_store_put(s, 12345, (uint64_t[3]){ 0 }, NULL, 0, NULL), QWREN_OK);
     assert_int_equal(qw_store_put(s, QW_SAVED_MARK, (uint64_t[3]){ 30 }, NULL, 0, NULL), QWREN_OK);
     qw_store_close(s);
@@ -487,6 +487,33 @@ static void damage_is_noticed(void **state)
         }
         change_byte(at); /* back */
     }
+    free_world(w);
+}
+
+/* Each block of a file is damaged, one behind another, and behind each stands a mark: it is not gone through again for all of them. */
+static void a_file_damaged_everywhere_is_given_up_soon(void **state)
+{
+    (void)state;
+    qw_store *s;
+    qw_store_block b;
+    qwren_error err;
+    world *w = new_world(QW_KV_F16);
+    go_on(w, 16, 0);
+    save(w);
+    assert_int_equal(qw_store_edit(&s, path, &head, NULL), QWREN_OK);
+    for (int i = 0; i < 4000; i++) {
+        assert_int_equal(qw_saved_put_pages(s, &w->f, w->pages, 0, 16, NULL), QWREN_OK);
+        assert_int_equal(qw_store_put(s, QW_SAVED_MARK, (uint64_t[3]){ 16 }, NULL, 0, NULL), QWREN_OK);
+    }
+    qw_store_close(s);
+    assert_int_equal(qw_store_open(&s, path, QW_SAVED_SESSION, NULL), QWREN_OK);
+    while (qw_store_next(s, &b))
+        if (b.tag == QW_SAVED_PAGES)
+            change_byte((size_t)b.at);
+    qw_store_close(s);
+    qw_saved t;
+    assert_int_equal(qw_saved_read(&t, path, &head, &w->f, &reader, &err), QWREN_E_FORMAT);
+    assert_non_null(strstr(err.text, "damaged in more than"));
     free_world(w);
 }
 
@@ -802,6 +829,7 @@ int main(void)
         cmocka_unit_test_teardown(a_file_that_cannot_be_replaced_is_appended_to, remove_file),
         cmocka_unit_test_teardown(a_file_cut_anywhere_holds_the_saving_before, remove_file),
         cmocka_unit_test_teardown(damage_is_noticed, remove_file),
+        cmocka_unit_test_teardown(a_file_damaged_everywhere_is_given_up_soon, remove_file),
         cmocka_unit_test_teardown(a_file_of_another_model_is_refused, remove_file),
         cmocka_unit_test_teardown(nothing_else_gets_into_the_file, remove_file),
         cmocka_unit_test_teardown(what_memory_held_before_makes_no_difference, remove_file),
