@@ -150,7 +150,8 @@ typedef struct qwren_model_options {
     const char *cache_dir;      /* folder where the prefix cache is kept between runs; made when it is not there. Any number of processes and models may share one, and what they
                                  * find damaged in it they do without. What a chat computed is written when it ends, everything else when its session is freed.
                                  * NULL: nowhere. States are not kept there when cache_bytes has no room for one, which is told to the log */
-    uint64_t cache_dir_bytes;   /* what the files in it may take together, whatever models they are of; what was not used for the longest time goes first. 0 = 4 GB */
+    uint64_t cache_dir_bytes;   /* what the pieces of the prefix cache in it may take together, whatever models they are of; what was not used for the longest time goes first. 0 = 4 GB. Beside
+                                 * them lie sampled answers, in a file of at most 34 MB (32 MiB) for each vocabulary */
 } qwren_model_options;
 QWREN_API qwren_model_options qwren_model_options_default(void);
 

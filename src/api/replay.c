@@ -202,7 +202,7 @@ static void write_down(const qw_replay *r, const qw_replay_key *key, const qw_re
         qw_log(QWREN_LOG_WARN, "an answer is not kept for the next run: %s", err.text);
 }
 
-static qwren_status put(qw_replay *r, const qw_replay_key *key, const qw_replay_ids *ids, uint64_t context, qwren_error *err)
+static qwren_status put(qw_replay *r, const qw_replay_key *key, const qw_replay_ids *ids, uint64_t context, bool *is_new, qwren_error *err)
 {
     size_t bytes =
         sizeof(entry) + (ids->thought.n + ids->content.n) * sizeof(int32_t) + key->content_len + key->calls_len + key->thought_len;
@@ -220,7 +220,7 @@ static qwren_status put(qw_replay *r, const qw_replay_key *key, const qw_replay_
         r->bytes += bytes;
         r->n++;
         link_newest(r, e);
-        write_down(r, key, ids, context);
+        *is_new = true;
     }
     use(r, e, context);
     return QWREN_OK;
@@ -228,9 +228,12 @@ static qwren_status put(qw_replay *r, const qw_replay_key *key, const qw_replay_
 
 qwren_status qw_replay_put(qw_replay *r, const qw_replay_key *key, const qw_replay_ids *ids, uint64_t context, qwren_error *err)
 {
+    bool is_new = false;
     pthread_mutex_lock(&r->lock);
-    qwren_status st = put(r, key, ids, context, err);
+    qwren_status st = put(r, key, ids, context, &is_new, err);
     pthread_mutex_unlock(&r->lock);
+    if (is_new) /* others need not wait for the file */
+        write_down(r, key, ids, context);
     return st;
 }
 

@@ -1,6 +1,6 @@
 /* Sampled answers between runs (replay.h): a file that only grows, a record for each answer, each with a checksum of its own. What stands
- * between whole records is skipped, so that a process that died while it wrote costs one answer. When the file holds twice what the store
- * does, the older half goes. Tested by tests/unit/test_replay_file.c.
+ * between whole records is skipped, so that a process that died while it wrote costs one answer. Before the file would hold more than twice
+ * what the store does, the older half goes. Tested by tests/unit/test_replay_file.c.
  *
  *   record   head (below, in the machine's order of bytes), ids of the thought, ids of the content, then the texts: content, calls,
  *            thought */
@@ -11,10 +11,17 @@
 #include "base/hash.h"
 
 #include <inttypes.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define MAGIC 0x31415751u /* "QWA1": another number in another format, or on a machine with another order of bytes */
+
+/* More than that the file never holds. */
+#define MOST_BYTES (2 * QW_REPLAY_BYTES)
 
 typedef struct record {
     uint32_t magic, n_thought, n_content, content_len, calls_len, thought_len;
@@ -38,7 +45,81 @@ static uint64_t checksum(const record *h, const void *body)
     return qw_hash_value(&hash);
 }
 
+/* Whether there is a whole record at the front of bytes [n]. */
+static bool is_record(const char *bytes, size_t n, record *h)
+{
+    if (n < sizeof *h)
+        return false;
+    memcpy(h, bytes, sizeof *h);
+    return h->magic == MAGIC && record_bytes(h) <= n && h->checksum == checksum(h, bytes + sizeof *h);
+}
+
+/* ---- the file */
+
+/* All of a file, of one with more than `most` bytes the last ones. *bytes is to be freed, also after a failure. */
+static qwren_status read_end(int fd, const char *path, size_t most, char **bytes, size_t *n, qwren_error *err)
+{
+    struct stat st;
+    *bytes = NULL;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return qw_fail(err, QWREN_E_IO, "%s: is not a regular file", path);
+    const size_t size = (size_t)st.st_size, want = size < most ? size : most;
+    *n = 0;
+    *bytes = qw_malloc(want + 1);
+    if (!*bytes)
+        return qw_fail_memory(err, want + 1, "answers of former runs");
+    while (*n < want) {
+        const ssize_t got = pread(fd, *bytes + *n, want - *n, (off_t)(size - want + *n));
+        if (got < 0 && errno != EINTR)
+            return qw_fail(err, QWREN_E_IO, "%s: cannot be read: %s", path, strerror(errno));
+        if (got == 0)
+            break;
+        *n += got > 0 ? (size_t)got : 0;
+    }
+    return QWREN_OK;
+}
+
+/* The whole records in the last bytes of a file that is locked become the file. */
+static qwren_status shorten(int fd, const char *path, qwren_error *err)
+{
+    record h;
+    char *bytes;
+    size_t n = 0, at = 0;
+    qwren_status st = read_end(fd, path, QW_REPLAY_BYTES, &bytes, &n, err);
+    while (st == QWREN_OK && at < n && !is_record(bytes + at, n - at, &h))
+        at++;
+    if (st == QWREN_OK)
+        st = qw_file_write(path, bytes + at, n - at, err);
+    if (st == QWREN_OK)
+        chmod(path, 0600); /* as it was made */
+    qw_free(bytes);
+    return st;
+}
+
+/* Locked, and with room for n bytes more, at most QW_REPLAY_BYTES. */
+static qwren_status open_with_room(int *fd, const char *path, size_t n, qwren_error *err)
+{
+    struct stat now;
+    QW_TRY(qw_file_open_locked(fd, path, err));
+    while (fstat(*fd, &now) == 0 && (uint64_t)now.st_size + n > MOST_BYTES) {
+        const qwren_status st = shorten(*fd, path, err);
+        close(*fd); /* it is not the file any more */
+        QW_TRY(st);
+        QW_TRY(qw_file_open_locked(fd, path, err));
+    }
+    return QWREN_OK;
+}
+
 /* ---- writing */
+
+static qwren_status append(const char *path, const qw_buf *b, qwren_error *err)
+{
+    int fd;
+    QW_TRY(open_with_room(&fd, path, b->len, err));
+    const qwren_status st = qw_file_append(fd, path, b->data, b->len, err);
+    close(fd);
+    return st;
+}
 
 qwren_status qw_replay_write(const char *path, const qw_replay_key *key, const qw_replay_ids *ids, uint64_t context, qwren_error *err)
 {
@@ -61,22 +142,13 @@ qwren_status qw_replay_write(const char *path, const qw_replay_key *key, const q
     if (st == QWREN_OK) {
         h.checksum = checksum(&h, b.data + sizeof h);
         memcpy(b.data, &h, sizeof h);
-        st = qw_file_append(path, b.data, b.len, err);
+        st = append(path, &b, err);
     }
     qw_buf_free(&b);
     return st;
 }
 
 /* ---- reading */
-
-/* Whether there is a whole record at the front of bytes [n]. */
-static bool is_record(const char *bytes, size_t n, record *h)
-{
-    if (n < sizeof *h)
-        return false;
-    memcpy(h, bytes, sizeof *h);
-    return h->magic == MAGIC && record_bytes(h) <= n && h->checksum == checksum(h, bytes + sizeof *h);
-}
 
 /* Whether an answer may have it. Some vocabularies count the tags of the thought's block among the special tokens. */
 static bool may_stand(const qw_tokenizer *t, int32_t id)
@@ -117,17 +189,7 @@ static qwren_status put_record(qw_replay *r, const record *h, const char *at, co
     return st;
 }
 
-/* The records in the last `most` bytes of a file that has grown too large become the file. */
-static void shorten(const char *path, const char *bytes, size_t n, size_t most)
-{
-    record h;
-    size_t at = n - most;
-    while (at < n && !is_record(bytes + at, n - at, &h))
-        at++;
-    qw_file_write(path, bytes + at, n - at, NULL); /* else another time */
-}
-
-static qwren_status read_records(qw_replay *r, const char *path, const char *bytes, size_t n, const qw_tokenizer *t, qwren_error *err)
+static qwren_status read_records(qw_replay *r, const char *bytes, size_t n, const qw_tokenizer *t, qwren_error *err)
 {
     record h;
     for (size_t at = 0; at < n;) {
@@ -142,8 +204,6 @@ static qwren_status read_records(qw_replay *r, const char *path, const char *byt
         QW_TRY(put_record(r, &h, magic + sizeof h, t, err));
         at += (size_t)record_bytes(&h);
     }
-    if (n > 2 * QW_REPLAY_BYTES)
-        shorten(path, bytes, n, QW_REPLAY_BYTES);
     return QWREN_OK;
 }
 
@@ -164,21 +224,32 @@ static uint64_t fingerprint(const qw_tokenizer *t)
     return qw_hash_value(&hash);
 }
 
+/* Without a lock, which a folder that is read only may not give: what is being written meanwhile is no whole record. */
+static qwren_status read_file(qw_replay *r, const char *path, const qw_tokenizer *t, qwren_error *err)
+{
+    char *bytes;
+    size_t n = 0;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return QWREN_OK;
+    qwren_status st = read_end(fd, path, MOST_BYTES, &bytes, &n, err);
+    if (st == QWREN_OK)
+        st = read_records(r, bytes, n, t, err);
+    qw_free(bytes);
+    close(fd);
+    return st;
+}
+
 qwren_status qw_replay_keep_in(qw_replay *r, const char *dir, const qw_tokenizer *t, qwren_error *err)
 {
-    char name[64], *bytes = NULL;
-    size_t n = 0;
+    char name[64];
     snprintf(name, sizeof name, "answers-%016" PRIx64 ".qwa", fingerprint(t));
     char *path = qw_path_join(dir, name);
     if (!path)
         return qw_fail_memory(err, strlen(dir) + sizeof name, "a path");
-    qwren_status st = qw_file_exists(path) ? qw_file_read(path, 8 * QW_REPLAY_BYTES, &bytes, &n, err) : QWREN_OK;
-    if (st == QWREN_OK && bytes)
-        st = read_records(r, path, bytes, n, t, err);
-    qw_free(bytes);
-    if (st == QWREN_E_MEMORY) {
+    if (read_file(r, path, t, err) == QWREN_E_MEMORY) {
         qw_free(path);
-        return st;
+        return QWREN_E_MEMORY;
     }
     qw_replay_set_path(r, path);
     return QWREN_OK;

@@ -8,11 +8,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define AHEAD_BYTES ((size_t)1 << 20)
+/* How often another process may put another file in place while one is being opened. */
+#define MOST_TRIES 16
 
 /* ---- reading */
 
@@ -331,19 +334,40 @@ qwren_status qw_file_write(const char *path, const void *bytes, size_t n, qwren_
     return st;
 }
 
-qwren_status qw_file_append(const char *path, const void *bytes, size_t n, qwren_error *err)
+/* The lock is one on a file, not on its name: while it was waited for, another one may have been put in its place. */
+static bool lock_named(int fd, const char *path, struct stat *locked)
 {
-    const int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
-    if (fd < 0)
-        return fail_io(err, path, "cannot be opened");
-    const ssize_t k = write(fd, bytes, n); /* at once, so that nobody else's bytes come between */
-    qwren_status st = QWREN_OK;
+    struct stat named;
+    while (flock(fd, LOCK_EX) != 0 && errno == EINTR)
+        ;
+    return fstat(fd, locked) == 0 && stat(path, &named) == 0 && named.st_dev == locked->st_dev && named.st_ino == locked->st_ino;
+}
+
+qwren_status qw_file_open_locked(int *fd, const char *path, qwren_error *err)
+{
+    struct stat st;
+    for (int i = 0; i < MOST_TRIES; i++) {
+        *fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+        if (*fd < 0)
+            return fail_io(err, path, "cannot be opened");
+        const bool ours = lock_named(*fd, path, &st);
+        if (ours && S_ISREG(st.st_mode))
+            return QWREN_OK;
+        close(*fd);
+        if (ours)
+            return qw_fail(err, QWREN_E_IO, "%s: is not a regular file", path);
+    }
+    return qw_fail(err, QWREN_E_IO, "%s: others put new files in its place all the time", path);
+}
+
+qwren_status qw_file_append(int fd, const char *path, const void *bytes, size_t n, qwren_error *err)
+{
+    const ssize_t k = write(fd, bytes, n); /* at once: who reads it meanwhile takes no lock */
     if (k < 0)
-        st = fail_io(err, path, "cannot be written");
-    else if ((size_t)k < n)
-        st = qw_fail(err, QWREN_E_IO, "%s: only %zu of %zu bytes could be written; is the disk full?", path, (size_t)k, n);
-    close(fd);
-    return st;
+        return fail_io(err, path, "cannot be written");
+    if ((size_t)k < n)
+        return qw_fail(err, QWREN_E_IO, "%s: only %zu of %zu bytes could be written; is the disk full?", path, (size_t)k, n);
+    return QWREN_OK;
 }
 
 void qw_file_make_page(int fd, uint64_t at)

@@ -46,8 +46,11 @@ void qw_writer_close(qw_writer *w);                            /* NULL is allowe
 void qw_file_make_page(int fd, uint64_t at);
 /* All of that for a small file. */
 qwren_status qw_file_write(const char *path, const void *bytes, size_t n, qwren_error *err);
-/* Adds to the end of a file, which is made when it is not there. Several processes may do it at once. After a failure, or when the system stops, a beginning of the bytes may stand there. */
-qwren_status qw_file_append(const char *path, const void *bytes, size_t n, qwren_error *err);
+/* Opens a file to be read and added to, which is made when it is not there, and waits until nobody else has it open so: until *fd is closed nobody adds to it, or puts
+ * another in its place. E_IO, also for what is no regular file. Where a file system has no locks, it goes on without. */
+qwren_status qw_file_open_locked(int *fd, const char *path, qwren_error *err);
+/* Adds to the end of such a file. After a failure, or when the system stops, a beginning of the bytes may stand there. */
+qwren_status qw_file_append(int fd, const char *path, const void *bytes, size_t n, qwren_error *err);
 
 /* dir + "/" + name into fresh memory (qw_free), NULL when memory is short. */
 char *qw_path_join(const char *dir, const char *name);

@@ -348,23 +348,35 @@ static void a_large_file_is_mapped_like_a_small_one(void **state)
     unlink(in_folder("large"));
 }
 
+static qwren_status append(const char *name, const char *text, qwren_error *err)
+{
+    int fd;
+    QW_TRY(qw_file_open_locked(&fd, name, err));
+    const qwren_status st = qw_file_append(fd, name, text, strlen(text), err);
+    close(fd);
+    return st;
+}
+
 static void bytes_are_added_behind_what_is_there(void **state)
 {
     (void)state;
     char *text = NULL;
     size_t n = 0;
     qwren_error err = { 0 };
-    assert_int_equal(qw_file_append(in_folder("log"), "one ", 4, NULL), QWREN_OK);
-    assert_int_equal(qw_file_append(in_folder("log"), "", 0, NULL), QWREN_OK);
-    assert_int_equal(qw_file_append(in_folder("log"), "two", 3, NULL), QWREN_OK);
+    assert_int_equal(append(in_folder("log"), "one ", NULL), QWREN_OK);
+    assert_int_equal(append(in_folder("log"), "", NULL), QWREN_OK);
+    assert_int_equal(append(in_folder("log"), "two", NULL), QWREN_OK);
     assert_int_equal(qw_file_read(in_folder("log"), 100, &text, &n, NULL), QWREN_OK);
     assert_string_equal(text, "one two");
     qw_free(text);
     unlink(in_folder("log"));
-    assert_int_equal(qw_file_append(in_folder("no/such/folder"), "x", 1, &err), QWREN_E_IO);
+    assert_int_equal(append(in_folder("no/such/folder"), "x", &err), QWREN_E_IO);
     assert_non_null(strstr(err.text, "no/such/folder"));
     if (qw_path_is_special("/dev/full")) {
-        assert_int_equal(qw_file_append("/dev/full", "x", 1, &err), QWREN_E_IO);
+        const int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+        assert_int_equal(append("/dev/full", "x", &err), QWREN_E_IO); /* no regular file */
+        assert_int_equal(qw_file_append(fd, "/dev/full", "x", 1, &err), QWREN_E_IO);
+        close(fd);
         assert_non_null(strstr(err.text, "/dev/full"));
     }
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "api/replay.h"
@@ -212,29 +214,108 @@ static void ids_are_checked(void **state)
     qw_free(path);
 }
 
-/* A file that has grown too large keeps its newer answers. */
+static void make_longer(const char *path, size_t n)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(truncate(path, st.st_size + (off_t)n), 0);
+}
+
+static size_t size_of(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return (size_t)st.st_size;
+}
+
+/* A file that has grown too large, be it ever so large, keeps its newer answers. */
 static void an_old_file_is_shortened(void **state)
+{
+    const size_t sizes[] = { 2 * QW_REPLAY_BYTES, 20 * QW_REPLAY_BYTES };
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        empty_folder();
+        qw_replay *r = begin(tokenizer);
+        put(r, 0);
+        char *path = the_file();
+        make_longer(path, sizes[i]);
+        assert_int_equal(truncate(path, (off_t)sizes[i]), 0);
+        put(r, 1); /* while running */
+        assert_true(size_of(path) < 1000);
+        put(r, 2);
+        qw_replay_free(r);
+        r = begin(tokenizer);
+        assert_true(!has(r, 0) && has(r, 1) && has(r, 2));
+        qw_replay_free(r);
+        qw_free(path);
+    }
+}
+
+/* What is found in a file that another program left larger are the answers at its end. */
+static void the_end_of_a_large_file_is_read(void **state)
+{
+    (void)state;
+    char *bytes = NULL;
+    size_t n = 0;
+    file_of(2, &bytes, &n);
+    char *path = the_file();
+    make_longer(path, 20 * QW_REPLAY_BYTES);
+    FILE *f = fopen(path, "ab");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, n, f), n);
+    fclose(f);
+    qw_replay *r = begin(tokenizer);
+    assert_true(has(r, 0) && has(r, 1));
+    put(r, 2);
+    assert_true(size_of(path) < 1000);
+    qw_replay_free(r);
+    qw_free(bytes);
+    qw_free(path);
+}
+
+/* Processes that write at once, one of whose files is shortened now and then: no answer of the last ones is lost. */
+static void nothing_is_lost_while_a_file_is_shortened(void **state)
 {
     (void)state;
     empty_folder();
     qw_replay *r = begin(tokenizer);
     put(r, 0);
+    char *path = the_file();
+    pid_t others[2];
+    for (int p = 0; p < 2; p++) {
+        others[p] = fork();
+        assert_true(others[p] >= 0);
+        if (others[p] == 0) {
+            for (int i = 0; i < 100; i++)
+                put(r, 100 + 100 * p + i);
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < 10; i++) { /* as another process would have it that has written much */
+        int fd;
+        assert_int_equal(qw_file_open_locked(&fd, path, NULL), QWREN_OK);
+        char *bytes = NULL;
+        size_t n = 0;
+        assert_int_equal(qw_file_read(path, 4 * QW_REPLAY_BYTES, &bytes, &n, NULL), QWREN_OK);
+        assert_int_equal(ftruncate(fd, 0), 0);
+        assert_int_equal(ftruncate(fd, 2 * QW_REPLAY_BYTES - (off_t)n), 0);
+        assert_int_equal(qw_file_append(fd, path, bytes, n, NULL), QWREN_OK);
+        qw_free(bytes);
+        close(fd);
+        put(r, 1 + i);
+    }
+    for (int p = 0; p < 2; p++) {
+        int how;
+        assert_int_equal(waitpid(others[p], &how, 0), others[p]);
+        assert_true(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+    }
     qw_replay_free(r);
-    char *path = the_file(), *junk = qw_calloc(1, 2 * QW_REPLAY_BYTES), *bytes = NULL;
-    size_t n = 0;
-    assert_int_equal(qw_file_append(path, junk, 2 * QW_REPLAY_BYTES, NULL), QWREN_OK);
     r = begin(tokenizer);
-    assert_true(has(r, 0));
-    put(r, 1);
+    for (int i = 0; i < 10; i++)
+        assert_true(has(r, 1 + i));
+    for (int i = 100; i < 300; i++)
+        assert_true(has(r, i));
     qw_replay_free(r);
-    qw_replay_free(begin(tokenizer));
-    assert_int_equal(qw_file_read(path, 4 * QW_REPLAY_BYTES, &bytes, &n, NULL), QWREN_OK);
-    assert_true(n < 1000);
-    r = begin(tokenizer);
-    assert_true(!has(r, 0) && has(r, 1));
-    qw_replay_free(r);
-    qw_free(junk);
-    qw_free(bytes);
     qw_free(path);
 }
 
@@ -280,6 +361,8 @@ int main(void)
         cmocka_unit_test(damage_is_not_believed),
         cmocka_unit_test(ids_are_checked),
         cmocka_unit_test(an_old_file_is_shortened),
+        cmocka_unit_test(the_end_of_a_large_file_is_read),
+        cmocka_unit_test(nothing_is_lost_while_a_file_is_shortened),
         cmocka_unit_test(trouble_with_the_file_is_no_error),
         cmocka_unit_test(memory_may_run_short),
     };
