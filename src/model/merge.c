@@ -136,6 +136,14 @@ qwren_status qw_timeline_build(qw_timeline *out, const qw_config *c, const int32
     return QWREN_OK;
 }
 
+bool qw_keys_are_singular(const uint64_t *keys, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if ((keys[i] & (QW_PICTURE_KEY | QW_NO_ID)) == QW_NO_ID)
+            return true;
+    return false;
+}
+
 void qw_timeline_deinit(qw_timeline *t)
 {
     qw_free(t->ids);

@@ -10,6 +10,8 @@
 #define QW_PICTURE_KEY ((uint64_t)1 << 63)
 /* In the key of a token that stands for no id, nor for a picture: no other timeline has it. */
 #define QW_NO_ID ((uint64_t)1 << 62)
+/* A timeline that nobody will have again, and no request can ask for: it was moved in a window, or stretched. */
+bool qw_keys_are_singular(const uint64_t *keys, size_t n);
 
 /* One picture among the tokens. */
 typedef struct qw_image_span {

@@ -125,19 +125,10 @@ static qwren_status save_item(saving *w, const qw_prefix_item *item, qwren_error
     return st;
 }
 
-/* A timeline that nobody will have again: it was moved in a window, or stretched. */
-static bool is_singular(const qw_prefix_item *item)
-{
-    for (size_t i = 0; i < item->checkpoint->length; i++)
-        if ((item->keys[i] & (QW_PICTURE_KEY | QW_NO_ID)) == QW_NO_ID)
-            return true;
-    return false;
-}
-
 static bool save_one(void *ctx, const qw_prefix_item *item)
 {
     saving *w = ctx;
-    if (item->kind != QW_CHECKPOINT_INTERVAL && !is_singular(item))
+    if (item->kind != QW_CHECKPOINT_INTERVAL && !qw_keys_are_singular(item->keys, item->checkpoint->length))
         w->st = save_item(w, item, w->err);
     return w->st == QWREN_OK;
 }

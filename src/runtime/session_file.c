@@ -96,13 +96,7 @@ qwren_status qw_session_save(qw_session *s, const char *path, const qw_store_hea
 /* ---- loading */
 
 /* Positions are at most the length, but for a window that was moved, whose positions are not those of its tokens any more. */
-static int32_t most_position(const qw_saved *t)
-{
-    for (size_t i = 0; i < t->n; i++)
-        if ((t->keys[i] & (QW_PICTURE_KEY | QW_NO_ID)) == QW_NO_ID)
-            return INT32_MAX / 2;
-    return (int32_t)t->n;
-}
+static int32_t most_position(const qw_saved *t) { return qw_keys_are_singular(t->keys, t->n) ? INT32_MAX / 2 : (int32_t)t->n; }
 
 /* Right checksums do not make a file ours: what stands for text must be in the vocabulary, and positions within bounds. */
 static bool is_sound(const qw_session *s, const qw_saved *t)

@@ -188,7 +188,12 @@ static void keep_end(qw_session *s, qw_checkpoint_kind kind)
     qw_checkpoint_drop(cp);
 }
 
-void qw_session_park(qw_session *s) { keep_end(s, QW_CHECKPOINT_END); }
+/* What was moved or stretched is found by nobody but this session, which goes back in it only while it stands in it: its end would take room from others. */
+void qw_session_park(qw_session *s)
+{
+    if (!qw_keys_are_singular(s->memory.keys, s->n))
+        keep_end(s, QW_CHECKPOINT_END);
+}
 
 void qw_session_keep_due(qw_session *s, size_t before)
 {

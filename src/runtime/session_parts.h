@@ -50,7 +50,7 @@ size_t qw_saves_most(size_t budget, uint64_t available, size_t bytes);
 void qw_saves_keep(qw_pass_saves *p, qw_session *s);
 /* After a step: where one is due. */
 void qw_session_keep_due(qw_session *s, size_t before);
-/* The present end goes into the prefix cache, unless it is there. */
+/* The present end goes into the prefix cache, unless it is there, or no request could find it. */
 void qw_session_park(qw_session *s);
 
 #endif

@@ -114,6 +114,35 @@ static void nobody_takes_it_for_another(void **state)
     qw_timeline_deinit(&t), qw_timeline_deinit(&longer);
 }
 
+/* No request can find its end, so the cache keeps none; but what is made on the way serves the session itself. */
+static void what_is_moved_takes_no_room_when_it_is_left(void **state)
+{
+    (void)state;
+    qw_prefix *p = new_prefix();
+    qw_session *s = new_session(QWREN_KV_F16, p);
+    qw_timeline t = timeline(1000, 1000, 0);
+    qwren_error err = { 0 };
+    for (int how = 0; how < 2; how++) {
+        qw_session_reset(s);
+        eval(s, &t, 0, 700);
+        ok(qw_session_shift(s, KEEP, BY, &err), &err);
+        const size_t before = qw_prefix_statistics(p).n_checkpoints;
+        if (how)
+            ok(qw_session_step(s, 7, &err), &err);
+        ok(qw_session_shift(s, KEEP, BY, &err), &err);
+        qw_session_reset(s);
+        assert_int_equal(qw_prefix_statistics(p).n_checkpoints, before);
+    }
+    eval(s, &t, 0, 700);
+    ok(qw_session_shift(s, KEEP, BY, &err), &err);
+    eval(s, &t, 700, 1000);
+    ok(qw_session_rewind(s, 800, &err), &err); /* from the interval at 768 */
+    assert_int_equal(qw_session_length(s), 800);
+    qw_session_free(s);
+    qw_prefix_free(p);
+    qw_timeline_deinit(&t);
+}
+
 /* Logits that stand behind another token do not come back, and no moved token is taken for a picture. */
 static bool stop_at_once(void *ctx, size_t done, size_t total) { return (void)ctx, done >= total; }
 
@@ -155,6 +184,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_move_and_states_stay),
         cmocka_unit_test(nobody_takes_it_for_another),
+        cmocka_unit_test(what_is_moved_takes_no_room_when_it_is_left),
         cmocka_unit_test(what_is_moved_is_what_it_was),
         cmocka_unit_test(wrong_moves_are_refused),
     };
