@@ -1,5 +1,6 @@
-/* The session: one timeline on a model. It cuts what it is given into passes and moves the states on; session_keep.c keeps what is needed to go back, session_try.c computes
- * tokens on trial, session_shift.c drops the oldest ones. Tested by tests/unit/test_session.c, tests/golden/test_text.c and test_vision_prompts.c. */
+/* The session: one timeline on a model. It cuts what it is given into passes and moves the states on; session_saves.c keeps what is needed to go back, session_keep.c
+ * goes back, session_try.c computes tokens on trial, session_shift.c drops the oldest ones. Tested by tests/unit/test_session.c, tests/golden/test_text.c and
+ * test_vision_prompts.c. */
 #include "base/alloc.h"
 #include "runtime/sampler.h"
 #include "runtime/session_parts.h"

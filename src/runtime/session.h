@@ -48,7 +48,7 @@ typedef struct qw_eval_options {
 } qw_eval_options;
 
 /* Appends the tokens [first, end) of a timeline whose token `first` follows the session's last. `end` does not stand inside a picture; the pictures that begin in
- * [first, end) must have their rows. Checkpoints are made at the boundaries, around pictures, and at lengths that lie the closer the nearer they are to the end (session_keep.c).
+ * [first, end) must have their rows. Checkpoints are made at the boundaries, around pictures, and at lengths that lie the closer the nearer they are to the end (session_saves.c).
  * When the tokens do not fit, E_LIMIT and the session is as it was. When cancelled (E_CANCELLED) or out of memory for a page (E_MEMORY), what is computed stays: the session holds a
  * beginning of the timeline, and eval may go on from its length. opt may be NULL. first == end is allowed and does nothing. */
 qwren_status qw_session_eval(qw_session *s, const qw_timeline *t, size_t first, size_t end, const qw_eval_options *opt, qwren_error *err);

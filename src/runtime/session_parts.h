@@ -33,7 +33,7 @@ void qw_session_push(qw_session *s, int32_t id);
 /* Copies the DeltaNet states of all layers; from NULL: zeroes them. */
 void qw_states_copy(const qw_text_config *c, qw_layer_state *to, const qw_layer_state *from);
 
-/* ---- checkpoints of a pass (session_keep.c) */
+/* ---- checkpoints of a pass (session_saves.c) */
 
 #define QW_PASS_SAVES 24
 /* The checkpoints that one pass makes. */
